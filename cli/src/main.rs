@@ -1,0 +1,2 @@
+//! `fgc`, the command.
+fn main() {}

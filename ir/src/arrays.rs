@@ -1,0 +1,148 @@
+//! Array files: named arrays in the safetensors format.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+
+use crate::bind::Arrays;
+use crate::tensor::{Data, Tensor};
+use crate::types::{DType, Shape};
+use crate::with_data;
+
+/// Why an array file can't be read or written.
+#[derive(Debug)]
+pub struct ArrayError {
+    /// The file.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ArrayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for ArrayError {}
+
+/// The content of an array file.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ArrayFile {
+    /// The arrays by name.
+    pub tensors: Arrays,
+    /// The texts stored beside them.
+    pub metadata: BTreeMap<String, String>,
+}
+
+fn error(path: &Path) -> impl Fn(String) -> ArrayError {
+    let path = path.display().to_string();
+    move |message| ArrayError { path: path.clone(), message }
+}
+
+fn dtype(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        DType::I32 => Dtype::I32,
+        DType::U32 => Dtype::U32,
+        DType::Bool => Dtype::BOOL,
+    }
+}
+
+/// Reads the arrays of `path`. Element types other than fgc's own are an error that names the
+/// array.
+pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
+    let fail = error(path);
+    let bytes = fs::read(path).map_err(|e| fail(e.to_string()))?;
+    let broken = |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {e}"));
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let mut tensors = Arrays::new();
+    for (name, view) in file.tensors() {
+        let tensor = decode(&view).ok_or_else(|| {
+            let ours = DType::ALL.map(DType::name).join(", ");
+            fail(format!("array `{name}` has elements of type {:?}; supported are {ours}", view.dtype()))
+        })?;
+        tensors.insert(name, tensor);
+    }
+    Ok(ArrayFile { tensors, metadata })
+}
+
+fn decode(view: &TensorView<'_>) -> Option<Tensor> {
+    fn words<const N: usize, T>(bytes: &[u8], decode: fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks().0.iter().map(|c| decode(*c)).collect()
+    }
+    let bytes = view.data();
+    let data = match view.dtype() {
+        Dtype::F32 => Data::F32(words(bytes, f32::from_le_bytes)),
+        Dtype::F64 => Data::F64(words(bytes, f64::from_le_bytes)),
+        Dtype::I32 => Data::I32(words(bytes, i32::from_le_bytes)),
+        Dtype::U32 => Data::U32(words(bytes, u32::from_le_bytes)),
+        Dtype::BOOL => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+        _ => return None,
+    };
+    Tensor::new(Shape::from(view.shape()), data)
+}
+
+trait LittleEndian {
+    fn put(&self, bytes: &mut Vec<u8>);
+}
+
+macro_rules! little_endian {
+    ($($t:ty),*) => {$(
+        impl LittleEndian for $t {
+            fn put(&self, bytes: &mut Vec<u8>) {
+                bytes.extend(self.to_le_bytes());
+            }
+        }
+    )*};
+}
+
+little_endian!(f32, f64, i32, u32);
+
+impl LittleEndian for bool {
+    fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.push(*self as u8);
+    }
+}
+
+/// Writes `arrays` to `path`: whole or not at all, through a temporary file beside it.
+pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<(), ArrayError> {
+    let fail = error(path);
+    let encode = |x: &Tensor| {
+        let mut bytes = Vec::with_capacity(x.ty().bytes());
+        with_data!(x.data(), v => v.iter().for_each(|e| e.put(&mut bytes)));
+        bytes
+    };
+    let encoded: Vec<(&String, &Tensor, Vec<u8>)> = arrays.iter().map(|(n, x)| (n, x, encode(x))).collect();
+    let mut views = Vec::with_capacity(encoded.len());
+    for (name, x, bytes) in &encoded {
+        let view = TensorView::new(dtype(x.dtype()), x.shape().to_vec(), bytes);
+        views.push((name.as_str(), view.map_err(|e| fail(e.to_string()))?));
+    }
+    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let bytes = serialize(views, metadata).map_err(|e| fail(e.to_string()))?;
+    write_whole(path, &bytes).map_err(|e| fail(e.to_string()))
+}
+
+/// Writes `bytes` to `path` so that at any moment it has its old content or the new.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let result = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}

@@ -1,0 +1,388 @@
+//! Makes graphs: infers types and shares equal nodes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
+use crate::ops::{
+    Binary, Broadcast, Cast, Compare, Leaf, Op, OpRules, Reduce, Reshape, Role, Select, Transpose, Unary,
+};
+use crate::scalar::{Float, Int, Logic, Scalar};
+use crate::types::{DType, Shape, Type, TypeError};
+
+/// What building gives: a value, or why the operands don't fit.
+pub type Built<T = Value> = Result<T, TypeError>;
+
+/// A graph under construction.
+///
+/// Equal operations on equal operands become one value. Elementwise operations can be written
+/// through [`Scalar`], [`Float`], [`Logic`] and [`Int`], which have no way to fail: their
+/// operands have to be of one type, and the first violation is kept for
+/// [`healthy`](Builder::healthy) and [`finish`](Builder::finish) to report.
+#[derive(Default)]
+pub struct Builder {
+    graph: Graph,
+    shared: HashMap<(Op, Vec<Value>), Value>,
+    taken: HashMap<Label, Value>,
+    span: Span,
+    error: Option<TypeError>,
+}
+
+impl Builder {
+    /// An empty graph called `name`.
+    pub fn new(name: impl Into<String>) -> Builder {
+        let graph = Graph { name: name.into(), ..Graph::default() };
+        Builder { graph, ..Builder::default() }
+    }
+
+    /// What has been built so far.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The type of `v`.
+    pub fn ty(&self, v: Value) -> &Type {
+        self.graph.ty(v)
+    }
+
+    /// The shape of `v`.
+    pub fn shape(&self, v: Value) -> &Shape {
+        &self.graph.ty(v).shape
+    }
+
+    /// Sets where in the source the values to come are from; gives what it was.
+    pub fn set_span(&mut self, span: Span) -> Span {
+        std::mem::replace(&mut self.span, span)
+    }
+
+    /// Adds an operation, or finds the value that computes it already.
+    pub fn push(&mut self, op: impl Into<Op>, args: &[Value]) -> Built {
+        let key = (op.into(), args.to_vec());
+        if let Some(&v) = self.shared.get(&key) {
+            return Ok(v);
+        }
+        let types: Vec<&Type> = args.iter().map(|&a| self.graph.ty(a)).collect();
+        let ty = key.0.infer(&types)?;
+        let v = self.append(Node { op: key.0.clone(), args: key.1.clone(), ty });
+        self.shared.insert(key, v);
+        Ok(v)
+    }
+
+    fn append(&mut self, node: Node) -> Value {
+        let v = Value::new(self.graph.nodes.len());
+        self.graph.nodes.push(node);
+        self.graph.labels.push(Label::default());
+        self.graph.spans.push(self.span);
+        v
+    }
+
+    /// Calls `v` by `name` with `marks`, unless it has a name. A name that another value has is
+    /// told apart by a number.
+    pub fn label(&mut self, v: Value, name: &str, marks: &str) {
+        if self.graph.labels[v.index()].name.is_some() {
+            return;
+        }
+        let make = |name: &str| Label { name: Some(Arc::from(name)), marks: marks.to_owned() };
+        let mut label = make(name);
+        let mut count = 1;
+        while self.taken.contains_key(&label) {
+            count += 1;
+            label = make(&format!("{name}.{count}"));
+        }
+        self.taken.insert(label.clone(), v);
+        self.graph.labels[v.index()] = label;
+    }
+
+    /// Puts `marks` on `v` if it has no name.
+    pub fn mark(&mut self, v: Value, marks: &str) {
+        let label = &mut self.graph.labels[v.index()];
+        if label.name.is_none() {
+            label.marks = marks.to_owned();
+        }
+    }
+
+    /// Adds a result.
+    pub fn output(&mut self, name: impl Into<String>, kind: OutputKind, value: Value) {
+        self.graph.outputs.push(Output { name: name.into(), kind, value });
+    }
+
+    /// Fails if an elementwise operation was given operands that don't fit.
+    pub fn healthy(&self) -> Built<()> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// The graph, without what no output needs; leaves that the caller binds stay.
+    pub fn finish(self) -> Built<Graph> {
+        self.healthy()?;
+        Ok(prune(&self.graph))
+    }
+
+    /// A leaf that the caller binds, called by its name.
+    pub fn bound(&mut self, name: &str, role: Role, ty: Type) -> Built {
+        let v = self.bound_as(name, role, ty)?;
+        self.label(v, name, "");
+        Ok(v)
+    }
+
+    /// A leaf that the caller binds under `name`, without a label yet.
+    pub fn bound_as(&mut self, name: &str, role: Role, ty: Type) -> Built {
+        self.push(Leaf::Bound { name: Arc::from(name), role, ty }, &[])
+    }
+
+    /// The constant `c` in every element of `ty`.
+    pub fn constant(&mut self, ty: Type, c: f64) -> Built {
+        self.push(Leaf::constant(ty, c), &[])
+    }
+
+    /// Zero in every element of `ty`.
+    pub fn zeros(&mut self, ty: Type) -> Built {
+        self.constant(ty, 0.0)
+    }
+
+    /// `x` in another shape; `x` itself if it has that shape.
+    pub fn reshape(&mut self, x: Value, shape: impl Into<Shape>) -> Built {
+        let shape = shape.into();
+        if *self.shape(x) == shape { Ok(x) } else { self.push(Reshape { shape }, &[x]) }
+    }
+
+    /// `x` with its dimensions permuted: dimension `k` of the result is `perm[k]` of `x`.
+    pub fn transpose(&mut self, x: Value, perm: &[usize]) -> Built {
+        if perm.len() == self.shape(x).rank() && perm.iter().enumerate().all(|(k, &p)| k == p) {
+            return Ok(x);
+        }
+        self.push(Transpose { perm: perm.to_vec() }, &[x])
+    }
+
+    /// `x` repeated: dimension `k` of `x` is `dims[k]` of the result.
+    pub fn broadcast(&mut self, x: Value, shape: impl Into<Shape>, dims: &[usize]) -> Built {
+        let shape = shape.into();
+        if *self.shape(x) == shape {
+            return Ok(x);
+        }
+        self.push(Broadcast { shape, dims: dims.to_vec() }, &[x])
+    }
+
+    /// `x` repeated `size` times along a new dimension 0.
+    pub fn repeat(&mut self, x: Value, size: usize) -> Built {
+        let shape = self.shape(x).prepend(size);
+        let dims: Vec<usize> = (1..shape.rank()).collect();
+        self.push(Broadcast { shape, dims }, &[x])
+    }
+
+    /// The sum over `axes`, which are dropped; `x` itself if there are none.
+    pub fn sum(&mut self, x: Value, axes: &[usize]) -> Built {
+        if axes.is_empty() { Ok(x) } else { self.push(Reduce::sum(axes), &[x]) }
+    }
+
+    /// `x` converted; `x` itself if it is of that type.
+    pub fn cast(&mut self, x: Value, dtype: DType) -> Built {
+        if self.ty(x).dtype == dtype { Ok(x) } else { self.push(Cast { dtype }, &[x]) }
+    }
+
+    /// The sum of two tangents or cotangents, either of which may be zero.
+    pub fn sum_options(&mut self, a: Option<Value>, b: Option<Value>) -> Built<Option<Value>> {
+        Ok(match (a, b) {
+            (Some(a), Some(b)) => Some(self.push(Binary::Add, &[a, b])?),
+            (a, b) => a.or(b),
+        })
+    }
+
+    /// Copies the values that `needed` holds for, substituting those that `subst` gives a value
+    /// for, with their labels and spans. The result maps each value of `g` to its copy.
+    pub fn inline(
+        &mut self,
+        g: &Graph,
+        needed: &[bool],
+        mut subst: impl FnMut(&mut Builder, Value) -> Built<Option<Value>>,
+    ) -> Built<Vec<Option<Value>>> {
+        let mut map: Vec<Option<Value>> = vec![None; g.len()];
+        for v in g.values().filter(|v| needed[v.index()]) {
+            map[v.index()] = match subst(self, v)? {
+                Some(given) => Some(given),
+                None => Some(self.copy(g, v, &map)?),
+            };
+        }
+        Ok(map)
+    }
+
+    /// Copies `v` of `g`, whose operands `map` has copies of, with its label and span.
+    pub fn copy(&mut self, g: &Graph, v: Value, map: &[Option<Value>]) -> Built {
+        let node = g.node(v);
+        let missing = || TypeError::new("an operand of a copied value isn't copied");
+        let args = node.args.iter().map(|a| map[a.index()].ok_or_else(missing)).collect::<Built<Vec<_>>>()?;
+        let outer = self.set_span(g.span(v));
+        let copy = self.push(node.op.clone(), &args);
+        self.set_span(outer);
+        let (copy, label) = (copy?, g.label(v));
+        match &label.name {
+            Some(name) => self.label(copy, name, &label.marks),
+            None => self.mark(copy, &label.marks),
+        }
+        Ok(copy)
+    }
+
+    fn elementwise(&mut self, op: impl Into<Op>, args: &[Value]) -> Value {
+        match self.push(op, args) {
+            Ok(v) => v,
+            Err(e) => {
+                self.error.get_or_insert(e);
+                args[args.len() - 1]
+            }
+        }
+    }
+}
+
+/// `g` without what no output needs. Leaves that the caller binds stay: they are its interface.
+pub fn prune(g: &Graph) -> Graph {
+    let bound = g.bindings().map(|(v, _, _)| v);
+    let needed = g.dependencies(g.outputs.iter().map(|o| o.value).chain(bound));
+    let mut kept = Graph { name: g.name.clone(), ..Graph::default() };
+    let mut at = vec![Value::new(0); g.len()];
+    for v in g.values().filter(|v| needed[v.index()]) {
+        at[v.index()] = Value::new(kept.nodes.len());
+        let mut node = g.node(v).clone();
+        for a in &mut node.args {
+            *a = at[a.index()];
+        }
+        kept.nodes.push(node);
+        kept.labels.push(g.label(v).clone());
+        kept.spans.push(g.span(v));
+    }
+    kept.outputs = g.outputs.iter().map(|o| Output { value: at[o.value.index()], ..o.clone() }).collect();
+    kept
+}
+
+impl Scalar for Builder {
+    type V = Value;
+    type Mask = Value;
+
+    fn lit(&mut self, like: Value, c: f64) -> Value {
+        let ty = self.ty(like).clone();
+        match self.constant(ty, c) {
+            Ok(v) => v,
+            // A type that a value has is one that a constant can have.
+            Err(_) => like,
+        }
+    }
+    fn add(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Add, &[a, b])
+    }
+    fn sub(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Sub, &[a, b])
+    }
+    fn mul(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Mul, &[a, b])
+    }
+    fn div(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Div, &[a, b])
+    }
+    fn rem(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Rem, &[a, b])
+    }
+    fn neg(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Neg, &[a])
+    }
+    fn abs(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Abs, &[a])
+    }
+    fn sign(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Sign, &[a])
+    }
+    fn maximum(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Maximum, &[a, b])
+    }
+    fn minimum(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Minimum, &[a, b])
+    }
+    fn lt(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Compare::Lt, &[a, b])
+    }
+    fn le(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Compare::Le, &[a, b])
+    }
+    fn eq(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Compare::Eq, &[a, b])
+    }
+    fn ne(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Compare::Ne, &[a, b])
+    }
+    fn select(&mut self, m: Value, a: Value, b: Value) -> Value {
+        self.elementwise(Select, &[m, a, b])
+    }
+}
+
+impl Float for Builder {
+    fn exp(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Exp, &[a])
+    }
+    fn expm1(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Expm1, &[a])
+    }
+    fn log(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Log, &[a])
+    }
+    fn log1p(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Log1p, &[a])
+    }
+    fn sqrt(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Sqrt, &[a])
+    }
+    fn rsqrt(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Rsqrt, &[a])
+    }
+    fn sin(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Sin, &[a])
+    }
+    fn cos(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Cos, &[a])
+    }
+    fn tanh(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Tanh, &[a])
+    }
+    fn logistic(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Logistic, &[a])
+    }
+    fn erf(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Erf, &[a])
+    }
+    fn floor(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Floor, &[a])
+    }
+    fn ceil(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Ceil, &[a])
+    }
+    fn round(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Round, &[a])
+    }
+    fn pow(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Pow, &[a, b])
+    }
+}
+
+impl Logic for Builder {
+    type L = Value;
+    fn and(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::And, &[a, b])
+    }
+    fn or(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Or, &[a, b])
+    }
+    fn xor(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Xor, &[a, b])
+    }
+    fn not(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Not, &[a])
+    }
+}
+
+impl Int for Builder {
+    fn shl(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Shl, &[a, b])
+    }
+    fn shr(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Shr, &[a, b])
+    }
+    fn mulhi(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::Mulhi, &[a, b])
+    }
+}

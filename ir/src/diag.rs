@@ -1,0 +1,116 @@
+//! What is wrong with a source text, shown with the lines it is about.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::graph::Span;
+
+/// The texts that spans point into.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// No texts.
+    pub fn new() -> Sources {
+        Sources::default()
+    }
+
+    /// Adds a text called `name`; gives its index for [`Span::file`].
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> u32 {
+        self.files.push((name.into(), text.into()));
+        self.files.len() as u32 - 1
+    }
+
+    /// The text of `file`; empty if there is none of that index.
+    pub fn text(&self, file: u32) -> &str {
+        self.files.get(file as usize).map_or("", |(_, text)| text)
+    }
+
+    /// The name of `file`.
+    pub fn name(&self, file: u32) -> &str {
+        self.files.get(file as usize).map_or("", |(name, _)| name)
+    }
+}
+
+/// An error of a source text.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Diagnostic {
+    /// What is wrong, in a line.
+    pub message: String,
+    /// Where, the place to blame first, each with what to say there (may be empty).
+    pub labels: Vec<(Span, String)>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error at `span`.
+    pub fn new(span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { message: message.into(), labels: vec![(span, String::new())], help: None }
+    }
+
+    /// Says `text` at the place to blame.
+    pub fn here(mut self, text: impl Into<String>) -> Diagnostic {
+        self.labels[0].1 = text.into();
+        self
+    }
+
+    /// Says `text` at another place.
+    pub fn also(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.labels.push((span, text.into()));
+        self
+    }
+
+    /// Suggests what to do.
+    pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// The message, the source lines with carets, and the help; in colours if `color`.
+    pub fn render(&self, sources: &Sources, color: bool) -> String {
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let mut group = Group::with_title(title);
+        let mut files: Vec<u32> = self.labels.iter().map(|(span, _)| span.file).collect();
+        files.dedup();
+        for file in files {
+            let text = sources.text(file);
+            let mut snippet = Snippet::source(text).path(sources.name(file)).fold(true);
+            for (k, (span, label)) in self.labels.iter().enumerate().filter(|(_, (s, _))| s.file == file) {
+                let kind = if k == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let mut annotation = kind.span(clamp(text, *span));
+                if !label.is_empty() {
+                    annotation = annotation.label(label.as_str());
+                }
+                snippet = snippet.annotation(annotation);
+            }
+            group = group.element(snippet);
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group]).to_string()
+    }
+}
+
+/// The bytes of `span` within `text`, on character boundaries.
+fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
+    let boundary = |at: u32| {
+        let mut at = (at as usize).min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = boundary(span.start);
+    start..boundary(span.end).max(start)
+}
+
+/// The member of `names` that `name` was probably meant to be, if one is near.
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = name.chars().count().div_ceil(3);
+    let near = names.into_iter().map(|n| (strsim::damerau_levenshtein(name, n), n));
+    near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)
+}

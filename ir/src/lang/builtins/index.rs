@@ -1,0 +1,76 @@
+//! Reads at computed positions, and elementwise choice.
+
+use super::Args;
+use crate::diag::Diagnostic;
+use crate::lang::eval::Elab;
+use crate::lang::value::{Res, Val};
+use crate::ops::{Index, Select};
+use crate::types::DType;
+
+/// The positions of parameter `k`: i32, as the operation takes them.
+fn positions(e: &Elab, args: &Args, k: usize) -> Res<crate::graph::Value> {
+    let idx = args.tensor(e, k)?;
+    let ty = e.builder.ty(idx);
+    if ty.dtype == DType::I32 {
+        return Ok(idx);
+    }
+    let error = Diagnostic::new(args.at(k), format!("positions are i32, not {ty}"));
+    Err(Box::new(error.help("convert them: `i32(…)`")))
+}
+
+pub(super) fn take(e: &mut Elab, args: &Args) -> Res {
+    let (x, idx) = (args.tensor(e, 0)?, positions(e, args, 1)?);
+    let axis = args.axis(e, 2, 0, e.builder.ty(x).rank())?;
+    e.push(Index::gather(0, axis), &[x, idx], args.span).map(Val::Tensor)
+}
+
+pub(super) fn take_along(e: &mut Elab, args: &Args) -> Res {
+    let (x, idx) = (args.tensor(e, 0)?, positions(e, args, 1)?);
+    let (p, q) = (e.builder.ty(x), e.builder.ty(idx));
+    match p.shape.split_last() {
+        Some((_, rows)) if *rows == *q.shape => {
+            let batch = rows.len();
+            e.push(Index::gather(batch, batch), &[x, idx], args.span).map(Val::Tensor)
+        }
+        _ => {
+            let message = format!("`take_along` of {p} takes a position for each of its rows, not {q}");
+            let error = Diagnostic::new(args.span, message);
+            Err(Box::new(error.also(args.at(0), p.to_string()).also(args.at(1), q.to_string())))
+        }
+    }
+}
+
+pub(super) fn select(e: &mut Elab, args: &Args) -> Res {
+    let m = match args.value(0) {
+        Val::Bool(true) => return Ok(args.value(1).clone()),
+        Val::Bool(false) => return Ok(args.value(2).clone()),
+        _ => args.tensor(e, 0)?,
+    };
+    let ty = e.builder.ty(m).clone();
+    if ty.dtype != DType::Bool {
+        let error = Diagnostic::new(args.at(0), format!("the condition of `select` is bool, not {ty}"));
+        return Err(Box::new(error.help("compare it, as in `select(x > 0, a, b)`")));
+    }
+    let mut branches = vec![(args.value(1).clone(), args.at(1)), (args.value(2).clone(), args.at(2))];
+    if branches.iter().all(|(v, _)| !matches!(v, Val::Tensor(_))) {
+        // Two numbers have no type of their own.
+        let whole = branches.iter().all(|(v, _)| matches!(v, Val::Int(_)));
+        let dtype = if whole { DType::I32 } else { e.float };
+        if let Some((value, at)) = branches.first_mut() {
+            *value = Val::Tensor(e.to_tensor(value, dtype, *at)?);
+        }
+    }
+    let values = e.aligned("select", &branches, args.span)?;
+    let &[a, b] = values.as_slice() else { return Err(args.wrong(e, 1, "a tensor or a number")) };
+    let ab = e.builder.shape(a).clone();
+    let Ok(shape) = super::super::broadcast::common_shape([&ty.shape, &ab]) else {
+        let branch = e.builder.ty(a).to_string();
+        let message = format!("the condition of `select` is {ty} and its branches are {branch}");
+        let error = Diagnostic::new(args.span, message).also(args.at(0), ty.to_string());
+        return Err(Box::new(error.also(args.at(1), branch)));
+    };
+    let m = e.broadcast_to(m, &shape, args.at(0))?;
+    let a = e.broadcast_to(a, &shape, args.at(1))?;
+    let b = e.broadcast_to(b, &shape, args.at(2))?;
+    e.push(Select, &[m, a, b], args.span).map(Val::Tensor)
+}

@@ -1,0 +1,130 @@
+//! Constants, ramps and random numbers.
+
+use super::Args;
+use crate::graph::Value;
+use crate::lang::eval::{Elab, fail};
+use crate::lang::value::{List, Res, Val, size};
+use crate::ops::leaf::Leaf;
+use crate::ops::Role;
+use crate::random;
+use crate::tensor::Tensor;
+use crate::types::{DType, Shape, Type};
+
+pub(super) fn iota(e: &mut Elab, args: &Args) -> Res {
+    let n = args.int(e, 0, 0)?;
+    let n = size(n).map_err(|m| args.fail(0, m))?;
+    e.push(Leaf::Iota { ty: Type::new(DType::I32, [n]), dim: 0 }, &[], args.span).map(Val::Tensor)
+}
+
+pub(super) fn zeros(e: &mut Elab, args: &Args) -> Res {
+    filled(e, args, 0.0)
+}
+
+pub(super) fn ones(e: &mut Elab, args: &Args) -> Res {
+    filled(e, args, 1.0)
+}
+
+pub(super) fn full(e: &mut Elab, args: &Args) -> Res {
+    let Some(c) = args.value(1).number() else { return Err(args.wrong(e, 1, "a compile-time number")) };
+    filled(e, args, c)
+}
+
+fn filled(e: &mut Elab, args: &Args, c: f64) -> Res {
+    let shape = args.shape(e, 0)?;
+    e.constant(Type::new(e.float, shape), c, args.span).map(Val::Tensor)
+}
+
+/// The kind of numbers in a list.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Bool,
+    Int,
+    Float,
+}
+
+pub(super) fn tensor(e: &mut Elab, args: &Args) -> Res {
+    let Val::List(list) = args.value(0) else { return Err(args.wrong(e, 0, "a list of numbers")) };
+    e.charge(list.weight(), args.span);
+    let mut shape = Vec::new();
+    let mut inner = args.value(0);
+    while let Val::List(list) = inner {
+        shape.push(list.items().len());
+        match list.items().first() {
+            Some(first) => inner = first,
+            None => break,
+        }
+    }
+    let mut numbers = Vec::with_capacity(list.weight());
+    let mut kinds = Vec::new();
+    if !collect(list, &shape, &mut numbers, &mut kinds) {
+        return Err(args.wrong(e, 0, "a list of numbers, or of lists of one length"));
+    }
+    let dtype = match kinds.as_slice() {
+        [Kind::Bool] => DType::Bool,
+        [Kind::Int] => DType::I32,
+        kinds if !kinds.contains(&Kind::Bool) => e.float,
+        _ => return Err(args.fail(0, "numbers and truth values can't be in one tensor")),
+    };
+    let ty = Type::new(dtype, shape);
+    let x = Tensor::generate(&ty, |i| numbers.get(i).copied().unwrap_or(0.0));
+    if dtype == DType::I32
+        && let Some(lost) = numbers.iter().find(|n| **n != **n as i32 as f64)
+    {
+        return Err(args.fail(0, format!("{lost} doesn't fit an i32")));
+    }
+    e.push(Leaf::array(&x), &[], args.span).map(Val::Tensor)
+}
+
+/// The numbers of a list of shape `shape`, and the kinds that occur; false if it isn't of that
+/// shape.
+fn collect(list: &List, shape: &[usize], numbers: &mut Vec<f64>, kinds: &mut Vec<Kind>) -> bool {
+    let Some((&n, rest)) = shape.split_first() else { return false };
+    if list.items().len() != n {
+        return false;
+    }
+    list.items().iter().all(|item| {
+        let (kind, x) = match item {
+            Val::List(inner) => return collect(inner, rest, numbers, kinds),
+            Val::Bool(x) => (Kind::Bool, *x as u8 as f64),
+            Val::Int(i) => (Kind::Int, *i as f64),
+            Val::Float(x) => (Kind::Float, *x),
+            _ => return false,
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+        numbers.push(x);
+        rest.is_empty()
+    })
+}
+
+pub(super) fn random_uniform(e: &mut Elab, args: &Args) -> Res {
+    draw(e, args, random::uniform)
+}
+
+pub(super) fn random_normal(e: &mut Elab, args: &Args) -> Res {
+    draw(e, args, random::normal)
+}
+
+type Draw = fn(&mut crate::Builder, Value, u32, &Shape, DType) -> crate::builder::Built;
+
+/// Draws from a stream that depends on the instance and on how many draws it made before.
+fn draw(e: &mut Elab, args: &Args, from: Draw) -> Res {
+    if e.evaluating_consts {
+        return Err(fail(args.span, "a random number belongs in a model, not in a const"));
+    }
+    let shape = args.shape(e, 0)?;
+    let seed = match e.builder.graph().leaf(random::SEED) {
+        Some(v) if matches!(e.builder.graph().binding(v), Some((_, Role::Seed))) => v,
+        _ => {
+            e.claim(random::SEED, args.span)?;
+            random::seed(&mut e.builder).map_err(|err| fail(args.span, err.message))?
+        }
+    };
+    let path = e.activation.path_text();
+    let count = e.draws.entry(path.clone()).or_insert(0);
+    let stream = random::fnv1a(&path).wrapping_add(*count);
+    *count = count.wrapping_add(1);
+    let built = from(&mut e.builder, seed, stream, &shape, e.float).map_err(|err| fail(args.span, err.message));
+    e.checked(built?, args.span).map(Val::Tensor)
+}

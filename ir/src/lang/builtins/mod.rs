@@ -1,0 +1,114 @@
+//! The functions that are built in, with what each is called and takes.
+
+mod args;
+mod contract;
+mod index;
+mod make;
+mod reduce;
+mod shape;
+mod window;
+
+pub(super) use args::{Arg, Args};
+
+use super::eval::Elab;
+use super::value::Res;
+
+pub use super::call::row_names;
+
+/// A parameter of a builtin.
+#[derive(Clone, Copy, Debug)]
+pub struct Param(&'static str, Option<&'static str>);
+
+impl Param {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.0
+    }
+
+    /// Whether it has to be given.
+    pub fn is_required(&self) -> bool {
+        self.1.is_none()
+    }
+}
+
+/// A function that is built in.
+pub struct Builtin {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters, in order.
+    pub params: &'static [Param],
+    /// What it gives, in a line.
+    pub doc: &'static str,
+    pub(super) run: for<'a> fn(&mut Elab<'a>, &Args) -> Res,
+}
+
+impl Builtin {
+    /// How it is called: `sum(x, axes=all, keep=false)`.
+    pub fn signature(&self) -> String {
+        let params = self.params.iter().map(|p| match p.1 {
+            Some(default) => format!("{}={default}", p.0),
+            None => p.0.to_owned(),
+        });
+        format!("{}({})", self.name, params.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The builtin called `name`.
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    TABLE.iter().find(|b| b.name == name)
+}
+
+/// Every builtin, in the order of the manual.
+pub fn all() -> impl Iterator<Item = &'static Builtin> {
+    TABLE.iter()
+}
+
+macro_rules! table {
+    ($($name:literal ($($param:literal $(= $default:literal)?),*) $run:path: $doc:literal;)*) => {
+        const TABLE: &[Builtin] = &[$(Builtin {
+            name: $name,
+            params: &[$(Param($param, table!(@default $($default)?))),*],
+            doc: $doc,
+            run: $run,
+        }),*];
+    };
+    (@default) => { None };
+    (@default $default:literal) => { Some($default) };
+}
+
+table! {
+    "shape" ("x") shape::shape: "the sizes of `x` as a list";
+    "dim" ("x", "axis") shape::dim: "the size of dimension `axis`";
+    "rank" ("x") shape::rank: "the number of dimensions";
+    "len" ("list") shape::len: "the number of elements of a list";
+    "prod" ("list") shape::prod: "the product of a list of numbers";
+    "reshape" ("x", "shape") shape::reshape: "the same elements in another shape; one size may be -1";
+    "flatten" ("x") shape::flatten: "all dimensions but the first joined";
+    "transpose" ("x", "perm"="reversed") shape::transpose: "dimension `k` of the result is dimension `perm[k]` of `x`";
+    "broadcast" ("x", "shape") shape::broadcast: "`x` repeated to a shape, as operators do it";
+    "concat" ("list", "axis") shape::concat: "tensors joined along a dimension";
+    "pad" ("x", "padding") shape::pad: "zeros around `x`: `[[low, high], …]`, one pair for each dimension";
+    "reverse" ("x", "axes") shape::reverse: "dimensions run backwards";
+    "sum" ("x", "axes"="all", "keep"="false") reduce::sum: "the sum over axes; of bool, how many hold, as i32";
+    "mean" ("x", "axes"="all", "keep"="false") reduce::mean: "the mean over axes; of bool and integers, as f32";
+    "max" ("x", "axes"="all", "keep"="false") reduce::max: "the largest over axes; of numbers, `max(a, b)`";
+    "min" ("x", "axes"="all", "keep"="false") reduce::min: "the smallest over axes; of numbers, `min(a, b)`";
+    "argmax" ("x", "axis"="-1") reduce::argmax: "the position of the first largest element, as i32";
+    "einsum" ("spec", "a", "b") contract::einsum: "a sum of products: `einsum(\"ij,jk->ik\", a, b)`";
+    "convolve" ("x", "w", "stride"="1", "padding"="\"same\"", "dilation"="1", "groups"="1") window::convolve:
+        "convolution of `x` [batch, …, channels] with `w` [size…, channels / groups, features]";
+    "window_sum" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_sum:
+        "sums of windows over the inner dimensions of `x` [batch, …, channels]";
+    "window_max" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_max:
+        "the largest of windows over the inner dimensions of `x` [batch, …, channels]";
+    "take" ("x", "idx", "axis"="0") index::take: "`x` at the positions `idx` of an axis; outside of it, 0";
+    "take_along" ("x", "idx") index::take_along: "for each row of `x`, its element at the position in `idx`; outside, 0";
+    "select" ("m", "a", "b") index::select: "`a` where `m` holds, else `b`";
+    "iota" ("n") make::iota: "0, 1, …, n - 1, as i32";
+    "zeros" ("shape") make::zeros: "zeros, as f32";
+    "ones" ("shape") make::ones: "ones, as f32";
+    "full" ("shape", "c") make::full: "the number `c` in every element, as f32";
+    "tensor" ("list") make::tensor: "a constant of the numbers of a nested list: f32, i32 or bool";
+    "random_uniform" ("shape") make::random_uniform: "independent uniform numbers in [0, 1), new in each step";
+    "random_normal" ("shape") make::random_normal: "independent standard normal numbers, new in each step";
+}

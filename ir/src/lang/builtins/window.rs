@@ -1,0 +1,150 @@
+//! Convolutions and pooling over the inner dimensions of `[batch, …, channels]`.
+
+use super::Args;
+use crate::diag::Diagnostic;
+use crate::lang::eval::Elab;
+use crate::lang::value::{Res, Val};
+use crate::ops::conv::{Conv, ConvDims};
+use crate::ops::window::{Window, WindowKind, WindowSpec};
+use crate::types::Shape;
+
+/// What slides along one dimension.
+struct Slide {
+    size: usize,
+    stride: usize,
+    dilation: usize,
+}
+
+/// The padding that parameter `k` asks for; `"same"` is XLA's SAME: as many results as the size
+/// divided by the stride, rounded up, with the odd zero behind.
+fn padding(
+    e: &Elab,
+    args: &Args,
+    k: usize,
+    default: &str,
+    sizes: &[usize],
+    slides: &[Slide],
+) -> Res<Vec<(i64, i64)>> {
+    let mode = match args.given(k).map(|a| &a.value) {
+        None => default,
+        Some(Val::Str(mode)) => mode,
+        Some(Val::List(_)) => return args.pairs(e, k, sizes.len()),
+        Some(_) => return Err(args.wrong(e, k, "`\"same\"`, `\"valid\"` or a list of `[low, high]` pairs")),
+    };
+    match mode {
+        "valid" => Ok(vec![(0, 0); sizes.len()]),
+        "same" => {
+            let total = |(&n, s): (&usize, &Slide)| {
+                let span = (s.size as i64 - 1) * s.dilation as i64 + 1;
+                let last = (n.div_ceil(s.stride) as i64 - 1) * s.stride as i64;
+                let total = (last + span - n as i64).max(0);
+                (total / 2, total - total / 2)
+            };
+            Ok(sizes.iter().zip(slides).map(total).collect())
+        }
+        _ => Err(args.wrong(e, k, "`\"same\"`, `\"valid\"` or a list of `[low, high]` pairs")),
+    }
+}
+
+/// The sizes of the dimensions between batch and channels.
+fn spatial(e: &Elab, args: &Args, x: crate::graph::Value) -> Res<Vec<usize>> {
+    let ty = e.builder.ty(x);
+    match &*ty.shape {
+        [_, inner @ .., _] if !inner.is_empty() => Ok(inner.to_vec()),
+        _ => {
+            let error = Diagnostic::new(
+                args.at(0),
+                format!("`x` of `{}` is [batch, …, channels] with dimensions to slide over, not {ty}", args.name()),
+            );
+            Err(Box::new(error.help("images are [batch, height, width, channels]")))
+        }
+    }
+}
+
+pub(super) fn convolve(e: &mut Elab, args: &Args) -> Res {
+    let (x, w) = (args.tensor(e, 0)?, args.tensor(e, 1)?);
+    let sizes = spatial(e, args, x)?;
+    let n = sizes.len();
+    let (image, kernel) = (e.builder.ty(x).clone(), e.builder.ty(w).clone());
+    let wrong = |message: String| {
+        Box::new(
+            Diagnostic::new(args.span, message)
+                .also(args.at(0), image.to_string())
+                .also(args.at(1), kernel.to_string()),
+        )
+    };
+    if kernel.rank() != n + 2 {
+        return Err(wrong(format!(
+            "`convolve` of {image} takes a kernel of {} dimensions ([size…, channels, features]), not {kernel}",
+            n + 2
+        )));
+    }
+    let stride = args.each(e, 2, n, &vec![1; n])?;
+    let dilation = args.each(e, 4, n, &vec![1; n])?;
+    let groups = args.int(e, 5, 1)?;
+    let Some(groups) = usize::try_from(groups).ok().filter(|g| *g > 0) else {
+        return Err(args.fail(5, format!("`groups` is at least 1, not {groups}")));
+    };
+    let (channels, wanted, features) = (image.shape[n + 1], kernel.shape[n], kernel.shape[n + 1]);
+    if wanted.checked_mul(groups) != Some(channels) {
+        let of = if groups == 1 { String::new() } else { format!(" in each of {groups} groups") };
+        return Err(wrong(format!(
+            "`convolve` of {image} and {kernel}: the image has {channels} channels, the kernel takes {wanted}{of}"
+        )));
+    }
+    if !features.is_multiple_of(groups) {
+        return Err(wrong(format!("{features} features can't be made by {groups} groups")));
+    }
+    let slides: Vec<Slide> =
+        (0..n).map(|k| Slide { size: kernel.shape[k], stride: stride[k], dilation: dilation[k] }).collect();
+    let padding = padding(e, args, 3, "same", &sizes, &slides)?;
+    let conv = Conv {
+        dims: ConvDims::channels_last(n),
+        stride,
+        padding,
+        lhs_dilation: vec![1; n],
+        rhs_dilation: dilation,
+        groups,
+        flip: false,
+    };
+    e.push(conv, &[x, w], args.span).map(Val::Tensor)
+}
+
+/// The windows that parameters 1 to 3 ask for.
+fn windows(e: &Elab, args: &Args, x: crate::graph::Value) -> Res<WindowSpec> {
+    let sizes = spatial(e, args, x)?;
+    let n = sizes.len();
+    let size = args.each(e, 1, n, &[])?;
+    let stride = args.each(e, 2, n, &size)?;
+    let slide = |k: usize| Slide { size: size[k], stride: stride[k], dilation: 1 };
+    let slides: Vec<Slide> = (0..n).map(slide).collect();
+    let padding = padding(e, args, 3, "valid", &sizes, &slides)?;
+    fn outer<T: Copy>(inner: &[T], end: T) -> Vec<T> {
+        std::iter::once(end).chain(inner.iter().copied()).chain([end]).collect()
+    }
+    let spec = WindowSpec {
+        size: outer(&size, 1),
+        stride: outer(&stride, 1),
+        padding: outer(&padding, (0, 0)),
+        dilation: vec![1; n + 2],
+    };
+    let taps = Shape::from(spec.size.as_slice()).elements();
+    if taps > i32::MAX as usize {
+        return Err(args.fail(1, format!("a window of {taps} elements is too large")));
+    }
+    Ok(spec)
+}
+
+pub(super) fn window_sum(e: &mut Elab, args: &Args) -> Res {
+    let x = args.tensor(e, 0)?;
+    let spec = windows(e, args, x)?;
+    e.push(Window { kind: WindowKind::Sum, spec }, &[x], args.span).map(Val::Tensor)
+}
+
+/// The largest is found by position, so that its derivative goes to one element.
+pub(super) fn window_max(e: &mut Elab, args: &Args) -> Res {
+    let x = args.tensor(e, 0)?;
+    let spec = windows(e, args, x)?;
+    let at = e.push(Window { kind: WindowKind::Argmax, spec: spec.clone() }, &[x], args.span)?;
+    e.push(Window { kind: WindowKind::Gather, spec }, &[x, at], args.span).map(Val::Tensor)
+}

@@ -1,0 +1,376 @@
+//! The elaborator's state: the graph so far, the running function, errors and limits.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Options;
+use super::items::{Items, is_reserved, reserved};
+use super::names::{Activation, Kind};
+use super::value::{Fail, Res, Val};
+use crate::builder::Builder;
+use crate::diag::Diagnostic;
+use crate::graph::{Graph, OutputKind, Span, Value};
+use crate::ops::{Op, Role};
+use crate::text::ast::{File, Model};
+use crate::types::{DType, Type};
+
+/// The most errors reported of one file.
+const MAX_ERRORS: usize = 50;
+/// The most values a graph may have.
+const MAX_NODES: usize = 1_000_000;
+/// The most expressions and statements that are run, long lists counted by their length.
+const MAX_STEPS: usize = 3_000_000;
+/// How deep statements and expressions of running functions may be nested, all together.
+const MAX_DEPTH: usize = 400;
+/// The most dimensions of a value.
+pub(super) const MAX_RANK: usize = 32;
+
+/// A state that was declared.
+pub(super) struct State {
+    /// Its qualified name.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) value: Value,
+    /// Its next content, and where that is said.
+    pub(super) update: Option<(Value, Span)>,
+}
+
+/// An elaboration under way.
+pub(super) struct Elab<'a> {
+    /// The graph so far.
+    pub(super) builder: Builder,
+    /// What `f32` means.
+    pub(super) float: DType,
+    /// The items of the user's file.
+    pub(super) user: Items<'a>,
+    /// The items of the prelude.
+    pub(super) prelude: Items<'a>,
+    /// The prelude's index among the sources.
+    pub(super) prelude_file: u32,
+    /// Consts, `batch` and `training`.
+    pub(super) constants: HashMap<&'a str, Val>,
+    /// What runs now.
+    pub(super) activation: Activation<'a>,
+    /// How many calls are running.
+    pub(super) calls: usize,
+    /// `fan_in` and `fan_out` of the declaration being made.
+    pub(super) fans: Option<(i64, i64)>,
+    /// Whether a const is being evaluated.
+    pub(super) evaluating_consts: bool,
+    /// All states, in order.
+    pub(super) states: Vec<State>,
+    /// Where each name of an input, parameter or state is declared.
+    pub(super) declared: HashMap<String, Span>,
+    /// Where each output and metric is named.
+    pub(super) named_outputs: HashMap<String, Span>,
+    /// Outputs and metrics, in order.
+    pub(super) outputs: Vec<(String, OutputKind, Value)>,
+    /// How many random values were drawn in each instance.
+    pub(super) draws: HashMap<String, u32>,
+    labels: HashMap<String, usize>,
+    errors: Vec<Diagnostic>,
+    blamed: HashSet<Span>,
+    depth: usize,
+    steps: usize,
+    stopped: bool,
+    early: Vec<Diagnostic>,
+    options: &'a Options,
+}
+
+impl<'a> Elab<'a> {
+    /// Prepares the elaboration of `model` of the file `ast`.
+    pub(super) fn new(
+        ast: &'a File,
+        prelude: &'a File,
+        prelude_file: u32,
+        model: &'a Model,
+        options: &'a Options,
+    ) -> Elab<'a> {
+        let (user, mut early) = Items::of(ast);
+        let (prelude, wrong) = Items::of(prelude);
+        early.extend(wrong);
+        Elab {
+            builder: Builder::new(model.name.name.as_str()),
+            float: options.float,
+            user,
+            prelude,
+            prelude_file,
+            constants: HashMap::new(),
+            activation: Activation::new(Kind::Item),
+            calls: 0,
+            fans: None,
+            evaluating_consts: false,
+            states: Vec::new(),
+            declared: HashMap::new(),
+            named_outputs: HashMap::new(),
+            outputs: Vec::new(),
+            draws: HashMap::new(),
+            labels: HashMap::new(),
+            errors: Vec::new(),
+            blamed: HashSet::new(),
+            depth: 0,
+            steps: 0,
+            stopped: false,
+            early,
+            options,
+        }
+    }
+
+    /// Elaborates `model`.
+    pub(super) fn run(mut self, model: &'a Model) -> Result<Graph, Vec<Diagnostic>> {
+        for error in std::mem::take(&mut self.early) {
+            self.report(error);
+        }
+        let consts = std::mem::take(&mut self.user.consts);
+        self.consts(&consts, model, self.options);
+        self.activation = Activation::new(Kind::Model);
+        for (name, ty) in &model.inputs {
+            let value = match self.input(name, ty) {
+                Ok(value) => value,
+                Err(fail) => {
+                    self.report(*fail);
+                    Val::Poison
+                }
+            };
+            self.activation.vars.insert(&name.name, value);
+        }
+        self.block(&model.body, false);
+        let loss = self.activation.vars.remove("loss");
+        self.results(model, loss);
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let at = model.name.span;
+        self.builder.finish().map_err(|e| vec![Diagnostic::new(at, e.message)])
+    }
+
+    fn input(&mut self, name: &'a crate::text::ast::Ident, ty: &'a crate::text::ast::TypeExpr) -> Res {
+        if is_reserved(&name.name) {
+            return Err(Box::new(reserved(name)));
+        }
+        let Some(ty) = self.type_of(ty)? else { return Ok(Val::Poison) };
+        self.claim(&name.name, name.span)?;
+        self.at(name.span);
+        self.bound(&name.name, Role::Input, ty, name.span)
+    }
+
+    /// Puts the loss, outputs, metrics and state updates on the graph, in this order.
+    fn results(&mut self, model: &Model, loss: Option<Val>) {
+        match loss {
+            Some(Val::Poison) => {}
+            Some(loss) => {
+                if let Some(v) = self.loss(model, &loss) {
+                    self.builder.output("loss", OutputKind::Loss, v);
+                }
+            }
+            None if self.outputs.iter().any(|(_, kind, _)| *kind == OutputKind::Value) => {}
+            None => self.report(
+                Diagnostic::new(model.name.span, format!("model `{}` has neither a loss nor an output", model.name.name))
+                    .help("assign a scalar to `loss`, or name a result with `output NAME = …`"),
+            ),
+        }
+        for wanted in [OutputKind::Value, OutputKind::Metric] {
+            for (name, kind, value) in &self.outputs {
+                if *kind == wanted {
+                    self.builder.output(name.as_str(), *kind, *value);
+                }
+            }
+        }
+        for state in &self.states {
+            if let Some((next, _)) = state.update {
+                self.builder.output(state.name.as_str(), OutputKind::State, next);
+            }
+        }
+    }
+
+    fn loss(&mut self, model: &Model, loss: &Val) -> Option<Value> {
+        let at = assignment(&model.body, "loss").unwrap_or(model.name.span);
+        let scalar = match loss {
+            Val::Tensor(v) => {
+                let ty = self.builder.ty(*v);
+                (ty.rank() == 0 && ty.dtype.is_float()).then_some(*v)
+            }
+            _ => None,
+        };
+        if let Some(second) = self.named_outputs.get("loss").copied() {
+            let message = "an output can't be called `loss` in a model that has a loss";
+            self.report(Diagnostic::new(second, message).also(at, "the loss"));
+        }
+        if scalar.is_none() {
+            let found = loss.describe(&self.builder);
+            let mut error =
+                Diagnostic::new(at, format!("the loss is a float scalar, not {found}")).here("assigned here");
+            if let Val::Tensor(v) = loss
+                && self.builder.ty(*v).rank() > 0
+            {
+                error = error.help("`mean(…)` of the losses of the examples is a scalar");
+            }
+            self.report(error);
+        }
+        scalar
+    }
+
+    /// Reports an error. One that stands in the prelude is blamed on the user's call, and of
+    /// several errors at one place only the first is kept.
+    pub(super) fn report(&mut self, mut error: Diagnostic) {
+        let inner = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
+        let function = match self.activation.kind {
+            Kind::Function(name) => Some(name),
+            Kind::Item | Kind::Model => None,
+        };
+        let call = if inner.file == self.prelude_file { self.activation.site } else { self.activation.call };
+        if let (Some(name), Some(call)) = (function, call)
+            && !error.labels.iter().any(|(span, _)| *span == call)
+        {
+            let text = format!("in this call of `{name}`");
+            if inner.file == self.prelude_file {
+                error.labels.insert(0, (call, "in this call".to_owned()));
+            } else if call.file != self.prelude_file {
+                error.labels.push((call, text));
+            }
+        }
+        let place = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
+        if !self.stopped && self.blamed.insert(place) {
+            self.errors.push(error);
+            self.stopped |= self.errors.len() >= MAX_ERRORS;
+        }
+    }
+
+    /// Reports an error after which elaboration can't go on.
+    pub(super) fn fatal(&mut self, error: Diagnostic) {
+        self.report(error);
+        self.stopped = true;
+    }
+
+    /// Whether elaboration ended early.
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Counts `n` steps of work at `span`; false once there were too many.
+    pub(super) fn charge(&mut self, n: usize, span: Span) -> bool {
+        self.steps = self.steps.saturating_add(n);
+        if self.steps > MAX_STEPS && !self.stopped {
+            self.fatal(
+                Diagnostic::new(span, "the model takes too long to elaborate")
+                    .here(format!("stopped here, after {MAX_STEPS} steps"))
+                    .help("every turn of a `repeat` is unrolled: are the counts as meant?"),
+            );
+        }
+        !self.stopped
+    }
+
+    /// Goes one level deeper, at `span`; false if that is too deep or elaboration has ended.
+    pub(super) fn enter(&mut self, span: Span) -> bool {
+        if self.depth >= MAX_DEPTH {
+            self.fatal(
+                Diagnostic::new(span, "the model is nested too deeply")
+                    .help("does a function call itself without an end?"),
+            );
+        }
+        if !self.charge(1, span) {
+            return false;
+        }
+        self.depth += 1;
+        true
+    }
+
+    /// Comes back from where [`enter`](Elab::enter) went.
+    pub(super) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Says where in the user's file the values to come are from.
+    pub(super) fn at(&mut self, span: Span) {
+        if span.file != self.prelude_file {
+            self.builder.set_span(span);
+        }
+    }
+
+    /// Adds an operation that `span` asks for.
+    pub(super) fn push(&mut self, op: impl Into<Op>, args: &[Value], span: Span) -> Res<Value> {
+        let built = self.builder.push(op, args).map_err(|e| fail(span, e.message));
+        self.checked(built?, span)
+    }
+
+    /// `v`, unless the graph has become too large or `v` has too many dimensions.
+    pub(super) fn checked(&mut self, v: Value, span: Span) -> Res<Value> {
+        let rank = self.builder.ty(v).rank();
+        if rank > MAX_RANK {
+            return Err(fail(span, format!("a value of {rank} dimensions: there can be at most {MAX_RANK}")));
+        }
+        if self.builder.graph().len() > MAX_NODES && !self.stopped {
+            self.fatal(
+                Diagnostic::new(span, format!("the model has more than {MAX_NODES} operations"))
+                    .here("stopped here")
+                    .help("every turn of a `repeat` is unrolled: are the counts as meant?"),
+            );
+        }
+        Ok(v)
+    }
+
+    /// The constant `c` of type `ty`.
+    pub(super) fn constant(&mut self, ty: Type, c: f64, span: Span) -> Res<Value> {
+        let built = self.builder.constant(ty, c).map_err(|e| fail(span, e.message));
+        self.checked(built?, span)
+    }
+
+    /// A leaf that the caller binds.
+    pub(super) fn bound(&mut self, name: &str, role: Role, ty: Type, span: Span) -> Res {
+        let built = self.builder.bound(name, role, ty).map_err(|e| fail(span, e.message));
+        Ok(Val::Tensor(self.checked(built?, span)?))
+    }
+
+    /// Takes `name` for an input, parameter or state declared at `span`.
+    pub(super) fn claim(&mut self, name: &str, span: Span) -> Res<()> {
+        let prelude = span.file == self.prelude_file;
+        let site = if prelude { self.activation.site.unwrap_or(span) } else { self.activation.call.unwrap_or(span) };
+        let Some(first) = self.declared.get(name).copied() else {
+            self.declared.insert(name.to_owned(), site);
+            return Ok(());
+        };
+        let mut error = Diagnostic::new(site, format!("there are two declarations of `{name}`")).here("the second");
+        if first != site {
+            error = error.also(first, "the first");
+        }
+        if site != span && !prelude {
+            error = error.also(span, "declared here");
+        }
+        let help = match self.activation.kind {
+            Kind::Function(_) => "give each call a name of its own with `as`",
+            Kind::Item | Kind::Model => "give them different names",
+        };
+        Err(Box::new(error.help(help)))
+    }
+
+    /// Gives `value` the name of the variable `name` in the printed graph.
+    pub(super) fn name_value(&mut self, name: &str, value: &Val) {
+        let Val::Tensor(v) = value else { return };
+        if matches!(self.builder.graph().node(*v).op, Op::Leaf(_)) || self.builder.graph().label(*v).name.is_some() {
+            return;
+        }
+        let Some(label) = self.activation.label(name) else { return };
+        // Counted here, since looking for a free name would take a time that grows with each.
+        let count = self.labels.entry(label.clone()).or_insert(0);
+        *count += 1;
+        let label = if *count > 1 { format!("{label}.{count}") } else { label };
+        self.builder.label(*v, &label, "");
+    }
+}
+
+/// Where the last statement of `block` that assigns `name` stands.
+fn assignment(block: &crate::text::ast::Block, name: &str) -> Option<Span> {
+    use crate::text::ast::StmtKind;
+    block.stmts.iter().rev().find_map(|stmt| match &stmt.kind {
+        StmtKind::Assign { targets, .. } if targets.iter().any(|t| t.name == name) => Some(stmt.span),
+        StmtKind::Repeat { body, .. } => assignment(body, name),
+        StmtKind::If { then, otherwise, .. } => {
+            otherwise.as_ref().and_then(|b| assignment(b, name)).or_else(|| assignment(then, name))
+        }
+        _ => None,
+    })
+}
+
+/// An error at `span`.
+pub(super) fn fail(span: Span, message: impl Into<String>) -> Fail {
+    Box::new(Diagnostic::new(span, message))
+}

@@ -1,0 +1,33 @@
+//! The fgc intermediate representation.
+//!
+//! A [`Graph`] is a program over typed dense arrays: nodes in static single assignment form,
+//! each an [`Op`](ops::Op) of the one op table. This crate defines the language it is written
+//! in, the text it prints as, what makes it valid, and, by interpretation, what it means.
+
+pub mod arrays;
+pub mod bind;
+pub mod diag;
+pub mod interp;
+pub mod lang;
+pub mod live;
+pub mod verify;
+pub mod attrs;
+pub mod builder;
+pub mod graph;
+pub mod ops;
+pub mod random;
+pub mod real;
+pub mod scalar;
+pub mod tensor;
+pub mod text;
+pub mod types;
+
+pub use bind::{Arrays, BindError};
+pub use builder::{Builder, Built, prune};
+pub use graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
+pub use interp::{EvalError, Limits, interpret, interpret_within};
+pub use ops::{Leaf, Lower, Op, OpRules, Role};
+pub use real::Real;
+pub use tensor::{Data, Element, Tensor, View};
+pub use verify::{VerifyError, verify};
+pub use types::{DType, MAX_ELEMENTS, Shape, Type, TypeError};

@@ -1,0 +1,157 @@
+//! Elementwise operations of two operands of one type.
+
+use super::rows::{self, Rows, rows};
+use super::{Batched, Lower, OpRules, Operand, Sample, not_linear};
+use crate::attrs::{AttrError, AttrReader, Attrs};
+use crate::builder::{Builder, Built};
+use crate::graph::Value;
+use crate::scalar::{Float, Int, Logic, Scalar};
+use crate::tensor::Tensor;
+use crate::types::{DType, Type, TypeError};
+
+rows! {
+    /// An elementwise operation of two operands of one type.
+    ///
+    /// Where `maximum` and `minimum` tie each operand has half of the derivative, as in JAX.
+    Binary 2;
+    arith {
+        /// a + b.
+        Add "add" [-2.0, 2.0] |s, a, b| s.add(a, b) => |y, d| [d, d];
+        /// a − b.
+        Sub "sub" [-2.0, 2.0] |s, a, b| s.sub(a, b) => |y, d| [d, s.neg(d)];
+        /// a · b.
+        Mul "mul" [-2.0, 2.0] |s, a, b| s.mul(a, b) => |y, d| [s.mul(d, b), s.mul(a, d)];
+        /// a / b.
+        Div "div" [0.5, 2.0] |s, a, b| s.div(a, b) => |y, d| [
+            s.div(d, b),
+            { let ratio = s.div(y, b); let slope = s.neg(ratio); s.mul(d, slope) }
+        ];
+        /// The remainder of the truncated quotient.
+        Rem "rem" [1.1, 1.9] |s, a, b| s.rem(a, b) => |y, d| [
+            d,
+            {
+                let whole = s.sub(a, y);
+                let ratio = s.div(whole, b);
+                let minus = s.neg(ratio);
+                let slope = s.round(minus);
+                s.mul(d, slope)
+            }
+        ];
+        /// The larger; NaN if either is.
+        Maximum "maximum" [-2.0, 2.0] |s, a, b| s.maximum(a, b) => |y, d| [
+            { let share = tie_share(s, a, b, y); s.mul(d, share) },
+            { let share = tie_share(s, b, a, y); s.mul(d, share) }
+        ];
+        /// The smaller; NaN if either is.
+        Minimum "minimum" [-2.0, 2.0] |s, a, b| s.minimum(a, b) => |y, d| [
+            { let share = tie_share(s, a, b, y); s.mul(d, share) },
+            { let share = tie_share(s, b, a, y); s.mul(d, share) }
+        ];
+    }
+    float {
+        /// aᵇ. Derivatives as in JAX: that by a is 0 where b is, that by b takes log 1 where a is 0.
+        Pow "pow" [0.5, 2.0] |s, a, b| s.pow(a, b) => |y, d| [
+            {
+                let (zero, one) = (s.lit(a, 0.0), s.lit(a, 1.0));
+                let flat = s.eq(b, zero);
+                let less = s.sub(b, one);
+                let power = s.select(flat, one, less);
+                let rest = s.pow(a, power);
+                let slope = s.mul(b, rest);
+                let slope = s.select(flat, zero, slope);
+                s.mul(d, slope)
+            },
+            {
+                let (zero, one) = (s.lit(a, 0.0), s.lit(a, 1.0));
+                let at_zero = s.eq(a, zero);
+                let base = s.select(at_zero, one, a);
+                let log = s.log(base);
+                let slope = s.mul(log, y);
+                s.mul(d, slope)
+            }
+        ];
+    }
+    int {
+        /// a · 2ᵇ.
+        Shl "shl" [0.0, 1.0] |s, a, b| s.shl(a, b) => |y, d| [];
+        /// a shifted right by b bits.
+        Shr "shr" [0.0, 1.0] |s, a, b| s.shr(a, b) => |y, d| [];
+        /// The high half of the 64-bit product.
+        Mulhi "mulhi" [0.0, 1.0] |s, a, b| s.mulhi(a, b) => |y, d| [];
+    }
+    logic {
+        /// Bitwise and.
+        And "and" [0.0, 1.0] |s, a, b| s.and(a, b) => |y, d| [];
+        /// Bitwise or.
+        Or "or" [0.0, 1.0] |s, a, b| s.or(a, b) => |y, d| [];
+        /// Bitwise exclusive or.
+        Xor "xor" [0.0, 1.0] |s, a, b| s.xor(a, b) => |y, d| [];
+    }
+}
+
+/// The share of the derivative of the extremum `y` of `a` and `b` that is due to `a`: 1, 0, or
+/// a half where they tie.
+fn tie_share<S: Float>(s: &mut S, a: S::V, b: S::V, y: S::V) -> S::V {
+    let (zero, half, one) = (s.lit(y, 0.0), s.lit(y, 0.5), s.lit(y, 1.0));
+    let other = s.eq(b, y);
+    let share = s.select(other, half, one);
+    let this = s.eq(a, y);
+    s.select(this, share, zero)
+}
+
+impl OpRules for Binary {
+    fn name(&self) -> &'static str {
+        self.spelling()
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::none()
+    }
+
+    fn parse(name: &str, _attrs: &mut AttrReader, _ty: &Type) -> Option<Result<Self, AttrError>> {
+        rows::find::<2, Binary>(name).map(Ok)
+    }
+
+    fn infer(&self, args: &[&Type]) -> Result<Type, TypeError> {
+        rows::infer::<2, _>(*self, args)
+    }
+
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        rows::eval::<2, _>(*self, args)
+    }
+
+    fn jvp(&self, b: &mut Builder, x: &[Value], dx: &[Option<Value>], y: Value) -> Built<Option<Value>> {
+        rows::jvp::<2, _>(*self, b, x, dx, y)
+    }
+
+    fn transpose(&self, b: &mut Builder, ct: Value, args: &[Operand]) -> Built<Vec<Option<Value>>> {
+        let linear: Vec<bool> = args.iter().map(|a| a.linear().is_some()).collect();
+        Ok(match (self, &args[0], &args[1]) {
+            (Binary::Add, ..) => linear.iter().map(|&l| l.then_some(ct)).collect(),
+            (Binary::Sub, ..) => {
+                let minus = if linear[1] { Some(b.push(super::Unary::Neg, &[ct])?) } else { None };
+                vec![linear[0].then_some(ct), minus]
+            }
+            (Binary::Mul, Operand::Linear(_), Operand::Known(k)) => vec![Some(b.push(*self, &[ct, *k])?), None],
+            (Binary::Mul, Operand::Known(k), Operand::Linear(_)) => vec![None, Some(b.push(*self, &[*k, ct])?)],
+            (Binary::Div, Operand::Linear(_), Operand::Known(k)) => vec![Some(b.push(*self, &[ct, *k])?), None],
+            _ => return not_linear(self.spelling()),
+        })
+    }
+
+    fn batch(&self, b: &mut Builder, args: &[Batched], size: usize) -> Built {
+        rows::batch::<2, _>(*self, b, args, size)
+    }
+
+    fn lower(&self) -> Lower {
+        Lower::Map
+    }
+
+    fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
+        ty.elements() as u64
+    }
+
+    fn samples() -> Vec<Sample> {
+        rows::samples::<2, Binary>()
+    }
+}

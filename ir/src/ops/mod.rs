@@ -1,0 +1,316 @@
+//! The op table: one file for each family of operations, holding all that is known of it.
+//!
+//! To add an elementwise operation, add a row to [`unary`] or [`binary`]. To add a family,
+//! write a file that implements [`OpRules`] and name it in `families!` below. Nothing else
+//! in the project lists operations.
+
+use crate::attrs::{AttrError, AttrReader, Attrs};
+use crate::builder::{Builder, Built};
+use crate::graph::Value;
+use crate::tensor::Tensor;
+use crate::types::{Type, TypeError};
+
+mod rows;
+
+/// All that is known of an operation. There are no default bodies: a new family has to answer
+/// every question.
+///
+/// The rules are asked only about operands that [`infer`](OpRules::infer) accepted.
+pub trait OpRules: Sized {
+    /// The spelling in `.fg` text.
+    fn name(&self) -> &'static str;
+
+    /// The attributes in `.fg` text. What the result type says needn't be repeated.
+    fn attrs(&self) -> Attrs;
+
+    /// The inverse of [`name`](OpRules::name) and [`attrs`](OpRules::attrs); `ty` is the type
+    /// that the text states for the result. `None` if `name` isn't one of this family.
+    fn parse(name: &str, attrs: &mut AttrReader, ty: &Type) -> Option<Result<Self, AttrError>>;
+
+    /// The type of the result, or why the operands don't fit.
+    fn infer(&self, args: &[&Type]) -> Result<Type, TypeError>;
+
+    /// The result: the reference semantics of the operation.
+    fn eval(&self, args: &[&Tensor]) -> Tensor;
+
+    /// The tangent of `y = op(x…)` given those of its operands, where `None` is a tangent
+    /// known to be zero. At least one of `dx` is given.
+    fn jvp(&self, b: &mut Builder, x: &[Value], dx: &[Option<Value>], y: Value) -> Built<Option<Value>>;
+
+    /// Given the cotangent of the result, those of the [`Operand::Linear`] operands, in which
+    /// the operation must be linear with the others fixed. `None` is a zero cotangent.
+    fn transpose(&self, b: &mut Builder, ct: Value, args: &[Operand]) -> Built<Vec<Option<Value>>>;
+
+    /// The operation over operands with a batch dimension of `size` in front where
+    /// [`Batched::batched`] says so; at least one is. The result has it in front.
+    fn batch(&self, b: &mut Builder, args: &[Batched], size: usize) -> Built;
+
+    /// How the operation becomes a kernel.
+    fn lower(&self) -> Lower;
+
+    /// Floating-point (or integer) operations, a fused multiply-add counted as two.
+    fn flops(&self, args: &[&Type], ty: &Type) -> u64;
+
+    /// Instances with operands, from which the tests of every law are generated.
+    fn samples() -> Vec<Sample>;
+}
+
+/// An operand of a transposed operation.
+#[derive(Clone, Debug)]
+pub enum Operand {
+    /// Its cotangent is wanted; only its type is known.
+    Linear(Type),
+    /// It is fixed, and known.
+    Known(Value),
+}
+
+impl Operand {
+    /// The value of a known operand.
+    pub fn known(&self) -> Option<Value> {
+        match self {
+            Operand::Known(v) => Some(*v),
+            Operand::Linear(_) => None,
+        }
+    }
+
+    /// The type of a linear operand.
+    pub fn linear(&self) -> Option<&Type> {
+        match self {
+            Operand::Linear(ty) => Some(ty),
+            Operand::Known(_) => None,
+        }
+    }
+}
+
+/// An operand of a batched operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Batched {
+    /// The value.
+    pub value: Value,
+    /// Whether its dimension 0 is the batch.
+    pub batched: bool,
+}
+
+/// The class of kernel that an operation becomes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lower {
+    /// One element of the result from one element of each operand.
+    Map,
+    /// A fold over some dimensions.
+    Reduce,
+    /// No arithmetic: another indexing of the same elements.
+    View,
+    /// A sum of products over contracted dimensions.
+    Contract,
+    /// A sliding window.
+    Window,
+    /// Indexed reads or writes.
+    Gather,
+    /// Bound by the caller, or a constant.
+    Leaf,
+}
+
+impl Lower {
+    /// Every class.
+    pub const ALL: [Lower; 7] = [
+        Lower::Map,
+        Lower::Reduce,
+        Lower::View,
+        Lower::Contract,
+        Lower::Window,
+        Lower::Gather,
+        Lower::Leaf,
+    ];
+
+    /// Its name in statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lower::Map => "map",
+            Lower::Reduce => "reduce",
+            Lower::View => "view",
+            Lower::Contract => "contract",
+            Lower::Window => "window",
+            Lower::Gather => "gather",
+            Lower::Leaf => "leaf",
+        }
+    }
+}
+
+/// An operation with operands, for tests.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The operation.
+    pub op: Op,
+    /// Operands it accepts. Floats are away from kinks and poles, so that differences converge.
+    pub args: Vec<Tensor>,
+}
+
+impl Sample {
+    /// A sample of `op`.
+    pub fn new(op: impl Into<Op>, args: Vec<Tensor>) -> Sample {
+        Sample { op: op.into(), args }
+    }
+}
+
+macro_rules! families {
+    ($($(#[$doc:meta])* $module:ident::$family:ident),* $(,)?) => {
+        $($(#[$doc])* pub mod $module;)*
+        $(pub use $module::$family;)*
+
+        /// An operation: one of a family.
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum Op {
+            $($(#[$doc])* $family($family),)*
+        }
+
+        $(impl From<$family> for Op {
+            fn from(op: $family) -> Op {
+                Op::$family(op)
+            }
+        })*
+
+        macro_rules! each {
+            ($self:expr, $op:ident => $body:expr) => {
+                match $self { $(Op::$family($op) => $body,)* }
+            };
+        }
+
+        impl OpRules for Op {
+            fn name(&self) -> &'static str {
+                each!(self, op => op.name())
+            }
+
+            fn attrs(&self) -> Attrs {
+                each!(self, op => op.attrs())
+            }
+
+            fn parse(name: &str, attrs: &mut AttrReader, ty: &Type) -> Option<Result<Op, AttrError>> {
+                $(if let Some(op) = $family::parse(name, attrs, ty) {
+                    return Some(op.map(Op::$family));
+                })*
+                None
+            }
+
+            fn infer(&self, args: &[&Type]) -> Result<Type, TypeError> {
+                let ty = each!(self, op => op.infer(args))?;
+                ty.check_size()?;
+                Ok(ty)
+            }
+
+            fn eval(&self, args: &[&Tensor]) -> Tensor {
+                each!(self, op => op.eval(args))
+            }
+
+            fn jvp(&self, b: &mut Builder, x: &[Value], dx: &[Option<Value>], y: Value) -> Built<Option<Value>> {
+                each!(self, op => op.jvp(b, x, dx, y))
+            }
+
+            fn transpose(&self, b: &mut Builder, ct: Value, args: &[Operand]) -> Built<Vec<Option<Value>>> {
+                each!(self, op => op.transpose(b, ct, args))
+            }
+
+            fn batch(&self, b: &mut Builder, args: &[Batched], size: usize) -> Built {
+                each!(self, op => op.batch(b, args, size))
+            }
+
+            fn lower(&self) -> Lower {
+                each!(self, op => op.lower())
+            }
+
+            fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
+                each!(self, op => op.flops(args, ty))
+            }
+
+            fn samples() -> Vec<Sample> {
+                let mut samples = Vec::new();
+                $(samples.extend($family::samples());)*
+                samples
+            }
+        }
+    };
+}
+
+families! {
+    /// Elementwise, of one operand.
+    unary::Unary,
+    /// Elementwise, of two operands of the same type.
+    binary::Binary,
+    /// Elementwise comparisons.
+    compare::Compare,
+    /// Elementwise choice.
+    select::Select,
+    /// Conversion between element types.
+    cast::Cast,
+    /// The same elements in another shape.
+    reshape::Reshape,
+    /// Permuted dimensions.
+    transpose::Transpose,
+    /// New dimensions along which the elements repeat.
+    broadcast::Broadcast,
+    /// Every n-th element of a range of each dimension.
+    slice::Slice,
+    /// Zeros before, after and between the elements of each dimension.
+    pad::Pad,
+    /// Values joined along a dimension.
+    concat::Concat,
+    /// Dimensions run backwards.
+    reverse::Reverse,
+    /// Sums, extrema and their positions over dimensions.
+    reduce::Reduce,
+    /// General products of two values.
+    dot::Dot,
+    /// Convolutions.
+    conv::Conv,
+    /// Sliding windows: sums, and maxima as index and gather.
+    window::Window,
+    /// Reads and writes at computed indices.
+    index::Index,
+    /// Bits from a counter-based generator.
+    random::Random,
+    /// What has no operands: bound values, constants, index ramps.
+    leaf::Leaf,
+}
+
+pub use leaf::{Init, Role};
+
+impl Op {
+    /// The name and role of a leaf that the caller binds.
+    pub fn binding(&self) -> Option<(&str, &Role)> {
+        match self {
+            Op::Leaf(leaf) => leaf.binding(),
+            _ => None,
+        }
+    }
+}
+
+/// Fails unless there are `n` operands.
+fn expect_args(name: &str, args: &[&Type], n: usize) -> Result<(), TypeError> {
+    if args.len() == n {
+        return Ok(());
+    }
+    let s = if n == 1 { "" } else { "s" };
+    Err(TypeError::new(format!("`{name}` takes {n} operand{s}, not {}", args.len())))
+}
+
+/// Fails unless each of `dims` is below `rank` and none is repeated.
+fn expect_dims(what: &str, dims: &[usize], rank: usize) -> Result<(), TypeError> {
+    for (k, d) in dims.iter().enumerate() {
+        if *d >= rank {
+            return Err(TypeError::new(format!("{what} {d} is out of range for rank {rank}")));
+        }
+        if dims[..k].contains(d) {
+            return Err(TypeError::new(format!("{what} {d} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+/// Gives every operand the batch dimension in front, repeating those that have none.
+fn batch_all(b: &mut Builder, args: &[Batched], size: usize) -> Built<Vec<Value>> {
+    args.iter().map(|a| if a.batched { Ok(a.value) } else { b.repeat(a.value, size) }).collect()
+}
+
+/// The transpose of an operation in which no operand is linear.
+fn not_linear<T>(name: &str) -> Built<T> {
+    Err(TypeError::new(format!("`{name}` isn't linear and has no transpose")))
+}

@@ -1,0 +1,205 @@
+//! Random numbers as programs: distributions as expressions over counter-based bits.
+//!
+//! Every draw is a pure function of the key, a stream and the position, so initialisation and
+//! dropout are ordinary graphs that any backend runs to the same numbers.
+
+use std::collections::HashSet;
+
+use crate::builder::{Builder, Built};
+use crate::graph::{Graph, OutputKind, Value};
+use crate::ops::random::Random;
+use crate::ops::{Binary, Init, Role};
+use crate::scalar::{Float, Int, Scalar};
+use crate::types::{DType, Shape, Type, TypeError};
+
+/// The name under which a program's key is bound.
+pub const SEED: &str = "seed";
+
+/// The key of a program: `u32[2]`.
+pub fn seed(b: &mut Builder) -> Built {
+    b.bound(SEED, Role::Seed, Type::new(DType::U32, [2]))
+}
+
+/// The 32-bit FNV-1a hash of `text`, which is the same on every machine and in every version.
+pub fn fnv1a(text: &str) -> u32 {
+    text.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ byte as u32).wrapping_mul(0x0100_0193))
+}
+
+/// The second stream of a draw that needs two words for an element.
+fn second(stream: u32) -> u32 {
+    // The golden ratio: as far as can be from the neighbouring streams that counters give.
+    stream ^ 0x9E37_79B9
+}
+
+/// Independent uniform numbers in [0, 1): multiples of 2⁻²⁴ for `f32`, of 2⁻⁵³ for `f64`.
+///
+/// # Errors
+/// If `dtype` isn't a float or the shape is too large.
+pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    let bits = |b: &mut Builder, stream| b.push(Random { stream, shape: shape.clone() }, &[key]);
+    let part = |b: &mut Builder, bits: Value, drop: f64| {
+        let by = b.lit(bits, drop);
+        let kept = Int::shr(b, bits, by);
+        b.cast(kept, dtype)
+    };
+    let scaled = |b: &mut Builder, x: Value, by: f64| {
+        let by = b.lit(x, by);
+        b.mul(x, by)
+    };
+    let u = match dtype {
+        DType::F32 => {
+            let word = bits(b, stream)?;
+            let top = part(b, word, 8.0)?;
+            scaled(b, top, 2f64.powi(-24))
+        }
+        DType::F64 => {
+            let (high, low) = (bits(b, stream)?, bits(b, second(stream))?);
+            let (high, low) = (part(b, high, 5.0)?, part(b, low, 6.0)?);
+            let high = scaled(b, high, 2f64.powi(26));
+            let both = b.add(high, low);
+            scaled(b, both, 2f64.powi(-53))
+        }
+        _ => return Err(TypeError::new(format!("random numbers are floats, not {dtype}"))),
+    };
+    b.healthy().map(|()| u)
+}
+
+/// Independent standard normal numbers, by the transform of Box and Muller (1958), "A note on
+/// the generation of random normal deviates".
+///
+/// # Errors
+/// If `dtype` isn't a float or the shape is too large.
+pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    // One of the pair that the transform makes: each element then depends on its own words only.
+    let angle = stream.wrapping_add(0x8000_0000);
+    let (u, v) = (uniform(b, key, stream, shape, dtype)?, uniform(b, key, angle, shape, dtype)?);
+    // 1 − u is exact and never 0.
+    let (one, turn, minus_two) = (b.lit(u, 1.0), b.lit(v, std::f64::consts::TAU), b.lit(u, -2.0));
+    let positive = b.sub(one, u);
+    let log = b.log(positive);
+    let square = b.mul(minus_two, log);
+    let radius = b.sqrt(square);
+    let angle = b.mul(v, turn);
+    let cos = b.cos(angle);
+    let z = b.mul(radius, cos);
+    b.healthy().map(|()| z)
+}
+
+/// The inverse error function for |x| ≤ 0.99: the central branch of Giles (2010),
+/// "Approximating the erfinv function", in its double-precision form.
+pub fn erf_inv<S: Float>(s: &mut S, x: S::V) -> S::V {
+    const POLYNOMIAL: [f64; 23] = [
+        -3.644_412_064_017_819_7e-21,
+        -1.685_059_138_182_016_6e-19,
+        1.285_848_071_525_64e-18,
+        1.115_787_767_802_518_1e-17,
+        -1.333_171_662_854_621e-16,
+        2.097_276_787_596_856_2e-17,
+        6.637_638_134_358_324e-15,
+        -4.054_566_272_975_207e-14,
+        -8.151_934_197_605_472e-14,
+        2.633_509_315_308_232_3e-12,
+        -1.297_513_325_345_325e-11,
+        -5.415_412_054_294_628e-11,
+        1.051_212_273_321_532_3e-9,
+        -4.112_633_980_346_984e-9,
+        -2.907_036_995_788_200_5e-8,
+        4.234_787_782_793_24e-7,
+        -1.365_469_200_083_467_9e-6,
+        -1.388_252_336_278_646_9e-5,
+        1.867_342_080_340_571_4e-4,
+        -7.407_025_341_662_67e-4,
+        -6.033_670_871_430_149e-3,
+        2.401_581_824_255_896_2e-1,
+        1.653_654_562_683_102_7,
+    ];
+    let one = s.lit(x, 1.0);
+    let (below, above) = (s.sub(one, x), s.add(one, x));
+    let product = s.mul(below, above);
+    let log = s.log(product);
+    let w = s.neg(log);
+    let centre = s.lit(x, 3.125);
+    let w = s.sub(w, centre);
+    let mut sum = s.lit(x, 0.0);
+    for c in POLYNOMIAL {
+        let c = s.lit(x, c);
+        let higher = s.mul(sum, w);
+        sum = s.add(higher, c);
+    }
+    s.mul(sum, x)
+}
+
+/// Independent standard normal numbers within two standard deviations, by inversion, as
+/// `jax.random.truncated_normal(key, -2, 2)`.
+///
+/// # Errors
+/// If `dtype` isn't a float or the shape is too large.
+pub fn truncated_normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    let u = uniform(b, key, stream, shape, dtype)?;
+    // The error function at ±2/√2 bounds the uniform numbers to invert.
+    let bound = libm::erf(std::f64::consts::SQRT_2);
+    let centred = ranged(b, u, -bound, bound);
+    let x = erf_inv(b, centred);
+    let root = b.lit(x, std::f64::consts::SQRT_2);
+    let z = b.mul(root, x);
+    // Rounding may lead just outside.
+    let (low, high) = (b.lit(z, -2.0), b.lit(z, 2.0));
+    let z = b.maximum(z, low);
+    let z = b.minimum(z, high);
+    b.healthy().map(|()| z)
+}
+
+/// Numbers in [0, 1) spread over [lo, hi).
+fn ranged(b: &mut Builder, u: Value, lo: f64, hi: f64) -> Value {
+    let (width, lo) = (b.lit(u, hi - lo), b.lit(u, lo));
+    let scaled = b.mul(u, width);
+    b.add(scaled, lo)
+}
+
+/// The program that draws the first content of every parameter and state of `g`.
+///
+/// Its one input is the seed, and its outputs have the names of the parameters and states. What
+/// a name is drawn does not depend on the others.
+///
+/// # Errors
+/// If a parameter isn't a float.
+pub fn init_graph(g: &Graph) -> Built<Graph> {
+    let mut b = Builder::new(format!("{}.init", g.name));
+    let key = seed(&mut b)?;
+    let mut streams = HashSet::new();
+    for (v, name, role) in g.bindings() {
+        let (Role::Param(init) | Role::State(init)) = role else { continue };
+        let mut stream = fnv1a(name);
+        // Should two names have one hash, the later one in the graph moves on.
+        while !streams.insert(stream) {
+            stream = stream.wrapping_add(1);
+        }
+        let value = draw(&mut b, key, *init, stream, g.ty(v))?;
+        b.label(value, name, "");
+        b.output(name, OutputKind::Value, value);
+    }
+    b.finish()
+}
+
+fn draw(b: &mut Builder, key: Value, init: Init, stream: u32, ty: &Type) -> Built {
+    let scaled = |b: &mut Builder, z: Value, std: f64| {
+        let std = b.lit(z, std);
+        b.push(Binary::Mul, &[z, std])
+    };
+    match init {
+        Init::Constant(c) => b.constant(ty.clone(), c.get()),
+        Init::Normal(std) => {
+            let z = normal(b, key, stream, &ty.shape, ty.dtype)?;
+            scaled(b, z, std.get())
+        }
+        Init::TruncatedNormal(std) => {
+            let z = truncated_normal(b, key, stream, &ty.shape, ty.dtype)?;
+            scaled(b, z, std.get())
+        }
+        Init::Uniform(lo, hi) => {
+            let u = uniform(b, key, stream, &ty.shape, ty.dtype)?;
+            let x = ranged(b, u, lo.get(), hi.get());
+            b.healthy().map(|()| x)
+        }
+    }
+}

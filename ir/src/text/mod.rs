@@ -1,0 +1,28 @@
+//! The `.fg` text: reading, and printing.
+//!
+//! A file holds the language that models are written in, graphs in core form, or both.
+//! [`parser::parse`] makes a syntax tree of either. [`core::build`] makes the [`Graph`] of a
+//! core form, node by node, and [`print::print`] is its inverse: printing a graph gives text
+//! that reads back as the same graph.
+//!
+//! [`Graph`]: crate::Graph
+
+pub mod ast;
+pub mod core;
+mod lexer;
+pub mod parser;
+pub mod print;
+
+use crate::diag::nearest;
+
+/// Whether `name` is only digits, as a value without a label is referred to.
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The one of `names` that `name` was probably meant to be. Long names aren't compared: the time
+/// that takes grows with the product of their lengths.
+fn near<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let short = |n: &&str| n.len() <= 64;
+    if short(&name) { nearest(name, names.into_iter().filter(short)) } else { None }
+}

@@ -1,0 +1,30 @@
+//! Graph passes.
+//!
+//! Each pass is a function from graphs to a graph, and passes compose freely:
+//!
+//! ```text
+//! jvp        g(x)  ->  g(x), ∂g·ẋ                       forward mode
+//! linearize  g(x)  ->  g(x), residuals  and  (residuals, ẋ) -> ∂g·ẋ
+//! transpose  (residuals, ẋ) -> ẏ   becomes   (residuals, ȳ) -> x̄
+//! grad       = linearize, then transpose                 reverse mode
+//! hvp        = jvp of grad
+//! vmap       g over a leading batch dimension of some leaves
+//! ```
+//!
+//! What differentiates a single operation is in the op table; no pass here names one.
+
+mod error;
+mod grad;
+mod jvp;
+mod linearize;
+mod names;
+mod transpose;
+mod vmap;
+
+pub use error::{PassError, Passed};
+pub use grad::{grad, grad_of, hvp};
+pub use jvp::{jvp, jvp_many};
+pub use linearize::{Linearized, linearize};
+pub use names::{Suffix, params};
+pub use transpose::transpose;
+pub use vmap::vmap;

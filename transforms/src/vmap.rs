@@ -1,0 +1,55 @@
+//! Batching: one graph for many values of some leaves.
+
+use fgc_ir::ops::Batched;
+use fgc_ir::{Builder, Graph, OpRules, Value};
+
+use crate::error::{PassError, Passed};
+use crate::names::leaves;
+
+/// `g` over a leading dimension of `size` of the leaves `batched`.
+///
+/// An output that depends on one of them has that dimension in front; others are as they were,
+/// computed once (as with JAX's `out_axes=None`).
+pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
+    let roots = leaves(g, batched, false)?;
+    let depends = g.dependents(&roots);
+    let mut b = Builder::new(format!("{}.vmap", g.name));
+    let mut map: Vec<Option<Value>> = vec![None; g.len()];
+    for v in g.values() {
+        let fail = PassError::at(g, v, "the batched form");
+        let node = g.node(v);
+        map[v.index()] = Some(if !depends[v.index()] {
+            b.copy(g, v, &map).map_err(&fail)?
+        } else {
+            let outer = b.set_span(g.span(v));
+            let before = b.graph().len();
+            let copy = match g.binding(v) {
+                Some((name, role)) => {
+                    let ty = node.ty.reshaped(node.ty.shape.prepend(size));
+                    b.bound_as(name, role.clone(), ty)
+                }
+                None => {
+                    let operand = |a: &Value| Some(Batched { value: map[a.index()]?, batched: depends[a.index()] });
+                    let args: Vec<Batched> = node.args.iter().filter_map(operand).collect();
+                    node.op.batch(&mut b, &args, size)
+                }
+            };
+            let copy = copy.map_err(&fail)?;
+            b.set_span(outer);
+            let label = g.label(v);
+            if let Some(name) = &label.name {
+                b.label(copy, name, &label.marks);
+            }
+            for new in before..b.graph().len() {
+                b.mark(Value::new(new), &label.marks);
+            }
+            copy
+        });
+    }
+    for output in &g.outputs {
+        if let Some(value) = map[output.value.index()] {
+            b.output(&output.name, output.kind, value);
+        }
+    }
+    Ok(b.finish()?)
+}
