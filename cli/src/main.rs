@@ -1,2 +1,36 @@
-//! `fgc`, the command.
-fn main() {}
+//! `fgc`: a compiler for small tensor programs, for the study and use of forward gradients.
+
+mod args;
+mod check;
+mod compile;
+mod draw;
+mod failure;
+mod init;
+mod model;
+mod modes;
+mod run;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, Fgc};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let fgc = Fgc::parse();
+    let done = match &fgc.command {
+        Command::Compile(args) => compile::compile(args),
+        Command::Run(args) => run::run(args, fgc.quiet),
+        Command::Init(args) => init::init(args, fgc.quiet),
+        Command::Check(args) => check::check(args, fgc.threads),
+    };
+    match done {
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(Failure::Input(message)) => {
+            failure::say(&message);
+            ExitCode::FAILURE
+        }
+    }
+}

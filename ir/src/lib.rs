@@ -22,12 +22,14 @@ pub mod tensor;
 pub mod text;
 pub mod types;
 
+pub use arrays::ArrayFile;
 pub use bind::{Arrays, BindError};
 pub use builder::{Builder, Built, prune};
 pub use graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
 pub use interp::{EvalError, Limits, interpret, interpret_within};
 pub use ops::{Leaf, Lower, Op, OpRules, Role};
 pub use real::Real;
+pub use scalar::{Float, Scalar};
 pub use tensor::{Data, Element, Tensor, View};
 pub use verify::{VerifyError, verify};
 pub use types::{DType, MAX_ELEMENTS, Shape, Type, TypeError};

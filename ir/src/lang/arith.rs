@@ -241,6 +241,8 @@ fn equal(a: &Val, b: &Val) -> Option<bool> {
     match (a, b) {
         (Val::Bool(x), Val::Bool(y)) => Some(x == y),
         (Val::Str(x), Val::Str(y)) => Some(x == y),
+        // A choice like a padding is one of a few words, or a list.
+        (Val::Str(_), Val::List(_)) | (Val::List(_), Val::Str(_)) => Some(false),
         (Val::List(x), Val::List(y)) if x.items().len() != y.items().len() => Some(false),
         (Val::List(x), Val::List(y)) => {
             let mut all = true;

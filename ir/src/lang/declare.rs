@@ -30,12 +30,19 @@ impl<'a> Elab<'a> {
         let mut dims = Vec::with_capacity(ty.dims.len());
         let mut known = ty.dtype.is_some();
         for dim in &ty.dims {
-            match self.expr(dim) {
-                Val::Int(i) => dims.push(size(i).map_err(|m| fail(dim.span, m))?),
-                Val::Poison => known = false,
-                other => {
-                    let found = other.describe(&self.builder);
-                    return Err(fail(dim.span, format!("a size is a compile-time integer, not {found}")));
+            let value = self.expr(dim);
+            let given = match &value {
+                Val::List(list) => list.items(),
+                one => std::slice::from_ref(one),
+            };
+            for one in given {
+                match one {
+                    Val::Int(i) => dims.push(size(*i).map_err(|m| fail(dim.span, m))?),
+                    Val::Poison => known = false,
+                    other => {
+                        let found = other.describe(&self.builder);
+                        return Err(fail(dim.span, format!("a size is a compile-time integer, not {found}")));
+                    }
                 }
             }
         }

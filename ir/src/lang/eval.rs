@@ -213,20 +213,15 @@ impl<'a> Elab<'a> {
     /// several errors at one place only the first is kept.
     pub(super) fn report(&mut self, mut error: Diagnostic) {
         let inner = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
-        let function = match self.activation.kind {
-            Kind::Function(name) => Some(name),
-            Kind::Item | Kind::Model => None,
-        };
-        let call = if inner.file == self.prelude_file { self.activation.site } else { self.activation.call };
-        if let (Some(name), Some(call)) = (function, call)
-            && !error.labels.iter().any(|(span, _)| *span == call)
-        {
-            let text = format!("in this call of `{name}`");
-            if inner.file == self.prelude_file {
-                error.labels.insert(0, (call, "in this call".to_owned()));
-            } else if call.file != self.prelude_file {
-                error.labels.push((call, text));
+        let blamed = |call: &Span| error.labels.iter().any(|(span, _)| span == call);
+        if inner.file == self.prelude_file {
+            if let Some(site) = self.activation.site.filter(|site| !blamed(site)) {
+                error.labels.insert(0, (site, "in this call".to_owned()));
             }
+        } else if let (Kind::Function(name), Some(call)) = (self.activation.kind, self.activation.call)
+            && !blamed(&call)
+        {
+            error.labels.push((call, format!("in this call of `{name}`")));
         }
         let place = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
         if !self.stopped && self.blamed.insert(place) {
@@ -239,11 +234,6 @@ impl<'a> Elab<'a> {
     pub(super) fn fatal(&mut self, error: Diagnostic) {
         self.report(error);
         self.stopped = true;
-    }
-
-    /// Whether elaboration ended early.
-    pub(super) fn stopped(&self) -> bool {
-        self.stopped
     }
 
     /// Counts `n` steps of work at `span`; false once there were too many.

@@ -95,7 +95,7 @@ impl<'a> Elab<'a> {
     /// Evaluates the consts, with what `--set` gives in place of their values.
     pub(super) fn consts(&mut self, consts: &[(&'a Ident, &'a Expr)], model: &Model, options: &Options) {
         self.constants.insert("training", Val::Bool(options.training));
-        self.constants.insert("batch", Val::Int(options.batch.unwrap_or(super::DEFAULT_BATCH) as i64));
+        self.constants.insert("batch", Val::Int(options.batch.unwrap_or(options.default_batch) as i64));
         for (name, expr) in consts {
             if is_reserved(&name.name) {
                 continue;

@@ -33,8 +33,10 @@ pub const DEFAULT_BATCH: usize = 64;
 /// What a model is elaborated with.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Options {
-    /// The value of `batch`; [`DEFAULT_BATCH`] if not given.
+    /// The value of `batch`, where one is asked for: a graph in core form can't have it.
     pub batch: Option<usize>,
+    /// The value of `batch` otherwise; [`DEFAULT_BATCH`] unless changed.
+    pub default_batch: usize,
     /// The value of `training`.
     pub training: bool,
     /// What `f32` means: [`DType::F32`], or [`DType::F64`] to evaluate a model in double precision.
@@ -47,7 +49,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { batch: None, training: true, float: DType::F32, set: Vec::new(), model: None }
+        Options {
+            batch: None,
+            default_batch: DEFAULT_BATCH,
+            training: true,
+            float: DType::F32,
+            set: Vec::new(),
+            model: None,
+        }
     }
 }
 

@@ -283,6 +283,8 @@ pub struct Arg {
 
 /// `i`, or `start:stop:step`.
 #[derive(Clone, PartialEq, Debug)]
+// There are few of them, and boxes would be in the way of matching.
+#[expect(clippy::large_enum_variant)]
 pub enum IndexItem {
     /// One position; the dimension is dropped.
     At(Expr),

@@ -9,6 +9,7 @@
 
 pub mod ast;
 pub mod core;
+pub mod dot;
 mod lexer;
 pub mod parser;
 pub mod print;

@@ -82,6 +82,8 @@ table! {
     "rank" ("x") shape::rank: "the number of dimensions";
     "len" ("list") shape::len: "the number of elements of a list";
     "prod" ("list") shape::prod: "the product of a list of numbers";
+    "range" ("n") shape::range: "the list 0, 1, …, n - 1";
+    "each" ("x", "n") shape::each: "the list of `n` times `x`; `x` itself if it is a list of that length";
     "reshape" ("x", "shape") shape::reshape: "the same elements in another shape; one size may be -1";
     "flatten" ("x") shape::flatten: "all dimensions but the first joined";
     "transpose" ("x", "perm"="reversed") shape::transpose: "dimension `k` of the result is dimension `perm[k]` of `x`";

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::diag::Diagnostic;
-use crate::lang::eval::{Elab, fail};
+use crate::lang::eval::{Elab, MAX_RANK, fail};
 use crate::lang::value::{Res, Val, axis, size};
 use crate::ops::{Concat, Pad, Reverse};
 use crate::types::{DType, Shape};
@@ -146,4 +146,24 @@ pub(super) fn reverse(e: &mut Elab, args: &Args) -> Res {
         return Ok(Val::Tensor(x));
     }
     e.push(Reverse { axes }, &[x], args.span).map(Val::Tensor)
+}
+
+pub(super) fn range(e: &mut Elab, args: &Args) -> Res {
+    let n = args.int(e, 0, 0)?;
+    let n = size(n).map_err(|m| args.fail(0, m))?;
+    if !e.charge(n, args.span) {
+        return Ok(Val::Poison);
+    }
+    e.list((0..n as i64).map(Val::Int).collect(), args.span)
+}
+
+pub(super) fn each(e: &mut Elab, args: &Args) -> Res {
+    let n = args.int(e, 1, 0)?;
+    let n = usize::try_from(n).ok().filter(|n| *n <= MAX_RANK);
+    let n = n.ok_or_else(|| args.fail(1, format!("`n` of `each` is from 0 to {MAX_RANK}")))?;
+    match args.value(0) {
+        Val::List(list) if list.items().len() == n => Ok(args.value(0).clone()),
+        Val::List(list) => Err(args.fail(0, format!("{} numbers for {n} dimensions", list.items().len()))),
+        one => e.list(vec![one.clone(); n], args.span),
+    }
 }

@@ -1,0 +1,34 @@
+//! `fgc compile`: transforms a model and prints it.
+
+use std::time::Instant;
+
+use fgc_ir::arrays::write_whole;
+use fgc_ir::text::{dot, print};
+
+use fgc_ir::lang::DEFAULT_BATCH;
+use crate::args::{Compile, Emit};
+use crate::failure::{self, Done, input};
+use crate::{model, modes, stats};
+
+pub fn compile(args: &Compile) -> Done {
+    if args.json && args.emit != Emit::Stats {
+        return Err(input("--json is for --emit stats"));
+    }
+    let start = Instant::now();
+    let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
+    let mut passes = vec![("load", start.elapsed().as_secs_f64() * 1e3)];
+    let (graph, timings) = modes::apply(&loaded, &args.mode)?;
+    passes.extend(timings);
+    let text = match args.emit {
+        Emit::Fg => print::print(&graph),
+        Emit::Dot => dot::dot(&graph),
+        Emit::Stats if args.json => stats::json(&graph, &passes),
+        Emit::Stats => stats::text(&graph, &passes),
+    };
+    match &args.output {
+        None => failure::print(&text),
+        Some(path) => {
+            write_whole(path, text.as_bytes()).map_err(|e| input(format_args!("{}: {e}", path.display())))
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Random arrays for commands, drawn by programs from a seed.
+
+use fgc_ir::{Arrays, Built, Builder, DType, Graph, OutputKind, Scalar, Tensor, Type, Value, interpret, random};
+
+use crate::failure::{Done, input};
+
+/// Two seeds apart from the one that parameters are drawn from.
+pub const DIRECTIONS: u64 = 0x5bd1_e995_97f4_a7c5;
+
+/// A distribution to draw an array from: adds the draw of a type from a stream to a graph.
+pub type Distribution = fn(&mut Builder, Value, u32, &Type) -> Built;
+
+/// The key for `seed`.
+pub fn key(seed: u64) -> Tensor {
+    Tensor::of([2], vec![seed as u32, (seed >> 32) as u32])
+}
+
+/// The first content of all parameters and states of `g`.
+pub fn initial(g: &Graph, seed: u64) -> Done<Arrays> {
+    let program = random::init_graph(g).map_err(input)?;
+    run(&program, seed)
+}
+
+/// Arrays of the given names and types, each from its own stream.
+pub fn arrays<'a>(
+    wanted: impl IntoIterator<Item = (&'a str, Type)>,
+    distribution: Distribution,
+    seed: u64,
+) -> Done<Arrays> {
+    let mut b = Builder::new("draw");
+    let key = random::seed(&mut b).map_err(input)?;
+    for (name, ty) in wanted {
+        let value = distribution(&mut b, key, random::fnv1a(name), &ty).map_err(input)?;
+        b.output(name, OutputKind::Value, value);
+    }
+    run(&b.finish().map_err(input)?, seed)
+}
+
+fn run(program: &Graph, seed: u64) -> Done<Arrays> {
+    let inputs = Arrays::from([(random::SEED.to_owned(), key(seed))]);
+    interpret(program, &inputs).map_err(input)
+}
+
+/// Standard normal numbers.
+pub fn normal(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
+    random::normal(b, key, stream, &ty.shape, ty.dtype)
+}
+
+/// −1 or 1, equally likely.
+pub fn rademacher(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
+    let u = random::uniform(b, key, stream, &ty.shape, ty.dtype)?;
+    let (half, one, minus) = (b.lit(u, 0.5), b.lit(u, 1.0), b.lit(u, -1.0));
+    let low = b.lt(u, half);
+    let sign = b.select(low, minus, one);
+    b.healthy().map(|()| sign)
+}
+
+/// Data to check a model on: normal floats, integers from 0 to 9, and truth values.
+pub fn data(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
+    if ty.dtype.is_float() {
+        return normal(b, key, stream, ty);
+    }
+    let u = random::uniform(b, key, stream, &ty.shape, DType::F32)?;
+    let top = b.lit(u, if ty.dtype == DType::Bool { 2.0 } else { 10.0 });
+    let scaled = b.mul(u, top);
+    let whole = b.cast(scaled, DType::I32)?;
+    b.cast(whole, ty.dtype)
+}

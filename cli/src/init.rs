@@ -1,0 +1,25 @@
+//! `fgc init`: draws initial parameters and state.
+
+use std::collections::BTreeMap;
+
+use fgc_ir::{DType, arrays};
+
+use fgc_ir::lang::DEFAULT_BATCH;
+use crate::args::Init;
+use crate::failure::{self, Done, input};
+use crate::{draw, model};
+
+pub fn init(args: &Init, quiet: bool) -> Done {
+    let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
+    let drawn = draw::initial(&loaded.graph, args.seed)?;
+    let metadata = BTreeMap::from([
+        ("model".to_owned(), loaded.graph.name.clone()),
+        ("seed".to_owned(), args.seed.to_string()),
+    ]);
+    arrays::write(&args.output, &drawn, &metadata).map_err(input)?;
+    if !quiet {
+        let elements: usize = drawn.values().map(|x| x.len()).sum();
+        failure::say(&format!("{} arrays, {elements} elements: {}", drawn.len(), args.output.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `fgc run`: executes a mode of a model on given arrays.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Instant;
+
+use fgc_ir::{ArrayFile, Arrays, Graph, Role, Tensor, Type, arrays, interpret};
+use fgc_transforms::Suffix;
+
+use fgc_ir::lang::DEFAULT_BATCH;
+use crate::args::{Backend, Direction, ModeName, Run};
+use crate::failure::{self, Done, input};
+use crate::{draw, model, modes};
+
+pub fn run(args: &Run, quiet: bool) -> Done {
+    let float = modes::float(args.mode.dtype);
+    let loaded = model::load(&args.model, float, DEFAULT_BATCH)?;
+    let (graph, _) = modes::apply(&loaded, &args.mode)?;
+    let mut given = match &args.inputs {
+        Some(path) => arrays::read(path).map_err(input)?,
+        None => ArrayFile::default(),
+    }
+    .tensors;
+    for x in given.values_mut().filter(|x| x.dtype().is_float()) {
+        // In double precision, arrays of single precision are taken for what they are.
+        if float > x.dtype() {
+            *x = x.cast(float);
+        }
+    }
+    for (name, x) in drawn(args, &loaded.graph, &graph)? {
+        given.entry(name).or_insert(x);
+    }
+    let start = Instant::now();
+    let results = match args.backend {
+        Backend::Interp => interpret(&graph, &given).map_err(input)?,
+    };
+    if !quiet {
+        failure::say(&format!("`{}` interpreted in {:.1} ms", graph.name, start.elapsed().as_secs_f64() * 1e3));
+    }
+    match &args.outputs {
+        Some(path) => {
+            let metadata = BTreeMap::from([("graph".to_owned(), graph.name.clone())]);
+            arrays::write(path, &results, &metadata).map_err(input)
+        }
+        None => failure::print(&summary(&graph, &results)),
+    }
+}
+
+/// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.
+fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
+    let mut drawn = draw::initial(model, args.seed)?;
+    let seeds = graph.bindings().filter(|(_, _, role)| **role == Role::Seed);
+    drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), draw::key(args.seed))));
+    let Some(direction) = args.tangent else { return Ok(drawn) };
+    if !matches!(args.mode.mode, ModeName::Jvp | ModeName::Hvp) {
+        return Err(input("--tangent is for the modes with tangents: jvp, hvp"));
+    }
+    let distribution = match direction {
+        Direction::Normal => draw::normal,
+        Direction::Rademacher => draw::rademacher,
+    };
+    let wrt = modes::wrt(&args.mode, model);
+    let suffix = Suffix::tangent(model, &wrt);
+    let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
+    let wanted = names.iter().filter_map(|name| Some((name.as_str(), graph.ty(graph.leaf(name)?).clone())));
+    drawn.extend(draw::arrays(wanted, distribution, args.seed ^ draw::DIRECTIONS)?);
+    Ok(drawn)
+}
+
+/// A line for each output: its value if it is a scalar, else its type and range.
+fn summary(graph: &Graph, results: &Arrays) -> String {
+    let width = graph.outputs.iter().map(|o| o.name.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for output in &graph.outputs {
+        let Some(x) = results.get(&output.name) else { continue };
+        let _ = writeln!(out, "{:<width$} = {}", output.name, describe(x));
+    }
+    out
+}
+
+fn describe(x: &Tensor) -> String {
+    let values = x.to_f64();
+    let ty: Type = x.ty();
+    match values.as_slice() {
+        [one] if ty.rank() == 0 => format!("{one}"),
+        [] => format!("{ty}"),
+        all => {
+            let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let bad = all.iter().filter(|v| !v.is_finite()).count();
+            let note = if bad > 0 { format!(", {bad} not finite") } else { String::new() };
+            format!("{ty} from {low:.6} to {high:.6}, mean {mean:.6}{note}")
+        }
+    }
+}
