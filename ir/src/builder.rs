@@ -23,7 +23,8 @@ pub type Built<T = Value> = Result<T, TypeError>;
 pub struct Builder {
     graph: Graph,
     shared: HashMap<(Op, Vec<Value>), Value>,
-    taken: HashMap<Label, Value>,
+    /// The labels given, each with the last number that told another value of that name apart.
+    taken: HashMap<Label, usize>,
     span: Span,
     error: Option<TypeError>,
 }
@@ -84,12 +85,15 @@ impl Builder {
         }
         let make = |name: &str| Label { name: Some(Arc::from(name)), marks: marks.to_owned() };
         let mut label = make(name);
-        let mut count = 1;
-        while self.taken.contains_key(&label) {
-            count += 1;
-            label = make(&format!("{name}.{count}"));
+        if let Some(mut count) = self.taken.get(&label).copied() {
+            let first = label.clone();
+            while self.taken.contains_key(&label) {
+                count += 1;
+                label = make(&format!("{name}.{count}"));
+            }
+            self.taken.insert(first, count);
         }
-        self.taken.insert(label.clone(), v);
+        self.taken.insert(label.clone(), 1);
         self.graph.labels[v.index()] = label;
     }
 

@@ -108,9 +108,17 @@ fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
     start..boundary(span.end).max(start)
 }
 
+/// The longest name for which near ones are looked for: the time that a comparison takes grows
+/// with the product of the lengths.
+const LONGEST: usize = 64;
+
 /// The member of `names` that `name` was probably meant to be, if one is near.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let limit = name.chars().count().div_ceil(3);
-    let near = names.into_iter().map(|n| (strsim::damerau_levenshtein(name, n), n));
+    let short = names.into_iter().filter(|n| n.len() <= LONGEST);
+    let near = short.map(|n| (strsim::damerau_levenshtein(name, n), n));
     near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)
 }

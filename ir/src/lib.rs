@@ -32,4 +32,4 @@ pub use real::Real;
 pub use scalar::{Float, Scalar};
 pub use tensor::{Data, Element, Tensor, View};
 pub use verify::{VerifyError, verify};
-pub use types::{DType, MAX_ELEMENTS, Shape, Type, TypeError};
+pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type, TypeError};

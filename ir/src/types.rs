@@ -10,6 +10,9 @@ use std::str::FromStr;
 /// attributes within an `i64`, so that size arithmetic can't overflow.
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 
+/// The most dimensions a value may have.
+pub const MAX_RANK: usize = 32;
+
 /// The type of one element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum DType {
@@ -222,10 +225,10 @@ impl Type {
         Type::new(self.dtype, shape)
     }
 
-    /// Fails if the type is larger than [`MAX_ELEMENTS`] allows.
+    /// Fails if the type is larger than [`MAX_ELEMENTS`] allows. Sizes of 0 count as 1, so that
+    /// the product of any dimensions is within the limit.
     pub fn check_size(&self) -> Result<(), TypeError> {
-        let largest = self.shape.iter().copied().max().unwrap_or(0);
-        if self.elements() > MAX_ELEMENTS || largest > MAX_ELEMENTS {
+        if self.shape.iter().fold(1, |n: usize, &d| n.saturating_mul(d.max(1))) > MAX_ELEMENTS {
             return Err(TypeError::new(format!(
                 "{self} is too large: a value has at most {MAX_ELEMENTS} elements"
             )));

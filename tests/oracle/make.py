@@ -6,6 +6,7 @@ Run as `python tests/oracle/make.py` from the root of the repository; see README
 import json
 import math
 import pathlib
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_default_matmul_precision", "highest")
 
+sys.dont_write_bytecode = True
 import ops  # noqa: E402  (its functions are made after the switches above)
 
 HERE = pathlib.Path(__file__).parent

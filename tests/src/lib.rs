@@ -1,1 +1,10 @@
-//! What the tests share.
+//! What the test suite of fgc shares: numerical comparison, the laws of the passes as checks of
+//! any graph, a generator of random graphs, and fuzzing.
+
+pub mod fuzz;
+pub mod generate;
+pub mod laws;
+pub mod numeric;
+pub mod single;
+pub mod soup;
+pub mod watch;

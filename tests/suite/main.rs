@@ -1,1 +1,7 @@
 //! The test suite.
+
+mod laws;
+
+mod errors;
+mod language;
+mod models;

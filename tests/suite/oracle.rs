@@ -40,7 +40,13 @@ impl Report {
     fn finish(mut self) {
         self.failures.sort_by(|a, b| b.0.total_cmp(&a.0));
         let lines: Vec<&str> = self.failures.iter().map(|(_, what)| what.as_str()).collect();
-        assert!(lines.is_empty(), "{} of {} differ from JAX:\n{}", lines.len(), self.compared, lines.join("\n"));
+        assert!(
+            lines.is_empty(),
+            "{} of {} differ from JAX:\n{}",
+            lines.len(),
+            self.compared,
+            lines.join("\n")
+        );
         assert!(self.compared > 0, "there is nothing to compare with");
     }
 }
@@ -66,7 +72,10 @@ impl Fixture<'_> {
 
     /// The largest magnitude of what is expected under names that end in `suffix`.
     fn largest(&self, suffix: &str) -> f64 {
-        self.all_expected().filter(|(name, _)| name.ends_with(suffix)).map(|(_, x)| magnitude(x)).fold(0.0, f64::max)
+        self.all_expected()
+            .filter(|(name, _)| name.ends_with(suffix))
+            .map(|(_, x)| magnitude(x))
+            .fold(0.0, f64::max)
     }
 
     /// What an error in `name` is relative to: the largest element expected, or more where
@@ -74,7 +83,9 @@ impl Fixture<'_> {
     fn scale(&self, name: &str, expected: &Tensor) -> f64 {
         let own = magnitude(expected);
         match name.rsplit_once('.') {
-            Some((_, kind @ ("grad" | "hvp"))) => own.max(SHARE_OF_LARGEST * self.largest(&format!(".{kind}"))),
+            Some((_, kind @ ("grad" | "hvp"))) => {
+                own.max(SHARE_OF_LARGEST * self.largest(&format!(".{kind}")))
+            }
             Some(("loss", "tangent")) => own.max(self.tangent_terms()),
             _ => own,
         }
@@ -103,9 +114,12 @@ impl Fixture<'_> {
         };
         let error = distance(found, expected);
         let allowed = tolerance * self.scale(name, expected);
-        // Written so that a NaN fails.
-        if !(error <= allowed) {
-            report.failures.push((error / allowed, format!("{label} is off by {error:.2e}, allowed are {allowed:.2e}")));
+        // A NaN isn't close.
+        let close = error <= allowed;
+        if !close {
+            report
+                .failures
+                .push((error / allowed, format!("{label} is off by {error:.2e}, allowed are {allowed:.2e}")));
         }
     }
 
@@ -191,14 +205,17 @@ fn root() -> &'static Path {
 /// The array files of a folder of fixtures, by name and sorted.
 fn fixtures(folder: &str, report: &mut Report) -> Vec<(String, ArrayFile)> {
     let folder = root().join("tests/oracle").join(folder);
-    let entries = fs::read_dir(&folder).map(|entries| entries.flatten().map(|e| e.path()).collect::<Vec<PathBuf>>());
+    let entries =
+        fs::read_dir(&folder).map(|entries| entries.flatten().map(|e| e.path()).collect::<Vec<PathBuf>>());
     let mut paths = entries.unwrap_or_default();
     paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
     paths.sort();
     let mut files = Vec::new();
     for path in paths {
         match arrays::read(&path) {
-            Ok(file) => files.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file)),
+            Ok(file) => {
+                files.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file))
+            }
             Err(e) => report.fail(e.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! Batching: one graph for many values of some leaves.
 
 use fgc_ir::ops::Batched;
-use fgc_ir::{Builder, Graph, OpRules, Value};
+use fgc_ir::{Builder, Graph, OpRules, OutputKind, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::leaves;
@@ -9,7 +9,8 @@ use crate::names::leaves;
 /// `g` over a leading dimension of `size` of the leaves `batched`.
 ///
 /// An output that depends on one of them has that dimension in front; others are as they were,
-/// computed once (as with JAX's `out_axes=None`).
+/// computed once (as with JAX's `out_axes=None`). A loss of which there are many is a plain
+/// output, and an update that no longer has the type of its state a metric.
 pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
     let roots = leaves(g, batched, false)?;
     let depends = g.dependents(&roots);
@@ -48,8 +49,18 @@ pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
     }
     for output in &g.outputs {
         if let Some(value) = map[output.value.index()] {
-            b.output(&output.name, output.kind, value);
+            let kind = match output.kind {
+                OutputKind::Loss if depends[output.value.index()] => OutputKind::Value,
+                OutputKind::State if !updates(b.graph(), &output.name, value) => OutputKind::Metric,
+                kind => kind,
+            };
+            b.output(&output.name, kind, value);
         }
     }
     Ok(b.finish()?)
+}
+
+/// Whether `value` can be the next content of the state `name`.
+fn updates(g: &Graph, name: &str, value: Value) -> bool {
+    g.leaf(name).is_some_and(|state| g.ty(state) == g.ty(value))
 }

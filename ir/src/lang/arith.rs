@@ -57,7 +57,7 @@ impl<'a> Elab<'a> {
         match value {
             Val::Bool(x) => Ok(Val::Bool(!x)),
             Val::Tensor(v) => {
-                self.truths("not", v, span)?;
+                self.logical("not", v, span)?;
                 self.push(Unary::Not, &[v], span).map(Val::Tensor)
             }
             Val::Poison => Ok(Val::Poison),
@@ -115,16 +115,16 @@ impl<'a> Elab<'a> {
                 let error = Diagnostic::new(span, "`//` is for compile-time integers");
                 return Err(Box::new(error.help("`div(a, b)` of integer tensors rounds toward zero, `floor(a / b)` of floats down")));
             }
-            BinaryOp::Lt => Compare::Lt.into(),
-            BinaryOp::Le => Compare::Le.into(),
-            BinaryOp::Gt => return self.elementwise(Compare::Lt, spelling(op), &[b, a], span),
-            BinaryOp::Ge => return self.elementwise(Compare::Le, spelling(op), &[b, a], span),
-            BinaryOp::Eq => Compare::Eq.into(),
-            BinaryOp::Ne => Compare::Ne.into(),
+            BinaryOp::Lt => return self.compare(Compare::Lt, op, [a, b], span),
+            BinaryOp::Le => return self.compare(Compare::Le, op, [a, b], span),
+            BinaryOp::Gt => return self.compare(Compare::Lt, op, [b, a], span),
+            BinaryOp::Ge => return self.compare(Compare::Le, op, [b, a], span),
+            BinaryOp::Eq => return self.compare(Compare::Eq, op, [a, b], span),
+            BinaryOp::Ne => return self.compare(Compare::Ne, op, [a, b], span),
             BinaryOp::And | BinaryOp::Or => {
                 for (value, at) in [&a, &b] {
                     if let Val::Tensor(v) = value {
-                        self.truths(spelling(op), *v, *at)?;
+                        self.logical(spelling(op), *v, *at)?;
                     }
                 }
                 if op == BinaryOp::And { Binary::And.into() } else { Binary::Or.into() }
@@ -133,17 +133,30 @@ impl<'a> Elab<'a> {
         self.elementwise(row, spelling(op), &[a, b], span)
     }
 
-    /// Fails unless `v` is bool, as `and`, `or` and `not` require.
-    fn truths(&self, op: &str, v: crate::graph::Value, span: Span) -> Res<()> {
+    /// A comparison written `op`.
+    fn compare(&mut self, row: Compare, op: BinaryOp, args: [(Val, Span); 2], span: Span) -> Res {
+        for (value, at) in &args {
+            if let Val::Tensor(v) = value
+                && self.builder.ty(*v).dtype == DType::Bool
+            {
+                let ty = self.builder.ty(*v).to_string();
+                let error = Diagnostic::new(span, format!("`{}` compares numbers, and this is {ty}", spelling(op)));
+                let help = "of truth values, `xor(a, b)` holds where they differ";
+                return Err(Box::new(error.also(*at, ty).help(help)));
+            }
+        }
+        self.elementwise(row, spelling(op), &args, span)
+    }
+
+    /// Fails if `v` is a float, to which `and`, `or` and `not` don't apply. On integers they are
+    /// bitwise.
+    fn logical(&self, op: &str, v: crate::graph::Value, span: Span) -> Res<()> {
         let ty = self.builder.ty(v);
-        if ty.dtype == DType::Bool {
+        if !ty.dtype.is_float() {
             return Ok(());
         }
         let error = Diagnostic::new(span, format!("`{op}` is for truth values, and this is {ty}"));
-        Err(Box::new(match ty.dtype.is_int() {
-            true => error.help("on the bits of integers: `and(a, b)`, `or(a, b)`, `not(a)` written as calls"),
-            false => error.help("compare it first, as in `x > 0`"),
-        }))
+        Err(Box::new(error.help("compare it first, as in `x > 0`")))
     }
 
     /// Fails if `/` would have to round.

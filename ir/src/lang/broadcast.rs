@@ -136,6 +136,12 @@ impl<'a> Elab<'a> {
 
     /// `x` in another shape.
     pub(super) fn reshape(&mut self, x: Value, shape: Shape, span: Span) -> Res<Value> {
+        // Of two reshapes only the last matters.
+        let node = self.builder.graph().node(x);
+        let x = match (&node.op, node.args.as_slice()) {
+            (Op::Reshape(_), &[inner]) => inner,
+            _ => x,
+        };
         let built = self.builder.reshape(x, shape).map_err(|e| fail(span, e.message));
         self.checked(built?, span)
     }

@@ -187,7 +187,12 @@ impl<'a> Elab<'a> {
         }
         let flow = self.block(&function.body, true);
         self.calls -= 1;
-        self.activation = outer;
+        let inner = std::mem::replace(&mut self.activation, outer);
+        if let Flow::Return(Val::Tensor(v)) = &flow
+            && inner.path.as_ref().is_some_and(|p| p.named())
+        {
+            self.instances.push((*v, inner.path_text()));
+        }
         self.at(span);
         Ok(match flow {
             Flow::Return(value) => value,

@@ -11,6 +11,7 @@ use crate::diag::Diagnostic;
 use crate::graph::{Graph, OutputKind, Span, Value};
 use crate::ops::{Op, Role};
 use crate::text::ast::{File, Model};
+pub(super) use crate::types::MAX_RANK;
 use crate::types::{DType, Type};
 
 /// The most errors reported of one file.
@@ -21,8 +22,6 @@ const MAX_NODES: usize = 1_000_000;
 const MAX_STEPS: usize = 3_000_000;
 /// How deep statements and expressions of running functions may be nested, all together.
 const MAX_DEPTH: usize = 400;
-/// The most dimensions of a value.
-pub(super) const MAX_RANK: usize = 32;
 
 /// A state that was declared.
 pub(super) struct State {
@@ -66,6 +65,8 @@ pub(super) struct Elab<'a> {
     pub(super) outputs: Vec<(String, OutputKind, Value)>,
     /// How many random values were drawn in each instance.
     pub(super) draws: HashMap<String, u32>,
+    /// Results of instances, to be called by their path if the statement gives no other name.
+    pub(super) instances: Vec<(Value, String)>,
     labels: HashMap<String, usize>,
     errors: Vec<Diagnostic>,
     blamed: HashSet<Span>,
@@ -104,6 +105,7 @@ impl<'a> Elab<'a> {
             named_outputs: HashMap::new(),
             outputs: Vec::new(),
             draws: HashMap::new(),
+            instances: Vec::new(),
             labels: HashMap::new(),
             errors: Vec::new(),
             blamed: HashSet::new(),
@@ -334,16 +336,21 @@ impl<'a> Elab<'a> {
 
     /// Gives `value` the name of the variable `name` in the printed graph.
     pub(super) fn name_value(&mut self, name: &str, value: &Val) {
-        let Val::Tensor(v) = value else { return };
-        if matches!(self.builder.graph().node(*v).op, Op::Leaf(_)) || self.builder.graph().label(*v).name.is_some() {
+        if let (Val::Tensor(v), Some(label)) = (value, self.activation.label(name)) {
+            self.label(*v, label);
+        }
+    }
+
+    /// Calls `v` by `label` in the printed graph, unless it has a name or is a leaf.
+    pub(super) fn label(&mut self, v: Value, label: String) {
+        if matches!(self.builder.graph().node(v).op, Op::Leaf(_)) || self.builder.graph().label(v).name.is_some() {
             return;
         }
-        let Some(label) = self.activation.label(name) else { return };
         // Counted here, since looking for a free name would take a time that grows with each.
         let count = self.labels.entry(label.clone()).or_insert(0);
         *count += 1;
         let label = if *count > 1 { format!("{label}.{count}") } else { label };
-        self.builder.label(*v, &label, "");
+        self.builder.label(v, &label, "");
     }
 }
 

@@ -32,10 +32,15 @@ impl<'a> Elab<'a> {
                 flow = Flow::Return(Val::Poison);
                 break;
             }
-            match self.stmt(stmt, tail && k + 1 == block.stmts.len()) {
+            let before = self.instances.len();
+            let done = self.stmt(stmt, tail && k + 1 == block.stmts.len());
+            for (v, path) in self.instances.split_off(before.min(self.instances.len())) {
+                self.label(v, path);
+            }
+            match done {
                 Ok(Flow::Next) => {}
-                Ok(done) => {
-                    flow = done;
+                Ok(end) => {
+                    flow = end;
                     break;
                 }
                 Err(error) => self.report(*error),

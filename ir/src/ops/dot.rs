@@ -142,6 +142,9 @@ impl OpRules for Dot {
         let (m, n) = (size(args[0], &lf), size(args[1], &rf));
         fn product<T: Element>(a: &[T], b: &Tensor, [nb, m, n, k]: [usize; 4]) -> Vec<T> {
             let b = b.as_slice::<T>();
+            if n == 0 || k == 0 {
+                return vec![T::default(); nb * m * n];
+            }
             let mut y = Vec::with_capacity(nb * m * n);
             let mut row = vec![T::Acc::default(); n];
             for i in 0..nb * m {

@@ -63,7 +63,8 @@ impl Index {
         let (batches, before) = (size(&x[..self.batch]), size(&x[self.batch..self.axis]));
         let (n, after) = (x[self.axis], size(&x[self.axis + 1..]));
         let each = index.len().checked_div(batches).unwrap_or(0);
-        (0..batches * before).flat_map(move |row| {
+        let rows = if each * after == 0 { 0 } else { batches * before };
+        (0..rows).flat_map(move |row| {
             let first = row / before * each;
             index[first..first + each].iter().flat_map(move |&i| {
                 let at = usize::try_from(i).ok().filter(|&i| i < n);

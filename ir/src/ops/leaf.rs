@@ -154,7 +154,7 @@ fn parse_number(dtype: DType, attr: &Attr) -> Result<Real, AttrError> {
     let bad = || AttrError(format!("`{attr}` isn't a value of type {dtype}"));
     let x = attr.number().ok_or_else(bad)?;
     let exact = match dtype {
-        DType::F32 | DType::F64 => matches!(attr, Attr::Int(_) | Attr::Float(_) | Attr::Word(_)),
+        DType::F32 | DType::F64 => matches!(attr, Attr::Int(_) | Attr::Float(_) | Attr::Float32(_) | Attr::Word(_)),
         DType::I32 | DType::U32 => matches!(attr, Attr::Int(_)) && round(dtype, x).get() == x,
         DType::Bool => matches!(attr, Attr::Word(_)),
     };

@@ -193,8 +193,7 @@ macro_rules! families {
 
             fn infer(&self, args: &[&Type]) -> Result<Type, TypeError> {
                 let ty = each!(self, op => op.infer(args))?;
-                ty.check_size()?;
-                Ok(ty)
+                ty.check_size().map(|()| ty)
             }
 
             fn eval(&self, args: &[&Tensor]) -> Tensor {
@@ -294,6 +293,9 @@ fn expect_args(name: &str, args: &[&Type], n: usize) -> Result<(), TypeError> {
 
 /// Fails unless each of `dims` is below `rank` and none is repeated.
 fn expect_dims(what: &str, dims: &[usize], rank: usize) -> Result<(), TypeError> {
+    if dims.len() > rank {
+        return Err(TypeError::new(format!("{} dimensions are named where there are {rank}", dims.len())));
+    }
     for (k, d) in dims.iter().enumerate() {
         if *d >= rank {
             return Err(TypeError::new(format!("{what} {d} is out of range for rank {rank}")));

@@ -6,7 +6,7 @@ use crate::attrs::{Attr, AttrError, AttrReader, Attrs, int, list};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
 use crate::tensor::{Tensor, View};
-use crate::types::{DType, Shape, Type, TypeError};
+use crate::types::{DType, MAX_ELEMENTS, Shape, Type, TypeError};
 
 /// Zeros around the elements: `low` before and `high` after each dimension, negative numbers
 /// cutting off instead, and `interior` between each two neighbours. As XLA's pad with 0.
@@ -126,7 +126,7 @@ impl OpRules for Pad {
         };
         let inner = b.push(edges, &[ct])?;
         let mut slice = Slice::whole(b.shape(inner));
-        slice.step = self.interior.iter().map(|i| i + 1).collect();
+        slice.step = self.interior.iter().map(|i| (i + 1).min(MAX_ELEMENTS)).collect();
         Ok(vec![Some(b.push(slice, &[inner])?)])
     }
 

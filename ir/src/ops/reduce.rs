@@ -112,7 +112,8 @@ impl OpRules for Reduce {
             strides: dims.iter().map(|&d| x.strides[d]).collect(),
         };
         let (outer, inner) = (part(&self.kept(x.shape.rank())), part(&self.axes));
-        let folded: Vec<usize> = inner.offsets().collect();
+        // There may be much to fold over for no result.
+        let folded: Vec<usize> = if outer.shape.elements() == 0 { vec![] } else { inner.offsets().collect() };
         fn sum<T: Element>(v: &[T], at: usize, folded: &[usize]) -> T {
             T::from_acc(folded.iter().fold(T::Acc::default(), |acc, o| T::add_acc(acc, v[at + o])))
         }

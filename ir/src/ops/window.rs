@@ -95,7 +95,10 @@ impl WindowSpec {
             let (n, low) = (shape[k] as i64, self.padding[k].0);
             let hits = |i: usize| {
                 let start = i as i64 * self.stride[k] as i64 - low;
-                (0..self.size[k] as i64).any(|t| (0..n).contains(&(start + t * self.dilation[k] as i64)))
+                // The first element that isn't before the edge.
+                let dilation = self.dilation[k] as i64;
+                let first = ((-start).max(0) + dilation - 1) / dilation;
+                first < self.size[k] as i64 && start + first * dilation < n
             };
             let overhangs = |i: usize| {
                 let start = i as i64 * self.stride[k] as i64 - low;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::ast::{CoreGraph, CoreLine, Ident, ValueRef};
 use super::parser::MAX_ERRORS;
-use super::{is_number, near};
+use super::is_number;
+use crate::diag::nearest;
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::diag::Diagnostic;
 use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
@@ -111,6 +112,8 @@ impl<'a> Reader<'a> {
         match parsed.and_then(|op| reader.finish().map(|()| op)) {
             Ok(op) => self.bind(&op, attrs_span).then_some(op),
             Err(AttrError(message)) => {
+                // An attribute that is quoted may be of any length.
+                let message: String = message.chars().take(LONGEST_MESSAGE).collect();
                 let about = if message.contains(&format!("`{}`", name.name)) {
                     message
                 } else {
@@ -160,7 +163,7 @@ impl<'a> Reader<'a> {
         let error = Diagnostic::new(r.span, format!("unknown value `{shown}`"));
         let before = targets.filter(|t| t.span.start < r.span.start);
         let names: Vec<String> = before.rev().take(NEAR_LINES).map(|t| self::shown(&t.label)).collect();
-        self.fail(match near(&shown, names.iter().map(String::as_str)) {
+        self.fail(match nearest(&shown, names.iter().map(String::as_str)) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error,
         })
@@ -215,6 +218,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The most characters of what is wrong with attributes.
+const LONGEST_MESSAGE: usize = 240;
+
 /// A value as it is written.
 fn shown(label: &Label) -> String {
     format!("%{}{}", label.name.as_deref().unwrap_or(""), label.marks)
@@ -225,7 +231,7 @@ fn near_op(name: &str) -> Option<&'static str> {
     let zero = Init::Constant(Real::new(0.0));
     let bound = [Role::Input, Role::Param(zero), Role::State(zero), Role::Seed]
         .map(|role| Leaf::Bound { name: Arc::from(""), role, ty: Type::scalar(DType::F32) }.name());
-    near(name, Op::samples().iter().map(|s| s.op.name()).chain(bound))
+    nearest(name, Op::samples().iter().map(|s| s.op.name()).chain(bound))
 }
 
 #[cfg(test)]

@@ -14,16 +14,7 @@ mod lexer;
 pub mod parser;
 pub mod print;
 
-use crate::diag::nearest;
-
 /// Whether `name` is only digits, as a value without a label is referred to.
 fn is_number(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The one of `names` that `name` was probably meant to be. Long names aren't compared: the time
-/// that takes grows with the product of their lengths.
-fn near<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let short = |n: &&str| n.len() <= 64;
-    if short(&name) { nearest(name, names.into_iter().filter(short)) } else { None }
 }

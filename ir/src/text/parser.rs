@@ -9,7 +9,7 @@ mod stmt;
 
 use super::ast::{self, Ident};
 use super::lexer::{ITEMS, Kind, RESERVED, Token, lex};
-use super::near;
+use crate::diag::nearest;
 use crate::diag::{Diagnostic, Sources};
 use crate::graph::Span;
 use crate::types::DType;
@@ -240,7 +240,7 @@ impl<'a> Parser<'a> {
             "int32" | "int" => Some("i32"),
             "uint32" | "uint" => Some("u32"),
             "boolean" => Some("bool"),
-            _ => near(word, DType::ALL.map(DType::name)),
+            _ => nearest(word, DType::ALL.map(DType::name)),
         };
         let all = DType::ALL.map(DType::name).join(", ");
         self.report(
@@ -272,11 +272,13 @@ impl Parser<'_> {
 
     /// Reports that the next token neither goes on with nor closes what was opened at `start`.
     fn unclosed(&mut self, start: Span, open: &str, close: &str, or: &str) -> Reported {
-        let mut error =
-            self.mismatch(&format!("{or}`{close}`")).also(start, format!("unclosed `{open}` opened here"));
-        if self.is("=") {
-            error = error.help("`==` compares");
-        }
+        let error = self.mismatch(&format!("{or}`{close}`"));
+        let error = match self.kind() {
+            Kind::Sign("=") => error.help("`==` compares"),
+            // Within a line, what is wrong is rarely that the bracket isn't closed.
+            Kind::Word | Kind::Int | Kind::Float | Kind::Str | Kind::Value if open != "{" => error,
+            _ => error.also(start, format!("unclosed `{open}` opened here")),
+        };
         self.report_mismatch(error)
     }
 

@@ -76,33 +76,33 @@ impl Conv {
         shape.into()
     }
 
-    /// For each position of the result, in row-major order of the spatial dimensions, the taps
-    /// that fall on elements: pairs of spatial offsets into the left operand and the kernel.
-    fn taps(&self, lhs: &View, rhs: &View, out: &[usize]) -> Vec<Vec<(usize, usize)>> {
-        let mut taps = vec![vec![(0, 0)]];
-        for (k, &size) in out.iter().enumerate() {
-            let (l, r) = (self.dims.lhs.spatial[k], self.dims.rhs.spatial[k]);
-            let (n, kernel) = (lhs.shape[l] as i64, rhs.shape[r] as i64);
-            let line = |i: usize| -> Vec<(usize, usize)> {
-                let at = |t: i64| {
-                    let x = i as i64 * self.stride[k] as i64 - self.padding[k].0 + t * self.rhs_dilation[k] as i64;
-                    let dilation = self.lhs_dilation[k] as i64;
-                    let inside = x >= 0 && x % dilation == 0 && x / dilation < n;
-                    let tap = if self.flip { kernel - 1 - t } else { t };
-                    inside.then(|| {
-                        ((x / dilation) as usize * lhs.strides[l] as usize, tap as usize * rhs.strides[r] as usize)
-                    })
-                };
-                (0..kernel).filter_map(at).collect()
-            };
-            let lines: Vec<_> = (0..size).map(line).collect();
-            let cross = |outer: &Vec<(usize, usize)>, line: &Vec<(usize, usize)>| {
-                let pairs = outer.iter().flat_map(|o| line.iter().map(|i| (o.0 + i.0, o.1 + i.1)));
-                pairs.collect::<Vec<_>>()
-            };
-            taps = taps.iter().flat_map(|outer| lines.iter().map(|line| cross(outer, line))).collect();
-        }
-        taps
+    /// In spatial dimension `k`, the taps of the result's position `at` that fall on elements:
+    /// pairs of offsets into the left operand and the kernel.
+    fn line(&self, k: usize, at: usize, lhs: &View, rhs: &View) -> Vec<(usize, usize)> {
+        let (l, r) = (self.dims.lhs.spatial[k], self.dims.rhs.spatial[k]);
+        let (n, kernel) = (lhs.shape[l] as i64, rhs.shape[r] as i64);
+        let dilation = self.lhs_dilation[k] as i64;
+        let tap = |t: i64| {
+            let x = at as i64 * self.stride[k] as i64 - self.padding[k].0 + t * self.rhs_dilation[k] as i64;
+            let inside = x >= 0 && x % dilation == 0 && x / dilation < n;
+            let tap = if self.flip { kernel - 1 - t } else { t };
+            inside.then(|| ((x / dilation) as usize * lhs.strides[l] as usize, tap as usize * rhs.strides[r] as usize))
+        };
+        (0..kernel).filter_map(tap).collect()
+    }
+
+    /// For each position of the result, in row-major order of its spatial sizes `out`, the taps
+    /// that fall on elements.
+    fn taps(&self, lhs: &View, rhs: &View, out: &Shape) -> impl Iterator<Item = Vec<(usize, usize)>> {
+        let strides = out.strides();
+        (0..out.elements()).map(move |at| {
+            let mut taps = vec![(0, 0)];
+            for (k, &size) in out.iter().enumerate() {
+                let line = self.line(k, at / strides[k] % size, lhs, rhs);
+                taps = taps.iter().flat_map(|o| line.iter().map(|i| (o.0 + i.0, o.1 + i.1))).collect();
+            }
+            taps
+        })
     }
 
     /// The cotangent of the left operand: a convolution of `ct` with the kernel reversed, its
@@ -205,10 +205,10 @@ fn merge(b: &mut Builder, x: Value, dim: usize) -> Built {
     b.reshape(moved, shape)
 }
 
-/// Splits `size` off the front of dimension `dim` and moves it to the front.
+/// Splits `size`, which isn't 0, off the front of dimension `dim` and moves it to the front.
 fn split(b: &mut Builder, y: Value, dim: usize, size: usize) -> Built {
     let mut shape = b.shape(y).to_vec();
-    shape[dim] = shape[dim].checked_div(size).unwrap_or(0);
+    shape[dim] /= size;
     shape.insert(dim, size);
     let apart = b.reshape(y, shape)?;
     let rank = b.shape(apart).rank();
@@ -293,16 +293,17 @@ impl OpRules for Conv {
             if rhs.shape[self.dims.rhs.spatial[k]] == 0 {
                 return Err(TypeError::at(1, format!("the kernel {rhs} has no elements in spatial dimension {k}")));
             }
-            let (image, _) = self.reach(k, &lhs.shape, &rhs.shape);
-            if image + self.padding[k].0 + self.padding[k].1 < 0 {
-                let (low, high) = self.padding[k];
+            let (image, kernel) = self.reach(k, &lhs.shape, &rhs.shape);
+            let (low, high) = self.padding[k];
+            if image + low + high < 0 {
                 return Err(TypeError::at(
                     0,
                     format!("padding {low}:{high} cuts off more than spatial dimension {k} of {lhs} has"),
                 ));
             }
-            if self.out_size(k, &lhs.shape, &rhs.shape) > crate::types::MAX_ELEMENTS as i64 {
-                return Err(TypeError::new(format!("the result of `conv` is too large in spatial dimension {k}")));
+            // A limit on both sides of a transpose, where padding becomes kernel and back.
+            if [image, kernel, low.abs(), high.abs()].iter().any(|&n| n > crate::types::MAX_ELEMENTS as i64 / 4) {
+                return Err(TypeError::new(format!("`conv` spans too many positions in spatial dimension {k}")));
             }
         }
         Ok(lhs.reshaped(self.out_shape(&lhs.shape, &rhs.shape)))
@@ -320,13 +321,15 @@ impl OpRules for Conv {
         let conv = Conv { dims, ..self.clone() };
 
         let shape = conv.out_shape(args[0].shape(), kernel.shape());
+        if shape.elements() == 0 {
+            return Tensor::filled(&args[0].ty().reshaped(shape), 0.0);
+        }
         let (lhs, rhs, out) = (View::dense(args[0].shape()), View::dense(kernel.shape()), View::dense(&shape));
         let positions = View {
             shape: shape.pick(&conv.dims.out.spatial),
             offset: 0,
             strides: conv.dims.out.spatial.iter().map(|&d| out.strides[d]).collect(),
         };
-        let taps = conv.taps(&lhs, &rhs, &positions.shape);
         let at = |view: &View, d: usize| view.strides[d] as usize;
         let (image, result) = (&conv.dims.lhs, &conv.dims.out);
         let (features, outputs) = (rhs.shape[n], rhs.shape[n + 1]);
@@ -344,10 +347,10 @@ impl OpRules for Conv {
         }
         with_data!(args[0].data(), x => Tensor::of(shape.clone(), convolve(x, &kernel, shape.elements(), |x, w, y| {
             let mut sums = vec![Default::default(); outputs];
-            for b in 0..shape[result.outer] {
-                for (position, taps) in positions.offsets().zip(&taps) {
+            for (position, taps) in positions.offsets().zip(conv.taps(&lhs, &rhs, &positions.shape)) {
+                for b in 0..shape[result.outer] {
                     sums.fill(Default::default());
-                    for &(from, tap) in taps {
+                    for &(from, tap) in &taps {
                         for c in 0..conv.groups * features {
                             let group = c / features * per_group;
                             let value = x[b * at(&lhs, image.outer) + from + c * at(&lhs, image.inner)];
@@ -388,6 +391,12 @@ impl OpRules for Conv {
     /// both becomes groups.
     fn batch(&self, b: &mut Builder, args: &[Batched], size: usize) -> Built {
         let (image, kernel) = (args[0], args[1]);
+        if size == 0 {
+            // What is empty can't be split again; it needs only the right type.
+            let one = |x: Batched| b.graph().ty(x.value).shape[x.batched as usize..].to_vec();
+            let shape = self.out_shape(&one(image).into(), &one(kernel).into()).prepend(0);
+            return b.zeros(Type::new(b.ty(image.value).dtype, shape));
+        }
         if image.batched && !kernel.batched {
             let x = merge(b, image.value, self.dims.lhs.outer)?;
             let y = b.push(self.clone(), &[x, kernel.value])?;
@@ -397,12 +406,6 @@ impl OpRules for Conv {
         if !image.batched && self.groups == 1 {
             let y = b.push(self.clone(), &[image.value, w])?;
             return split(b, y, self.dims.out.inner, size);
-        }
-        if size == 0 {
-            // There can't be zero groups; an empty batch needs only the right type.
-            let one = |x: Batched| b.graph().ty(x.value).shape[x.batched as usize..].to_vec();
-            let shape = self.out_shape(&one(image).into(), &one(kernel).into()).prepend(0);
-            return b.zeros(Type::new(b.ty(image.value).dtype, shape));
         }
         let x = if image.batched { image.value } else { b.repeat(image.value, size)? };
         let x = merge(b, x, self.dims.lhs.inner)?;
@@ -417,7 +420,8 @@ impl OpRules for Conv {
 
     fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
         let taps: u64 = self.dims.rhs.spatial.iter().map(|&d| args[1].shape[d] as u64).product();
-        let features = args[1].shape[self.dims.rhs.inner] as u64;
+        // Without features the taps are looked at all the same.
+        let features = args[1].shape[self.dims.rhs.inner].max(1) as u64;
         (2 * ty.elements() as u64).saturating_mul(taps).saturating_mul(features)
     }
 

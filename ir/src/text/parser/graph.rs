@@ -2,7 +2,7 @@
 
 use super::super::ast::{CoreGraph, CoreLine, Ident, Item, ValueRef};
 use super::super::lexer::Kind;
-use super::super::near;
+use crate::diag::nearest;
 use super::{Parse, Parser, Reported};
 use crate::attrs::{Attr, Attrs};
 use crate::diag::Diagnostic;
@@ -52,7 +52,7 @@ impl Parser<'_> {
         let word = self.word_at(self.at).unwrap_or("");
         let Some(kind) = OutputKind::ALL.into_iter().find(|k| k.name() == word) else {
             let expected = "`%name = …`, `loss`, `output`, `metric`, `update` or `}`";
-            return Err(match near(word, OutputKind::ALL.map(OutputKind::name)) {
+            return Err(match nearest(word, OutputKind::ALL.map(OutputKind::name)) {
                 Some(meant) => self.unexpected_help(expected, &format!("did you mean `{meant}`?")),
                 None => self.unexpected(expected),
             });

@@ -4,7 +4,7 @@ use super::super::ast::{
     Block, Expr, ExprKind, FnParam, Function, Ident, Item, Model, Stmt, StmtKind, TypeExpr,
 };
 use super::super::lexer::{ITEMS, Kind};
-use super::super::near;
+use crate::diag::nearest;
 use super::{Parse, Parser, Reported};
 
 impl Parser<'_> {
@@ -55,7 +55,7 @@ impl Parser<'_> {
         match word {
             "def" | "function" | "func" => self.unexpected_help(expected, "functions are declared with `fn`"),
             "let" | "var" => self.unexpected_help(expected, "constants are declared with `const`"),
-            _ => match near(word, ITEMS) {
+            _ => match nearest(word, ITEMS) {
                 Some(item) => self.unexpected_help(expected, &format!("did you mean `{item}`?")),
                 None if self.begins_stmt(self.at) => {
                     self.unexpected_help(expected, "statements stand within a `model` or `fn`")

@@ -145,11 +145,14 @@ fn items_and_statements() {
 
 #[test]
 fn every_statement_with_an_error_is_reported() {
-    let text = "const a = \nfn f(x { y = $ }\nmodel m(x: f23[2]) {\n  h = relu(dense(x, 10)\n  g = (1 + ]\n  ok = 1\n  let z = 2\n}\nconst = 3\n";
+    let text = "const a = \nfn f(x { y = $ }\nmodel m(x: f23[2]) {\n  h = relu(dense(x, 10)\n  \
+                g = (1 + ]\n  ok = 1\n  let z = 2\n}\nconst = 3\n";
     let expected = [
-        "expected an expression, found end of line @  ; an expression goes on in the next line only within parentheses or brackets",
+        "expected an expression, found end of line @  ; \
+         an expression goes on in the next line only within parentheses or brackets",
         "expected `,` or `)`, found `{` @ {",
-        "`$` isn't part of the language @ $ ; outside of comments and strings, a text is ASCII letters, digits and operators",
+        "`$` isn't part of the language @ $ ; \
+         outside of comments and strings, a text is ASCII letters, digits and operators",
         "unknown element type `f23` @ f23 ; did you mean `f32`?",
         "expected `,` or `)`, found end of line @ ",
         "expected an expression, found `]` @ ]",
@@ -190,7 +193,8 @@ fn what_other_languages_write() {
         ("y = (a, b)", "expected `)`, found `,` @ , ; a list stands in brackets: `[a, b]`"),
         (
             "param w: f32[2]",
-            "expected `~` and an initialiser, found end of line @  ; say how it starts: `param w: … ~ lecun_normal`",
+            "expected `~` and an initialiser, found end of line @  ; \
+             say how it starts: `param w: … ~ lecun_normal`",
         ),
         ("param w: float32[] ~ zeros", "unknown element type `float32` @ float32 ; did you mean `f32`?"),
     ] {
@@ -251,7 +255,8 @@ fn graphs() {
         "graph mlp.jvp {
            %x = input[\"x\"] : f32[4, 2]  # the data
            %fc.0.w' = param[\"w\", init=uniform(-1.5, inf)] : f32[]
-           %3~' = dot[contract=[1:0], a=-2, b=true, c=nan, d=-inf, e=-1:2:-3] %x, %fc.0.w' : f32[4]; loss 0.loss = %3~'
+           %3~' = dot[contract=[1:0], a=-2, b=true, c=nan, d=-inf, e=-1:2:-3] %x, %fc.0.w' : f32[4]
+           ; loss 0.loss = %3~'
          }",
     );
     let Item::Graph(CoreGraph { name, lines }) = &file.items[0] else { panic!() };
@@ -266,7 +271,8 @@ fn graphs() {
 
 #[test]
 fn errors_in_graphs() {
-    let text = "graph g {\n%x = input[\"x\" : f32[2]\n%y = neg %x f32[2]\n%z = neg x : f32[2]\n%a = neg %x : g32[2]\nlos l = %x\nx = 3\n%b = iota[dim=1:x] : i32[-1]\n";
+    let text = "graph g {\n%x = input[\"x\" : f32[2]\n%y = neg %x f32[2]\n%z = neg x : f32[2]\n\
+                %a = neg %x : g32[2]\nlos l = %x\nx = 3\n%b = iota[dim=1:x] : i32[-1]\n";
     let help = " ; a line reads `%y = add %a, %b : f32[2, 3]`";
     let lead = "expected `%name = …`, `loss`, `output`, `metric`, `update` or `}`, found";
     let expected = [

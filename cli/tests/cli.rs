@@ -1,0 +1,205 @@
+//! The command as its users run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fgc_ir::{Arrays, Tensor, arrays};
+
+/// The repository, which commands run in.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fgc"));
+    command.args(args).current_dir(root()).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+fn fgc(args: &[&str]) -> Output {
+    command(args).output().expect("fgc can be run")
+}
+
+/// What a command that succeeds prints.
+fn stdout(args: &[&str]) -> String {
+    let output = fgc(args);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What a command that fails with exit code `code` says.
+fn fails(code: i32, args: &[&str]) -> String {
+    let output = fgc(args);
+    assert_eq!(output.status.code(), Some(code), "{args:?}");
+    assert!(output.stdout.is_empty(), "{args:?} fails but prints");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+fn path(folder: &tempfile::TempDir, name: &str) -> String {
+    folder.path().join(name).display().to_string()
+}
+
+const IMAGES: &str = "models/data/fashion-64.safetensors";
+const SMALL: [&str; 4] = ["--set", "hidden=16", "--inputs", IMAGES];
+
+#[test]
+fn jvp_on_real_images_is_the_gradient_times_the_direction() {
+    let folder = tempfile::tempdir().unwrap();
+    let (init, forward, reverse) = (path(&folder, "init"), path(&folder, "jvp"), path(&folder, "grad"));
+    stdout(&["init", "models/mlp.fg", "--set", "hidden=16", "--seed", "3", "-o", &init]);
+    let mut inputs = arrays::read(Path::new(&init)).unwrap().tensors;
+    inputs.extend(arrays::read(&root().join(IMAGES)).unwrap().tensors);
+    let names: Vec<String> = inputs.keys().filter(|name| name.len() > 1).cloned().collect();
+    for name in &names {
+        let ty = inputs[name].ty();
+        let direction = Tensor::generate(&ty, |i| ((i * 7919 + name.len()) % 13) as f64 / 6.0 - 1.0);
+        inputs.insert(format!("{name}.tangent"), direction);
+    }
+    let all = path(&folder, "all");
+    arrays::write(Path::new(&all), &inputs, &Default::default()).unwrap();
+    stdout(&["run", "models/mlp.fg", "--mode", "jvp", "--set", "hidden=16", "--inputs", &all, "--outputs", &forward]);
+    let primal: Arrays = inputs.iter().filter(|(n, _)| !n.ends_with(".tangent")).map(|(n, x)| (n.clone(), x.clone())).collect();
+    arrays::write(Path::new(&all), &primal, &Default::default()).unwrap();
+    stdout(&["run", "models/mlp.fg", "--mode", "grad", "--set", "hidden=16", "--inputs", &all, "--outputs", &reverse]);
+
+    let forward = arrays::read(Path::new(&forward)).unwrap().tensors;
+    let reverse = arrays::read(Path::new(&reverse)).unwrap().tensors;
+    let along: f64 = names
+        .iter()
+        .flat_map(|name| {
+            let gradient = reverse[&format!("{name}.grad")].to_f64();
+            gradient.into_iter().zip(inputs[&format!("{name}.tangent")].to_f64())
+        })
+        .map(|(g, v)| g * v)
+        .sum();
+    let tangent = forward["loss.tangent"].to_f64()[0];
+    assert!((along - tangent).abs() < 1e-4 * tangent.abs(), "{along} {tangent}");
+    assert_eq!(forward["loss"], reverse["loss"]);
+    let loss = forward["loss"].to_f64()[0];
+    assert!((1.5..4.0).contains(&loss), "an untrained classifier of 10 classes has loss {loss}");
+}
+
+#[test]
+fn what_compile_prints_compiles_and_runs_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = path(&folder, "mlp_jvp.fg");
+    stdout(&["compile", "models/mlp.fg", "--mode", "jvp", "--set", "hidden=16", "-o", &printed]);
+    let again = stdout(&["compile", &printed]);
+    assert_eq!(again, std::fs::read_to_string(&printed).unwrap());
+
+    let mut given = vec!["run", "models/mlp.fg", "--mode", "jvp", "--tangent", "rademacher"];
+    given.extend(SMALL);
+    let one = stdout(&given);
+    assert!(one.contains("loss.tangent = "), "{one}");
+    // The printed graph differentiated again, by what are its parameters still.
+    let second = stdout(&["compile", &printed, "--mode", "grad"]);
+    assert!(second.contains("output fc.0.w.grad"), "{second}");
+}
+
+#[test]
+fn modes_and_directions() {
+    let run = |args: &[&str]| stdout(&[&["run", "models/mlp.fg"][..], args, &SMALL].concat());
+    let normal = run(&["--mode", "jvp", "--tangent", "normal", "--tangents", "3"]);
+    assert!(normal.contains("loss.tangent = f32[3] from"), "{normal}");
+    let product = run(&["--mode", "hvp", "--tangent", "normal", "--dtype", "f64"]);
+    assert!(product.contains("head.w.hvp   = f64[16, 10] from"), "{product}");
+    let by_input = run(&["--mode", "grad", "--wrt", "x,head.b"]);
+    assert!(by_input.contains("x.grad      = f32[64, 28, 28, 1] from"), "{by_input}");
+    assert!(!by_input.contains("fc.0.w.grad"), "{by_input}");
+    assert_eq!(run(&["--seed", "5"]), run(&["--seed", "5"]));
+    assert_ne!(run(&["--seed", "5"]), run(&["--seed", "6"]));
+}
+
+#[test]
+fn evaluation_mode_and_functions_of_parameters_alone() {
+    assert_eq!(stdout(&["run", "models/rosenbrock.fg", "--mode", "grad"]), "loss   = 104\nx.grad = -404\ny.grad = -200\n");
+    let training = stdout(&["compile", "models/mlp_bn.fg", "--set", "hidden=4"]);
+    let evaluation = stdout(&["compile", "models/mlp_bn.fg", "--set", "hidden=4", "--eval"]);
+    assert!(training.contains("update bn.0.mean"), "{training}");
+    assert!(!evaluation.contains("update"), "{evaluation}");
+}
+
+#[test]
+fn statistics_and_drawings() {
+    let json = stdout(&["compile", "models/resnet.fg", "--mode", "jvp", "--emit", "stats", "--json"]);
+    let stats: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for key in ["values", "kernels", "flops", "bytes", "peak_bytes"] {
+        assert!(stats[key].as_u64().unwrap() > 0, "{key}: {json}");
+    }
+    assert!(stats["passes"]["jvp"].as_f64().unwrap() > 0.0);
+    let text = stdout(&["compile", "models/resnet.fg", "--mode", "jvp", "--emit", "stats"]);
+    assert!(text.contains("peak memory"), "{text}");
+    let dot = stdout(&["compile", "models/beale.fg", "--emit", "dot"]);
+    assert!(dot.starts_with("digraph \"beale\" {") && dot.ends_with("}\n"), "{dot}");
+}
+
+#[test]
+fn check_passes_on_models_and_reports_each_error() {
+    let report = stdout(&["check", "models/mlp.fg", "--set", "hidden=8", "--threads", "1"]);
+    assert_eq!(report.matches("  ok\n").count(), 6, "{report}");
+    let printed = stdout(&["check", "models/beale.fg"]);
+    assert_eq!(printed.matches("  ok\n").count(), 6, "{printed}");
+}
+
+#[test]
+fn wrong_input_is_exit_code_1_and_says_what_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = path(&folder, "bad.fg");
+    std::fs::write(&bad, "model m(x: f32[batch, 4]) {\n  loss = mean(x @ w)\n}\n").unwrap();
+    let cases: [(&[&str], &str); 14] = [
+        (&["compile", "no-such.fg"], "no-such.fg: No such file"),
+        (&["compile", "models"], "models: Is a directory"),
+        (&["compile", IMAGES], "not a text file"),
+        (&["compile", &bad], "bad.fg:2:19"),
+        (&["compile", "models/mlp.fg", "--set", "hiden=3"], "did you mean `hidden`?"),
+        (&["compile", "models/mlp.fg", "--name", "mpl"], "did you mean `mlp`?"),
+        (&["compile", "models/mlp.fg", "--mode", "jvp", "--wrt", "haed.w"], "did you mean `head.w`?"),
+        (&["compile", "models/mlp.fg", "--mode", "jvp", "--wrt", "y"], "derivatives are by floating-point"),
+        (&["compile", "models/mlp.fg", "--tangents", "2"], "--tangents is for mode jvp"),
+        (&["compile", "models/mlp.fg", "--json"], "--json is for --emit stats"),
+        (&["run", "models/mlp.fg"], "`x` is missing: expected f32[64, 28, 28, 1]"),
+        (&["run", "models/mlp.fg", "--batch", "2", "--inputs", IMAGES], "`x` is f32[64, 28, 28, 1]: expected f32[2, 28, 28, 1]"),
+        (&["run", "models/mlp.fg", "--inputs", "models/mlp.fg"], "not a valid safetensors file"),
+        (&["init", "models/mlp.fg", "-o", "no-such-folder/init"], "no-such-folder/init: No such file"),
+    ];
+    for (args, message) in cases {
+        let said = fails(1, args);
+        assert!(said.contains(message), "{args:?} says\n{said}");
+        assert!(said.starts_with("error"), "{args:?} says\n{said}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [&["compile"][..], &["compile", "models/mlp.fg", "--mode", "sideways"], &["frobnicate"], &[]] {
+        let said = fails(2, args);
+        assert!(said.contains("--help") || said.contains("Usage:"), "{args:?} says\n{said}");
+    }
+}
+
+#[test]
+fn the_examples_in_the_help_work_as_pasted() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["compile", "run", "init", "check"] {
+        let help = stdout(&[name, "--help"]);
+        let line = help.lines().find_map(|line| line.trim().strip_prefix("fgc ")).expect("an example");
+        let output = path(&folder, "output");
+        // Only where `init` writes is changed: to a folder that goes away.
+        let line = line.replace("mlp.safetensors", &output);
+        stdout(&line.split_whitespace().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_reader_that_stops_is_no_error() {
+    let mut child = command(&["compile", "models/transformer.fg", "--mode", "hvp"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+}
