@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use fgc_ir::bind::Arrays;
 use fgc_ir::diag::Sources;
+use fgc_ir::interp::interpret;
 use fgc_ir::lang::{Options, builtins, load};
 use fgc_ir::ops::Init;
+use fgc_ir::scalar::{Float, Native};
 use fgc_ir::text::print::print;
 use fgc_ir::verify::verify;
-use fgc_ir::{DType, Graph, OutputKind, Role, random};
+use fgc_ir::{DType, Graph, OutputKind, Role, Tensor, random};
 
 fn try_load(text: &str, options: &Options) -> Result<Graph, String> {
     let mut sources = Sources::new();
@@ -20,7 +23,8 @@ fn try_load(text: &str, options: &Options) -> Result<Graph, String> {
 }
 
 fn graph(text: &str) -> Graph {
-    try_load(text, &Options { batch: Some(3), ..Options::default() }).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    try_load(text, &Options { batch: Some(3), ..Options::default() })
+        .unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
 /// The names of what is bound, in order.
@@ -74,11 +78,26 @@ fn indexing_and_compile_time_values() {
     assert_eq!(expression("f32[4, 6, 2]", "f32[1]", "a[-1, 1:5:2]"), "f32[2, 2]");
     assert_eq!(expression("f32[4, 6, 2]", "f32[1]", "a[:, -2:]"), "f32[4, 2, 2]");
     assert_eq!(expression("f32[4, 6]", "f32[1]", "reshape(a, shape(a)[1:] + [2, -1])"), "f32[6, 2, 2]");
-    assert_eq!(expression("f32[4]", "f32[1]", "zeros([7 // 2, -7 // 2 + 6, 7 % 4, 2 ** 3])"), "f32[3, 2, 3, 8]");
-    assert_eq!(expression("f32[4]", "f32[1]", "zeros([max(2, 5), min([4, 3]), prod([2, 3]), len([1])])"), "f32[5, 3, 6, 1]");
-    assert_eq!(expression("f32[9, 8, 8, 4]", "f32[3, 3, 2, 6]", "convolve(a, b, stride=2, groups=2)"), "f32[9, 4, 4, 6]");
-    assert_eq!(expression("f32[9, 8, 4]", "f32[3, 4, 6]", r#"convolve(a, b, padding="valid")"#), "f32[9, 6, 6]");
-    assert_eq!(expression("f32[9, 7, 7, 4]", "f32[1]", r#"avg_pool(a, 3, stride=2, padding="same")"#), "f32[9, 4, 4, 4]");
+    assert_eq!(
+        expression("f32[4]", "f32[1]", "zeros([7 // 2, -7 // 2 + 6, 7 % 4, 2 ** 3])"),
+        "f32[3, 2, 3, 8]"
+    );
+    assert_eq!(
+        expression("f32[4]", "f32[1]", "zeros([max(2, 5), min([4, 3]), prod([2, 3]), len([1])])"),
+        "f32[5, 3, 6, 1]"
+    );
+    assert_eq!(
+        expression("f32[9, 8, 8, 4]", "f32[3, 3, 2, 6]", "convolve(a, b, stride=2, groups=2)"),
+        "f32[9, 4, 4, 6]"
+    );
+    assert_eq!(
+        expression("f32[9, 8, 4]", "f32[3, 4, 6]", r#"convolve(a, b, padding="valid")"#),
+        "f32[9, 6, 6]"
+    );
+    assert_eq!(
+        expression("f32[9, 7, 7, 4]", "f32[1]", r#"avg_pool(a, 3, stride=2, padding="same")"#),
+        "f32[9, 4, 4, 4]"
+    );
 }
 
 #[test]
@@ -100,7 +119,10 @@ fn names_come_from_instances_and_turns() {
 fn a_name_given_with_as_survives_edits_elsewhere() {
     let model = |body: &str| {
         let text = format!("model m(x: f32[batch, 4]) {{\n{body}\n  loss = mean(dense(h, 1) as head)\n}}\n");
-        names(&graph(&text)).into_iter().filter(|n| n.starts_with("fc") || n.starts_with("head")).collect::<Vec<_>>()
+        names(&graph(&text))
+            .into_iter()
+            .filter(|n| n.starts_with("fc") || n.starts_with("head"))
+            .collect::<Vec<_>>()
     };
     let before = model("  h = dense(x, 4) as fc");
     let after = model("  h = dropout(dense(x, 4))\n  h = dense(layer_norm(h), 4) as fc\n  h = dense(h, 4)");
@@ -120,7 +142,10 @@ fn initialisers_follow_jax() {
             assert!((a.get() / b.get() - 1.0).abs() < 1e-14, "{a:?} {b:?}");
         }
         (Init::Uniform(a, b), Init::Uniform(c, d)) => {
-            assert!((a.get() / c.get() - 1.0).abs() < 1e-14 && (b.get() / d.get() - 1.0).abs() < 1e-14, "{a:?} {b:?}");
+            assert!(
+                (a.get() / c.get() - 1.0).abs() < 1e-14 && (b.get() / d.get() - 1.0).abs() < 1e-14,
+                "{a:?} {b:?}"
+            );
         }
         (a, b) => assert_eq!(a, b),
     };
@@ -188,7 +213,8 @@ fn dropout_masks_differ() {
         "model m(x: f32[batch, 4]) {\n  h = dropout(x)\n  repeat 2 { h = dropout(h) as drop }\n  output y = dropout(h) + random_normal(shape(x)) + random_normal(shape(x))\n}\n",
     );
     let text = print(&g);
-    let streams: BTreeSet<&str> = text.lines().filter_map(|l| l.split("random_bits[stream=").nth(1)).collect();
+    let streams: BTreeSet<&str> =
+        text.lines().filter_map(|l| l.split("random_bits[stream=").nth(1)).collect();
     assert_eq!(streams.len(), 4 + 4, "{text}");
 }
 
@@ -224,10 +250,62 @@ fn every_model_loads_and_prints() {
     }
 }
 
+/// The content of each parameter that the model `text` starts from.
+fn initial(text: &str, float: DType, seed: [u32; 2]) -> Arrays {
+    let g = try_load(text, &Options { float, ..Options::default() }).unwrap();
+    let init = random::init_graph(&g).unwrap();
+    let seed = Tensor::of([2], seed.to_vec());
+    interpret(&init, &Arrays::from([(random::SEED.to_owned(), seed)])).unwrap()
+}
+
+#[test]
+fn initial_parameters_have_their_distribution() {
+    let text = "model m() {\n  param n: f32[100, 200] ~ normal(2)\n  param t: f32[100, 200] ~ truncated_normal(0.5)\n  \
+                param u: f32[100, 200] ~ uniform(-1, 3)\n  param c: f32[3] ~ constant(0.25)\n  loss = sum(n + t + u) + sum(c)\n}\n";
+    for float in [DType::F32, DType::F64] {
+        let arrays = initial(text, float, [1, 2]);
+        let check = |name: &str, mean: f64, std: f64, lowest: f64, highest: f64| {
+            assert_eq!(arrays[name].dtype(), float);
+            let x = arrays[name].to_f64();
+            let n = x.len() as f64;
+            let m = x.iter().sum::<f64>() / n;
+            let s = (x.iter().map(|x| (x - m).powi(2)).sum::<f64>() / n).sqrt();
+            assert!((m - mean).abs() < 0.03 * std.max(0.1), "{name}: mean {m}");
+            assert!((s - std).abs() < 0.02 * std + 1e-12, "{name}: standard deviation {s}");
+            assert!(x.iter().all(|x| (lowest..=highest).contains(x)), "{name} leaves its range");
+        };
+        check("n", 0.0, 2.0, -14.0, 14.0);
+        check("t", 0.0, 0.5 * 0.879_625_661_034_239_8, -1.0, 1.0);
+        check("u", 1.0, 4.0 / 12f64.sqrt(), -1.0, 3.0);
+        check("c", 0.25, 0.0, 0.25, 0.25);
+    }
+}
+
+#[test]
+fn what_a_parameter_starts_from_depends_on_its_name_alone() {
+    let one = "model m() {\n  param w: f32[4] ~ normal(1)\n  loss = sum(w)\n}\n";
+    let two =
+        "model m() {\n  param v: f32[4] ~ normal(1)\n  param w: f32[4] ~ normal(1)\n  loss = sum(v * w)\n}\n";
+    let (a, b) = (initial(one, DType::F32, [5, 6]), initial(two, DType::F32, [5, 6]));
+    assert_eq!(a["w"], b["w"]);
+    assert_ne!(b["v"], b["w"]);
+    assert_ne!(a["w"], initial(one, DType::F32, [5, 7])["w"]);
+}
+
+#[test]
+fn the_inverse_error_function_inverts() {
+    for k in -99..=99 {
+        let x = k as f64 / 100.0;
+        let y = random::erf_inv(&mut Native::<f64>::new(), x);
+        assert!((Native::<f64>::new().erf(y) - x).abs() < 1e-14, "{x}");
+    }
+}
+
 fn models() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = files.filter(|p| !p.ends_with("prelude.fg")).collect();
+    let mut files: Vec<PathBuf> =
+        files.filter(|p| p.extension().is_some_and(|e| e == "fg") && !p.ends_with("prelude.fg")).collect();
     files.sort();
     files
 }
@@ -243,7 +321,7 @@ fn the_manual_s_examples_load() {
         manual.split("```fg\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(examples.len() >= 5);
     for example in examples {
-        graph(example);
+        try_load(example, &Options::default()).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 

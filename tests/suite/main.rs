@@ -5,3 +5,4 @@ mod laws;
 mod errors;
 mod language;
 mod models;
+mod oracle;

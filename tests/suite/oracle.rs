@@ -22,8 +22,10 @@ const PRECISIONS: [Precision; 2] = [
     Precision { float: DType::F64, first_order: 1e-12, second_order: 1e-12 },
 ];
 
-/// A gradient that is zero but for rounding is judged by this part of the largest gradient.
-const SHARE_OF_LARGEST: f64 = 0.1;
+/// A derivative whose values in double precision are below this part of the largest of its kind
+/// is zero but for rounding, as that by a bias in front of a normalisation is. It has no scale
+/// of its own.
+const ZERO: f64 = 1e-10;
 
 /// What has been compared, and what was wrong: how many times the tolerance, and where.
 #[derive(Default)]
@@ -70,21 +72,23 @@ impl Fixture<'_> {
         self.file.tensors.iter().filter_map(move |(name, x)| Some((name.strip_prefix(&prefix)?, x)))
     }
 
-    /// The largest magnitude of what is expected under names that end in `suffix`.
+    /// The largest magnitude of what is expected in double precision under names that end in
+    /// `suffix`.
     fn largest(&self, suffix: &str) -> f64 {
-        self.all_expected()
-            .filter(|(name, _)| name.ends_with(suffix))
-            .map(|(_, x)| magnitude(x))
-            .fold(0.0, f64::max)
+        let named = self.file.tensors.iter().filter(|(name, _)| name.starts_with("f64:") && name.ends_with(suffix));
+        named.map(|(_, x)| magnitude(x)).fold(0.0, f64::max)
     }
 
-    /// What an error in `name` is relative to: the largest element expected, or more where
-    /// cancellation makes that smaller than what was added up.
+    /// What an error in `name` is relative to: the largest element expected; where that is zero
+    /// but for rounding, the largest of its kind; and for the tangent of the loss, in which much
+    /// cancels, what was added up.
     fn scale(&self, name: &str, expected: &Tensor) -> f64 {
         let own = magnitude(expected);
         match name.rsplit_once('.') {
             Some((_, kind @ ("grad" | "hvp"))) => {
-                own.max(SHARE_OF_LARGEST * self.largest(&format!(".{kind}")))
+                let largest = self.largest(&format!(".{kind}"));
+                let exact = self.file.tensors.get(&format!("f64:{name}")).map_or(0.0, magnitude);
+                if exact < ZERO * largest { largest } else { own }
             }
             Some(("loss", "tangent")) => own.max(self.tangent_terms()),
             _ => own,

@@ -113,7 +113,9 @@ impl<'a> Elab<'a> {
             BinaryOp::MatMul => return self.matmul(a, b, span),
             BinaryOp::FloorDiv => {
                 let error = Diagnostic::new(span, "`//` is for compile-time integers");
-                return Err(Box::new(error.help("`div(a, b)` of integer tensors rounds toward zero, `floor(a / b)` of floats down")));
+                return Err(Box::new(error.help(
+                    "`div(a, b)` of integer tensors rounds toward zero, `floor(a / b)` of floats down",
+                )));
             }
             BinaryOp::Lt => return self.compare(Compare::Lt, op, [a, b], span),
             BinaryOp::Le => return self.compare(Compare::Le, op, [a, b], span),
@@ -140,7 +142,8 @@ impl<'a> Elab<'a> {
                 && self.builder.ty(*v).dtype == DType::Bool
             {
                 let ty = self.builder.ty(*v).to_string();
-                let error = Diagnostic::new(span, format!("`{}` compares numbers, and this is {ty}", spelling(op)));
+                let error =
+                    Diagnostic::new(span, format!("`{}` compares numbers, and this is {ty}", spelling(op)));
                 let help = "of truth values, `xor(a, b)` holds where they differ";
                 return Err(Box::new(error.also(*at, ty).help(help)));
             }
@@ -166,8 +169,11 @@ impl<'a> Elab<'a> {
                 && self.builder.ty(*v).dtype.is_int()
             {
                 let ty = self.builder.ty(*v).to_string();
-                let error = Diagnostic::new(span, format!("`/` is for floats, and this is {ty}")).also(*at, ty);
-                return Err(Box::new(error.help("cast with `f32(…)`, or round toward zero with `div(a, b)`")));
+                let error =
+                    Diagnostic::new(span, format!("`/` is for floats, and this is {ty}")).also(*at, ty);
+                return Err(Box::new(
+                    error.help("cast with `f32(…)`, or round toward zero with `div(a, b)`"),
+                ));
             }
         }
         Ok(())
@@ -187,7 +193,10 @@ impl<'a> Elab<'a> {
 
 /// The error of integers that grow too large.
 pub(super) fn overflow(span: Span) -> Fail {
-    Box::new(Diagnostic::new(span, "this integer doesn't fit 64 bits").help("write a number with a point, as in `2.0`"))
+    Box::new(
+        Diagnostic::new(span, "this integer doesn't fit 64 bits")
+            .help("write a number with a point, as in `2.0`"),
+    )
 }
 
 fn integers(op: BinaryOp, a: i64, b: i64, span: Span) -> Res {

@@ -29,7 +29,13 @@ pub(super) fn common_shape<'s>(shapes: impl IntoIterator<Item = &'s Shape>) -> R
 impl<'a> Elab<'a> {
     /// The elementwise operation `op`, written `name`, of `args`: numbers become constants of the
     /// type of the tensors, and shapes are broadcast. Of numbers alone it is a number.
-    pub(super) fn elementwise(&mut self, op: impl Into<Op>, name: &str, args: &[(Val, Span)], span: Span) -> Res {
+    pub(super) fn elementwise(
+        &mut self,
+        op: impl Into<Op>,
+        name: &str,
+        args: &[(Val, Span)],
+        span: Span,
+    ) -> Res {
         let op = op.into();
         let numbers: Option<Vec<f64>> = args.iter().map(|(v, _)| v.number()).collect();
         if let Some(numbers) = numbers {
@@ -41,7 +47,8 @@ impl<'a> Elab<'a> {
 
     /// `args`, not all of them numbers, as values of one type.
     pub(super) fn aligned(&mut self, name: &str, args: &[(Val, Span)], span: Span) -> Res<Vec<Value>> {
-        let tensors = args.iter().filter_map(|(v, at)| if let Val::Tensor(v) = v { Some((*v, *at)) } else { None });
+        let tensors =
+            args.iter().filter_map(|(v, at)| if let Val::Tensor(v) = v { Some((*v, *at)) } else { None });
         let tensors: Vec<(Value, Span)> = tensors.collect();
         let Some(&(first, first_at)) = tensors.first() else {
             let described: Vec<String> = args.iter().map(|(v, _)| v.describe(&self.builder)).collect();
@@ -54,7 +61,8 @@ impl<'a> Elab<'a> {
                 let (a, b) = (self.builder.ty(first).to_string(), ty.to_string());
                 let cast = if dtype.is_float() { dtype } else { ty.dtype };
                 let cast = if cast.is_float() { DType::F32 } else { cast };
-                let error = Diagnostic::new(span, format!("`{name}` of {a} and {b}: the element types differ"));
+                let error =
+                    Diagnostic::new(span, format!("`{name}` of {a} and {b}: the element types differ"));
                 return Err(Box::new(
                     error.also(first_at, a).also(at, b).help(format!("convert one of them: `{cast}(…)`")),
                 ));
@@ -119,9 +127,8 @@ impl<'a> Elab<'a> {
             return Ok(x);
         }
         let apart = shape.rank().checked_sub(from.rank());
-        let fits = apart.is_some_and(|apart| {
-            from.iter().zip(shape.iter().skip(apart)).all(|(&a, &b)| a == b || a == 1)
-        });
+        let fits = apart
+            .is_some_and(|apart| from.iter().zip(shape.iter().skip(apart)).all(|(&a, &b)| a == b || a == 1));
         let (Some(apart), true) = (apart, fits) else {
             let ty = self.builder.ty(x);
             return Err(fail(span, format!("{ty} can't be broadcast to {shape}")));
@@ -165,6 +172,7 @@ fn native_number(op: &Op, args: &[(Val, Span)], numbers: &[f64]) -> Result<Val, 
     let result = native(op, numbers)?;
     // Every integer up to this size is a number exactly.
     let exact = 2f64.powi(53);
-    let whole = args.iter().all(|(v, _)| matches!(v, Val::Int(_))) && result.fract() == 0.0 && result.abs() < exact;
+    let whole =
+        args.iter().all(|(v, _)| matches!(v, Val::Int(_))) && result.fract() == 0.0 && result.abs() < exact;
     Ok(if whole { Val::Int(result as i64) } else { Val::Float(result) })
 }

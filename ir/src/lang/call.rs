@@ -112,7 +112,8 @@ impl<'a> Elab<'a> {
         match found {
             Callee::Function(function) => self.inline(function, given, span, instance),
             Callee::Builtin(builtin) => {
-                let names: Vec<(&str, bool)> = builtin.params.iter().map(|p| (p.name(), p.is_required())).collect();
+                let names: Vec<(&str, bool)> =
+                    builtin.params.iter().map(|p| (p.name(), p.is_required())).collect();
                 let bound = bind(builtin.name, &builtin.signature(), &names, given, span, None)?;
                 (builtin.run)(self, &Args::new(builtin, bound, span))
             }
@@ -124,7 +125,8 @@ impl<'a> Elab<'a> {
                 }
             }
             Callee::Row(op, arity) => {
-                let names: &[(&str, bool)] = if arity == 1 { &[("x", true)] } else { &[("a", true), ("b", true)] };
+                let names: &[(&str, bool)] =
+                    if arity == 1 { &[("x", true)] } else { &[("a", true), ("b", true)] };
                 let signature = format!("{}({})", callee.name, if arity == 1 { "x" } else { "a, b" });
                 let bound = bind(&callee.name, &signature, names, given, span, None)?;
                 let args: Vec<(Val, Span)> = bound.into_iter().flatten().map(|a| (a.value, a.span)).collect();
@@ -215,7 +217,11 @@ fn bind(
             Some(at) => error.also(at, "defined here"),
             None => error,
         };
-        Box::new(if error.help.is_some() { error } else { error.help(format!("it is called as `{signature}`")) })
+        Box::new(if error.help.is_some() {
+            error
+        } else {
+            error.help(format!("it is called as `{signature}`"))
+        })
     };
     let mut bound: Vec<Option<Arg>> = names.iter().map(|_| None).collect();
     let mut positional = 0;
@@ -247,15 +253,22 @@ fn bind(
                 return Err(note(Diagnostic::new(place, message).here("one too many")));
             }
             Some(Some(first)) => {
-                let message = format!("`{}` of `{callee}` is given twice", names.get(at).map_or("", |(n, _)| n));
+                let message =
+                    format!("`{}` of `{callee}` is given twice", names.get(at).map_or("", |(n, _)| n));
                 let first = first.span;
-                return Err(note(Diagnostic::new(place, message).here("again here").also(first, "first here")));
+                return Err(note(
+                    Diagnostic::new(place, message).here("again here").also(first, "first here"),
+                ));
             }
             Some(free) => *free = Some(arg),
         }
     }
-    let missing: Vec<String> =
-        names.iter().zip(&bound).filter(|((_, need), b)| *need && b.is_none()).map(|((n, _), _)| format!("`{n}`")).collect();
+    let missing: Vec<String> = names
+        .iter()
+        .zip(&bound)
+        .filter(|((_, need), b)| *need && b.is_none())
+        .map(|((n, _), _)| format!("`{n}`"))
+        .collect();
     if missing.is_empty() {
         return Ok(bound);
     }

@@ -47,7 +47,8 @@ impl<'a> Elab<'a> {
             }
         }
         if dims.len() > super::eval::MAX_RANK {
-            let message = format!("{} dimensions: there can be at most {}", dims.len(), super::eval::MAX_RANK);
+            let message =
+                format!("{} dimensions: there can be at most {}", dims.len(), super::eval::MAX_RANK);
             return Err(fail(ty.span, message));
         }
         let (Some(dtype), true) = (ty.dtype, known) else { return Ok(None) };
@@ -57,7 +58,13 @@ impl<'a> Elab<'a> {
     }
 
     /// `param NAME: type ~ init` or `state NAME: type ~ init`.
-    pub(super) fn declare(&mut self, is_state: bool, name: &'a Ident, ty: &'a TypeExpr, init: &'a Expr) -> Res {
+    pub(super) fn declare(
+        &mut self,
+        is_state: bool,
+        name: &'a Ident,
+        ty: &'a TypeExpr,
+        init: &'a Expr,
+    ) -> Res {
         let what = if is_state { "state" } else { "param" };
         if self.evaluating_consts {
             return Err(fail(name.span, format!("a {what} belongs in a model, not in a const")));
@@ -68,7 +75,8 @@ impl<'a> Elab<'a> {
         let at = ty.span;
         let Some(ty) = self.type_of(ty)? else { return Ok(Val::Poison) };
         if !ty.dtype.is_float() {
-            let message = format!("{what} `{}` is drawn from real numbers and can't be {}", name.name, ty.dtype);
+            let message =
+                format!("{what} `{}` is drawn from real numbers and can't be {}", name.name, ty.dtype);
             return Err(fail(at, message));
         }
         let outer = self.fans.replace(fans(&ty.shape));
@@ -109,7 +117,9 @@ impl<'a> Elab<'a> {
             }
             given.push((arg.name.as_ref(), value, arg.value.span));
         }
-        let Some(item) = find_init(self, name, at) else { return self.distribution(name, at, e.span, given).map(Some) };
+        let Some(item) = find_init(self, name, at) else {
+            return self.distribution(name, at, e.span, given).map(Some);
+        };
         let mut scope = Activation {
             call: self.activation.call,
             site: if at.file == self.prelude_file { self.activation.site } else { Some(e.span) },
@@ -148,7 +158,8 @@ impl<'a> Elab<'a> {
         }
         let drawn = match missing {
             Some(missing) => {
-                let error = Diagnostic::new(e.span, format!("initialiser `{name}` is used without `{missing}`"));
+                let error =
+                    Diagnostic::new(e.span, format!("initialiser `{name}` is used without `{missing}`"));
                 Err(Box::new(if item.name.span.file == self.prelude_file {
                     error
                 } else {
@@ -195,7 +206,8 @@ impl<'a> Elab<'a> {
             let named = given.iter().find(|(n, _, _)| n.is_some_and(|n| n.name == *param));
             let Some((_, value, at)) = named.or(given.get(k).filter(|(n, _, _)| n.is_none())) else {
                 return Err(Box::new(
-                    Diagnostic::new(span, format!("`{name}` needs `{param}`")).help(format!("it is `{signature}`")),
+                    Diagnostic::new(span, format!("`{name}` needs `{param}`"))
+                        .help(format!("it is `{signature}`")),
                 ));
             };
             match value.number() {
@@ -215,7 +227,10 @@ impl<'a> Elab<'a> {
                 return Err(fail(span, format!("a standard deviation isn't negative, as {std:?} is")));
             }
             ("uniform", [lo, hi]) if lo > hi => {
-                return Err(fail(span, format!("`uniform` goes from the lower bound to the upper, not from {lo:?} to {hi:?}")));
+                return Err(fail(
+                    span,
+                    format!("`uniform` goes from the lower bound to the upper, not from {lo:?} to {hi:?}"),
+                ));
             }
             _ => {}
         }

@@ -166,8 +166,11 @@ impl<'a> Elab<'a> {
             }
             None if self.outputs.iter().any(|(_, kind, _)| *kind == OutputKind::Value) => {}
             None => self.report(
-                Diagnostic::new(model.name.span, format!("model `{}` has neither a loss nor an output", model.name.name))
-                    .help("assign a scalar to `loss`, or name a result with `output NAME = …`"),
+                Diagnostic::new(
+                    model.name.span,
+                    format!("model `{}` has neither a loss nor an output", model.name.name),
+                )
+                .help("assign a scalar to `loss`, or name a result with `output NAME = …`"),
             ),
         }
         for wanted in [OutputKind::Value, OutputKind::Metric] {
@@ -315,12 +318,14 @@ impl<'a> Elab<'a> {
     /// Takes `name` for an input, parameter or state declared at `span`.
     pub(super) fn claim(&mut self, name: &str, span: Span) -> Res<()> {
         let prelude = span.file == self.prelude_file;
-        let site = if prelude { self.activation.site.unwrap_or(span) } else { self.activation.call.unwrap_or(span) };
+        let site =
+            if prelude { self.activation.site.unwrap_or(span) } else { self.activation.call.unwrap_or(span) };
         let Some(first) = self.declared.get(name).copied() else {
             self.declared.insert(name.to_owned(), site);
             return Ok(());
         };
-        let mut error = Diagnostic::new(site, format!("there are two declarations of `{name}`")).here("the second");
+        let mut error =
+            Diagnostic::new(site, format!("there are two declarations of `{name}`")).here("the second");
         if first != site {
             error = error.also(first, "the first");
         }
@@ -343,7 +348,9 @@ impl<'a> Elab<'a> {
 
     /// Calls `v` by `label` in the printed graph, unless it has a name or is a leaf.
     pub(super) fn label(&mut self, v: Value, label: String) {
-        if matches!(self.builder.graph().node(v).op, Op::Leaf(_)) || self.builder.graph().label(v).name.is_some() {
+        if matches!(self.builder.graph().node(v).op, Op::Leaf(_))
+            || self.builder.graph().label(v).name.is_some()
+        {
             return;
         }
         // Counted here, since looking for a free name would take a time that grows with each.

@@ -106,7 +106,9 @@ impl<'a> Elab<'a> {
         let near = nearest(name, self.activation.vars.keys().chain(self.constants.keys()).copied());
         let error = match near {
             Some(near) => error.help(format!("did you mean `{near}`?")),
-            None if self.is_function(name, span) => error.help(format!("`{name}` is a function; call it: `{name}(…)`")),
+            None if self.is_function(name, span) => {
+                error.help(format!("`{name}` is a function; call it: `{name}(…)`"))
+            }
             None => error,
         };
         // The next use of the name isn't one more mistake.

@@ -23,7 +23,9 @@ impl<'a> Elab<'a> {
             Val::Tensor(x) => self.tensor_index(x, base, items, span),
             Val::List(list) => match items {
                 [IndexItem::At(at)] => {
-                    let Some(k) = self.position(at, list.items().len(), "the list")? else { return Ok(Val::Poison) };
+                    let Some(k) = self.position(at, list.items().len(), "the list")? else {
+                        return Ok(Val::Poison);
+                    };
                     list.items().get(k).cloned().ok_or_else(|| fail(span, "out of range"))
                 }
                 [range] => {
@@ -62,7 +64,8 @@ impl<'a> Elab<'a> {
             ranges[k] = range;
         }
         self.at(span);
-        let whole = ranges.iter().zip(ty.shape.iter()).all(|(r, &n)| r.start == 0 && r.stop == n && r.step == 1);
+        let whole =
+            ranges.iter().zip(ty.shape.iter()).all(|(r, &n)| r.start == 0 && r.stop == n && r.step == 1);
         let part = if whole {
             x
         } else {
@@ -88,7 +91,10 @@ impl<'a> Elab<'a> {
             },
             Val::Tensor(v) => {
                 let message = format!("an index is a compile-time integer, not {}", self.builder.ty(v));
-                Err(Box::new(Diagnostic::new(at.span, message).help("`take(x, idx, axis)` reads at computed positions")))
+                Err(Box::new(
+                    Diagnostic::new(at.span, message)
+                        .help("`take(x, idx, axis)` reads at computed positions"),
+                ))
             }
             other => {
                 let found = other.describe(&self.builder);

@@ -118,7 +118,9 @@ impl<'a> Elab<'a> {
                     Err(message) => {
                         let default = value.describe(&self.builder);
                         let message = format!("const `{}` can't be set to `{text}`: {message}", name.name);
-                        self.report(Diagnostic::new(name.span, message).here(format!("its value is {default}")));
+                        self.report(
+                            Diagnostic::new(name.span, message).here(format!("its value is {default}")),
+                        );
                         Val::Poison
                     }
                 };
@@ -136,13 +138,17 @@ impl<'a> Elab<'a> {
 fn unknown_const(name: &str, consts: &[(&Ident, &Expr)], model: &Model) -> Diagnostic {
     let names = || consts.iter().map(|(c, _)| c.name.as_str());
     let near = nearest(name, names());
-    let at = consts.iter().find(|(c, _)| Some(c.name.as_str()) == near).map_or(model.name.span, |(c, _)| c.span);
+    let at =
+        consts.iter().find(|(c, _)| Some(c.name.as_str()) == near).map_or(model.name.span, |(c, _)| c.span);
     let error = Diagnostic::new(at, format!("there is no const `{name}` to set"));
     match near {
         Some(near) => error.here("a near miss").help(format!("did you mean `{near}`?")),
         None if name == "batch" => error.help("the batch size isn't a const: it has an option of its own"),
         None if consts.is_empty() => error.here("this file has no consts"),
-        None => error.help(format!("the file has {}", names().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))),
+        None => error.help(format!(
+            "the file has {}",
+            names().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+        )),
     }
 }
 
@@ -159,7 +165,9 @@ fn literal(text: &str, default: &Val) -> Result<Val, String> {
         Val::Bool(_) => text.parse().map(Val::Bool).or_else(|_| wrong("`true` or `false`")),
         Val::Str(_) => Ok(Val::Str(text.into())),
         Val::Poison => Ok(Val::Poison),
-        Val::List(_) | Val::Tensor(_) | Val::Nothing => Err("only numbers, truth values and texts can be set".to_owned()),
+        Val::List(_) | Val::Tensor(_) | Val::Nothing => {
+            Err("only numbers, truth values and texts can be set".to_owned())
+        }
     }
 }
 

@@ -142,8 +142,10 @@ impl<'a> Elab<'a> {
                 if other.is_poison() {
                     return Ok(Flow::Next);
                 }
-                let message =
-                    format!("the count of a `repeat` is a compile-time integer, not {}", other.describe(&self.builder));
+                let message = format!(
+                    "the count of a `repeat` is a compile-time integer, not {}",
+                    other.describe(&self.builder)
+                );
                 return Err(fail(count.span, message));
             }
         };
@@ -171,7 +173,10 @@ impl<'a> Elab<'a> {
             Val::Poison => Ok(None),
             other => {
                 let found = other.describe(&self.builder);
-                let error = Diagnostic::new(cond.span, format!("a condition is decided at compile time, but this is {found}"));
+                let error = Diagnostic::new(
+                    cond.span,
+                    format!("a condition is decided at compile time, but this is {found}"),
+                );
                 Err(Box::new(match other {
                     Val::Tensor(_) => error.help("`select(m, a, b)` chooses element by element"),
                     _ => error.help("compare it: a condition is `true` or `false`"),
@@ -207,7 +212,8 @@ impl<'a> Elab<'a> {
     fn give_back(&mut self, values: &'a [Expr], span: Span) -> Res<Flow> {
         if !matches!(self.activation.kind, Kind::Function(_)) {
             return Err(Box::new(
-                Diagnostic::new(span, "only a function has a result").help("name a result with `output NAME = …`"),
+                Diagnostic::new(span, "only a function has a result")
+                    .help("name a result with `output NAME = …`"),
             ));
         }
         let mut given: Vec<Val> = values.iter().map(|e| self.expr(e)).collect();

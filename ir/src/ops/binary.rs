@@ -49,16 +49,19 @@ rows! {
         ];
     }
     float {
-        /// aᵇ. Derivatives as in JAX: that by a is 0 where b is, that by b takes log 1 where a is 0.
+        /// aᵇ. As in JAX the derivative by b takes log 1 for log a where a is 0. Where both are 0
+        /// that by a is 0.
         Pow "pow" [0.5, 2.0] |s, a, b| s.pow(a, b) => |y, d| [
             {
+                // b·aᵇ⁻¹, the base kept from 0 only where b = 0 would make it 0·∞; elsewhere
+                // nothing is cut off, so that derivatives of it are right too.
                 let (zero, one) = (s.lit(a, 0.0), s.lit(a, 1.0));
-                let flat = s.eq(b, zero);
+                let (at_zero, flat) = (s.eq(a, zero), s.eq(b, zero));
+                let safe = s.select(flat, one, a);
+                let base = s.select(at_zero, safe, a);
                 let less = s.sub(b, one);
-                let power = s.select(flat, one, less);
-                let rest = s.pow(a, power);
+                let rest = s.pow(base, less);
                 let slope = s.mul(b, rest);
-                let slope = s.select(flat, zero, slope);
                 s.mul(d, slope)
             },
             {

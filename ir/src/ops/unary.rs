@@ -12,14 +12,19 @@ use crate::types::{DType, Type, TypeError};
 rows! {
     /// An elementwise operation of one operand.
     ///
-    /// Where a function has a kink its derivative is the one that JAX takes: 0 for `relu`,
-    /// `abs` and `sign` at 0.
+    /// Where a function has a kink its derivative is the one that JAX takes: at 0 that of `relu`
+    /// and `sign` is 0, that of `abs` is 1.
     Unary 1;
     arith {
         /// −x.
         Neg "neg" [-2.0, 2.0] |s, x| s.neg(x) => |y, d| [s.neg(d)];
         /// |x|.
-        Abs "abs" [0.1, 2.0] |s, x| s.abs(x) => |y, d| [{ let sign = s.sign(x); s.mul(d, sign) }];
+        Abs "abs" [0.1, 2.0] |s, x| s.abs(x) => |y, d| [{
+            let (zero, one, minus) = (s.lit(x, 0.0), s.lit(x, 1.0), s.lit(x, -1.0));
+            let negative = s.lt(x, zero);
+            let slope = s.select(negative, minus, one);
+            s.mul(d, slope)
+        }];
         /// −1, 0 or 1.
         Sign "sign" [0.1, 2.0] |s, x| s.sign(x) => |y, d| [];
         /// x².

@@ -59,7 +59,8 @@ impl Args {
     pub(super) fn wrong(&self, e: &Elab, k: usize, what: &str) -> Fail {
         let param = self.builtin.params.get(k).map_or("", |p| p.name());
         let found = self.value(k).describe(&e.builder);
-        let error = Diagnostic::new(self.at(k), format!("`{param}` of `{}` is {what}, not {found}", self.name()));
+        let error =
+            Diagnostic::new(self.at(k), format!("`{param}` of `{}` is {what}, not {found}", self.name()));
         Box::new(error.help(format!("it is called as `{}`", self.builtin.signature())))
     }
 
@@ -144,7 +145,10 @@ impl Args {
     fn no_axis(&self, k: usize, at: i64, rank: usize) -> Fail {
         let range = match rank {
             0 => "a scalar has no axes".to_owned(),
-            _ => format!("those of a value of {rank} dimensions are 0 to {}, or -1 to -{rank} from the end", rank - 1),
+            _ => format!(
+                "those of a value of {rank} dimensions are 0 to {}, or -1 to -{rank} from the end",
+                rank - 1
+            ),
         };
         self.fail(k, format!("axis {at} is out of range: {range}"))
     }
@@ -161,7 +165,10 @@ impl Args {
             return Err(self.fail(k, format!("{} numbers for {n} spatial dimensions", given.len())));
         }
         let positive = |i: i64| size(i).ok().filter(|s| *s > 0);
-        given.into_iter().map(|i| positive(i).ok_or_else(|| self.fail(k, format!("{i} isn't a positive size")))).collect()
+        given
+            .into_iter()
+            .map(|i| positive(i).ok_or_else(|| self.fail(k, format!("{i} isn't a positive size"))))
+            .collect()
     }
 
     /// Pairs of integers, one for each of `n` dimensions.

@@ -95,7 +95,9 @@ pub(super) fn einsum(e: &mut Elab, args: &Args) -> Res {
         }
         letters.push(seen);
     }
-    let [a, b, out] = letters.as_slice() else { return Err(bad("three lists of letters are needed".to_owned())) };
+    let [a, b, out] = letters.as_slice() else {
+        return Err(bad("three lists of letters are needed".to_owned()));
+    };
     if let Some(c) = out.iter().find(|c| !a.contains(c) && !b.contains(c)) {
         return Err(bad(format!("`{c}` of the result is in neither operand")));
     }
@@ -104,13 +106,18 @@ pub(super) fn einsum(e: &mut Elab, args: &Args) -> Res {
         let ty = e.builder.ty(v);
         if ty.rank() != letters.len() {
             let text: String = letters.iter().collect();
-            let message = format!("\"{text}\" names {} dimensions, but {ty} has {}", letters.len(), ty.rank());
+            let message =
+                format!("\"{text}\" names {} dimensions, but {ty} has {}", letters.len(), ty.rank());
             return Err(Box::new(Diagnostic::new(args.at(k), message).also(args.at(0), "named here")));
         }
     }
     let (p, q) = (e.builder.ty(x).clone(), e.builder.ty(y).clone());
     let labels = |message: String| {
-        Box::new(Diagnostic::new(args.span, message).also(args.at(1), p.to_string()).also(args.at(2), q.to_string()))
+        Box::new(
+            Diagnostic::new(args.span, message)
+                .also(args.at(1), p.to_string())
+                .also(args.at(2), q.to_string()),
+        )
     };
     same_numbers("einsum", &p, &q).map_err(labels)?;
     for (i, c) in a.iter().enumerate() {

@@ -4,8 +4,8 @@ use super::Args;
 use crate::graph::Value;
 use crate::lang::eval::{Elab, fail};
 use crate::lang::value::{List, Res, Val, size};
-use crate::ops::leaf::Leaf;
 use crate::ops::Role;
+use crate::ops::leaf::Leaf;
 use crate::random;
 use crate::tensor::Tensor;
 use crate::types::{DType, Shape, Type};
@@ -125,6 +125,7 @@ fn draw(e: &mut Elab, args: &Args, from: Draw) -> Res {
     let count = e.draws.entry(path.clone()).or_insert(0);
     let stream = random::fnv1a(&path).wrapping_add(*count);
     *count = count.wrapping_add(1);
-    let built = from(&mut e.builder, seed, stream, &shape, e.float).map_err(|err| fail(args.span, err.message));
+    let built =
+        from(&mut e.builder, seed, stream, &shape, e.float).map_err(|err| fail(args.span, err.message));
     e.checked(built?, args.span).map(Val::Tensor)
 }

@@ -63,7 +63,8 @@ pub(super) fn reshape(e: &mut Elab, args: &Args) -> Res {
         [] => {}
         &[at] if given > 0 && n.is_multiple_of(given) => sizes.insert(at, n / given),
         [_] => {
-            let message = format!("{ty} can't be reshaped to {shown}: {n} elements aren't a multiple of {given}");
+            let message =
+                format!("{ty} can't be reshaped to {shown}: {n} elements aren't a multiple of {given}");
             return Err(args.fail(1, message));
         }
         _ => return Err(args.fail(1, format!("only one size can be -1, unlike in {shown}"))),

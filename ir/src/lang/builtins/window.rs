@@ -54,7 +54,10 @@ fn spatial(e: &Elab, args: &Args, x: crate::graph::Value) -> Res<Vec<usize>> {
         _ => {
             let error = Diagnostic::new(
                 args.at(0),
-                format!("`x` of `{}` is [batch, …, channels] with dimensions to slide over, not {ty}", args.name()),
+                format!(
+                    "`x` of `{}` is [batch, …, channels] with dimensions to slide over, not {ty}",
+                    args.name()
+                ),
             );
             Err(Box::new(error.help("images are [batch, height, width, channels]")))
         }
