@@ -89,7 +89,7 @@ pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DT
 /// "Approximating the erfinv function", in its double-precision form.
 pub fn erf_inv<S: Float>(s: &mut S, x: S::V) -> S::V {
     const POLYNOMIAL: [f64; 23] = [
-        -3.644_412_064_017_819_7e-21,
+        -3.644_412_064_017_82e-21,
         -1.685_059_138_182_016_6e-19,
         1.285_848_071_525_64e-18,
         1.115_787_767_802_518_1e-17,

@@ -192,7 +192,10 @@ impl Maker {
                 let (name, marks) = (NAMES[self.below(NAMES.len())], ["", "", "'", "~", "~'"][self.below(5)]);
                 self.b.label(v, name, marks);
             }
-            1 => self.b.mark(v, ["'", "~", "''"][self.below(3)]),
+            1 => {
+                let marks = ["'", "~", "''"][self.below(3)];
+                self.b.mark(v, marks);
+            }
             _ => {}
         }
     }
@@ -432,7 +435,8 @@ impl Maker {
         }
         for k in 0..self.below(4) {
             let (v, kind) = (self.any(), [OutputKind::Value, OutputKind::Metric][self.below(2)]);
-            self.b.output(format!("{}{k}", NAMES[self.below(NAMES.len())]), kind, v);
+            let name = NAMES[self.below(NAMES.len())];
+            self.b.output(format!("{name}{k}"), kind, v);
         }
         for (name, ty) in std::mem::take(&mut self.states) {
             if let Some(v) = self.where_type(|t| *t == ty).filter(|_| self.rng.random())

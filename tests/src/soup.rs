@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Pieces of the language that mutations put in.
-const TOKENS: [&str; 120] = [
+const TOKENS: [&str; 122] = [
     "model", "fn", "const", "init", "graph", "param", "state", "update", "metric", "output", "loss", "repeat",
     "if", "else", "require", "return", "as", "and", "or", "not", "true", "false", "training", "batch", "f32",
     "f64", "i32", "u32", "bool", "{", "}", "(", ")", "[", "]", ",", ";", ":", "=", "==", "!=", "<", "<=", ">",
@@ -101,7 +101,7 @@ fn op_names() -> &'static [&'static str] {
     NAMES.get_or_init(|| {
         let mut names: Vec<&str> = Op::samples().iter().map(|s| s.op.name()).collect();
         names.dedup();
-        names.extend(lang::builtins::all().map(|b| b.name()));
+        names.extend(lang::builtins::all().map(|b| b.name));
         names
     })
 }

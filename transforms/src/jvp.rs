@@ -1,10 +1,10 @@
 //! Forward mode: a graph and its directional derivative.
 
-use fgc_ir::{Built, Builder, Graph, OpRules, OutputKind, Role, Value};
+use fgc_ir::{Built, Builder, Graph, OpRules, Output, OutputKind, Role, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::{Suffix, leaves, tangent_marks};
-use crate::vmap::vmap;
+use crate::vmap::vmap_with;
 
 /// The Jacobian-vector product of `g` with respect to the leaves `wrt`.
 ///
@@ -37,20 +37,10 @@ pub fn jvp_many(g: &Graph, wrt: &[&str], count: usize) -> Passed {
     let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let along_one = jvp(g, wrt)?;
-    let mut many = vmap(&along_one, &names, count)?;
-    many.name = along_one.name.clone();
-    // A tangent that is zero whatever the inputs is zero for each direction too.
-    let mut b = Builder::new(&many.name);
-    let needed = vec![true; many.len()];
-    let map = b.inline(&many, &needed, |_, _| Ok(None))?;
-    for (output, single) in many.outputs.iter().zip(&along_one.outputs) {
-        let Some(value) = map[output.value.index()] else { continue };
-        let is_tangent = g.outputs.iter().all(|o| o.name != output.name);
-        let lacks = is_tangent && many.ty(output.value) == along_one.ty(single.value);
-        let value = if lacks { b.repeat(value, count)? } else { value };
-        b.output(&output.name, output.kind, value);
-    }
-    Ok(b.finish()?)
+    let is_tangent = |output: &Output| g.outputs.iter().all(|o| o.name != output.name);
+    let mut many = vmap_with(&along_one, &names, count, is_tangent)?;
+    many.name = along_one.name;
+    Ok(many)
 }
 
 /// Adds `g` and the tangents of its values to `b`. For each value of `g` the result has its copy

@@ -1,7 +1,7 @@
 //! Batching: one graph for many values of some leaves.
 
 use fgc_ir::ops::Batched;
-use fgc_ir::{Builder, Graph, OpRules, OutputKind, Value};
+use fgc_ir::{Builder, Graph, OpRules, Output, OutputKind, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::leaves;
@@ -12,6 +12,17 @@ use crate::names::leaves;
 /// computed once (as with JAX's `out_axes=None`). A loss of which there are many is a plain
 /// output, and an update that no longer has the type of its state a metric.
 pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
+    vmap_with(g, batched, size, |_| false)
+}
+
+/// [`vmap`] where the outputs that `always` holds for have the dimension whether or not they
+/// depend on one of `batched`.
+pub(crate) fn vmap_with(
+    g: &Graph,
+    batched: &[&str],
+    size: usize,
+    always: impl Fn(&Output) -> bool,
+) -> Passed {
     let roots = leaves(g, batched, false)?;
     let depends = g.dependents(&roots);
     let mut b = Builder::new(format!("{}.vmap", g.name));
@@ -27,7 +38,9 @@ pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
             let copy = match g.binding(v) {
                 Some((name, role)) => {
                     let ty = node.ty.reshaped(node.ty.shape.prepend(size));
-                    b.bound_as(name, role.clone(), ty)
+                    // A program has one seed; many of them are data.
+                    let role = if *role == Role::Seed { Role::Input } else { role.clone() };
+                    b.bound_as(name, role, ty)
                 }
                 None => {
                     let operand = |a: &Value| Some(Batched { value: map[a.index()]?, batched: depends[a.index()] });
@@ -49,6 +62,8 @@ pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
     }
     for output in &g.outputs {
         if let Some(value) = map[output.value.index()] {
+            let lacks = always(output) && !depends[output.value.index()];
+            let value = if lacks { b.repeat(value, size)? } else { value };
             let kind = match output.kind {
                 OutputKind::Loss if depends[output.value.index()] => OutputKind::Value,
                 OutputKind::State if !updates(b.graph(), &output.name, value) => OutputKind::Metric,

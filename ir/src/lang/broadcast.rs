@@ -154,7 +154,7 @@ impl<'a> Elab<'a> {
     }
 
     /// `value` as a value of the graph: a number becomes a scalar of `dtype`.
-    pub(super) fn to_tensor(&mut self, value: &Val, dtype: DType, span: Span) -> Res<Value> {
+    pub(super) fn tensor_of(&mut self, value: &Val, dtype: DType, span: Span) -> Res<Value> {
         match value {
             Val::Tensor(v) => Ok(*v),
             Val::Int(_) | Val::Float(_) => {

@@ -20,7 +20,7 @@ enum Callee<'a> {
     Function(&'a Function),
     Builtin(&'static Builtin),
     Cast(DType),
-    Row(Op, usize),
+    Row(Box<Op>, usize),
 }
 
 /// An evaluated argument.
@@ -64,7 +64,7 @@ impl<'a> Elab<'a> {
         }
         match name.parse() {
             Ok(dtype) => Some(Callee::Cast(dtype)),
-            Err(()) => row(name).map(|(op, n)| Callee::Row(op, n)),
+            Err(()) => row(name).map(|(op, n)| Callee::Row(Box::new(op), n)),
         }
     }
 
@@ -75,6 +75,10 @@ impl<'a> Elab<'a> {
 
     fn unknown(&self, callee: &Ident) -> Fail {
         let error = Diagnostic::new(callee.span, format!("there is no function `{}`", callee.name));
+        // In a later turn of a `repeat`: looking for near names takes a while.
+        if self.is_blamed(callee.span) {
+            return Box::new(error);
+        }
         let fns = self.user.fns.keys().chain(self.prelude.fns.keys()).copied();
         let names = fns.chain(builtins::all().map(|b| b.name)).chain(row_names());
         Box::new(if let Some(near) = nearest(&callee.name, names) {
@@ -130,7 +134,7 @@ impl<'a> Elab<'a> {
                 let signature = format!("{}({})", callee.name, if arity == 1 { "x" } else { "a, b" });
                 let bound = bind(&callee.name, &signature, names, given, span, None)?;
                 let args: Vec<(Val, Span)> = bound.into_iter().flatten().map(|a| (a.value, a.span)).collect();
-                self.elementwise(op, &callee.name, &args, span)
+                self.elementwise(*op, &callee.name, &args, span)
             }
         }
     }
@@ -143,7 +147,7 @@ impl<'a> Elab<'a> {
                 let built = self.builder.cast(*v, dtype).map_err(|e| fail(arg.span, e.message));
                 self.checked(built?, arg.span).map(Val::Tensor)
             }
-            other => self.to_tensor(other, dtype, arg.span).map(Val::Tensor),
+            other => self.tensor_of(other, dtype, arg.span).map(Val::Tensor),
         }
     }
 

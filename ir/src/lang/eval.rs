@@ -19,7 +19,7 @@ const MAX_ERRORS: usize = 50;
 /// The most values a graph may have.
 const MAX_NODES: usize = 1_000_000;
 /// The most expressions and statements that are run, long lists counted by their length.
-const MAX_STEPS: usize = 3_000_000;
+const MAX_STEPS: usize = 1_000_000;
 /// How deep statements and expressions of running functions may be nested, all together.
 const MAX_DEPTH: usize = 400;
 
@@ -63,6 +63,8 @@ pub(super) struct Elab<'a> {
     pub(super) named_outputs: HashMap<String, Span>,
     /// Outputs and metrics, in order.
     pub(super) outputs: Vec<(String, OutputKind, Value)>,
+    /// The key of random numbers, once one was drawn.
+    pub(super) seed: Option<Value>,
     /// How many random values were drawn in each instance.
     pub(super) draws: HashMap<String, u32>,
     /// Results of instances, to be called by their path if the statement gives no other name.
@@ -104,6 +106,7 @@ impl<'a> Elab<'a> {
             declared: HashMap::new(),
             named_outputs: HashMap::new(),
             outputs: Vec::new(),
+            seed: None,
             draws: HashMap::new(),
             instances: Vec::new(),
             labels: HashMap::new(),
@@ -233,6 +236,11 @@ impl<'a> Elab<'a> {
             self.errors.push(error);
             self.stopped |= self.errors.len() >= MAX_ERRORS;
         }
+    }
+
+    /// Whether an error was reported at `span` already, so that another one there would be dropped.
+    pub(super) fn is_blamed(&self, span: Span) -> bool {
+        self.blamed.contains(&span)
     }
 
     /// Reports an error after which elaboration can't go on.

@@ -18,7 +18,7 @@ mod names;
 mod stmt;
 mod value;
 
-use crate::diag::{Diagnostic, Sources, nearest};
+use crate::diag::{Diagnostic, Sources};
 use crate::graph::{Graph, Span};
 use crate::text;
 use crate::text::ast::{CoreGraph, File, Ident, Item, Model};
@@ -111,14 +111,9 @@ fn choose<'a>(ast: &'a File, file: u32, options: &Options) -> Result<Chosen<'a>,
     let several = names.len() > 1;
     let wanted = match &options.model {
         Some(name) => {
-            let near = nearest(name, names.iter().copied()).map(str::to_owned);
             let found = entries.into_iter().find(|(entry, _)| entry.name == *name);
             return found.map(|(_, chosen)| chosen).ok_or_else(|| {
-                let help = match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the file has {listed}"),
-                };
-                Diagnostic::new(first.span, format!("the file has no model `{name}`")).help(help)
+                Diagnostic::new(first.span, format!("the file has no model `{name}`")).help(format!("the file has {listed}"))
             });
         }
         None => entries.into_iter().next().filter(|_| !several),

@@ -290,7 +290,7 @@ impl<'a> Elab<'a> {
             return Ok(None);
         }
         let dtype = self.float;
-        self.to_tensor(&value, dtype, span).map(Some)
+        self.tensor_of(&value, dtype, span).map(Some)
     }
 
     fn only_in_model(&mut self, what: &str, span: Span) -> Res<()> {
@@ -327,10 +327,10 @@ impl<'a> Elab<'a> {
         let next = match value {
             Val::Poison => return Ok(()),
             Val::Int(_) | Val::Float(_) => {
-                let number = self.to_tensor(&value, ty.dtype, at)?;
+                let number = self.tensor_of(&value, ty.dtype, at)?;
                 self.broadcast_to(number, &ty.shape, at)?
             }
-            other => self.to_tensor(&other, ty.dtype, at)?,
+            other => self.tensor_of(&other, ty.dtype, at)?,
         };
         if *self.builder.ty(next) != ty {
             let found = self.builder.ty(next).clone();

@@ -57,7 +57,7 @@ pub(super) fn select(e: &mut Elab, args: &Args) -> Res {
         let whole = branches.iter().all(|(v, _)| matches!(v, Val::Int(_)));
         let dtype = if whole { DType::I32 } else { e.float };
         if let Some((value, at)) = branches.first_mut() {
-            *value = Val::Tensor(e.to_tensor(value, dtype, *at)?);
+            *value = Val::Tensor(e.tensor_of(value, dtype, *at)?);
         }
     }
     let values = e.aligned("select", &branches, args.span)?;

@@ -4,7 +4,6 @@ use super::Args;
 use crate::graph::Value;
 use crate::lang::eval::{Elab, fail};
 use crate::lang::value::{List, Res, Val, size};
-use crate::ops::Role;
 use crate::ops::leaf::Leaf;
 use crate::random;
 use crate::tensor::Tensor;
@@ -114,11 +113,12 @@ fn draw(e: &mut Elab, args: &Args, from: Draw) -> Res {
         return Err(fail(args.span, "a random number belongs in a model, not in a const"));
     }
     let shape = args.shape(e, 0)?;
-    let seed = match e.builder.graph().leaf(random::SEED) {
-        Some(v) if matches!(e.builder.graph().binding(v), Some((_, Role::Seed))) => v,
-        _ => {
+    let seed = match e.seed {
+        Some(seed) => seed,
+        None => {
             e.claim(random::SEED, args.span)?;
-            random::seed(&mut e.builder).map_err(|err| fail(args.span, err.message))?
+            let seed = random::seed(&mut e.builder).map_err(|err| fail(args.span, err.message))?;
+            *e.seed.insert(seed)
         }
     };
     let path = e.activation.path_text();

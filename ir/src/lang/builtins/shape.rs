@@ -111,7 +111,7 @@ pub(super) fn transpose(e: &mut Elab, args: &Args) -> Res {
 
 pub(super) fn broadcast(e: &mut Elab, args: &Args) -> Res {
     let shape = args.shape(e, 1)?;
-    let x = e.to_tensor(args.value(0), e.float, args.at(0))?;
+    let x = e.tensor_of(args.value(0), e.float, args.at(0))?;
     e.broadcast_to(x, &shape, args.span).map(Val::Tensor)
 }
 
