@@ -117,7 +117,9 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     if name.len() > LONGEST {
         return None;
     }
-    let limit = name.chars().count().div_ceil(3);
+    let length = name.chars().count();
+    // Of a name of one letter nothing is left when a letter is changed.
+    let limit = length.div_ceil(3).min(length.saturating_sub(1));
     let short = names.into_iter().filter(|n| n.len() <= LONGEST);
     let near = short.map(|n| (strsim::damerau_levenshtein(name, n), n));
     near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)

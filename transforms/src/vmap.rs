@@ -1,7 +1,7 @@
 //! Batching: one graph for many values of some leaves.
 
 use fgc_ir::ops::Batched;
-use fgc_ir::{Builder, Graph, OpRules, Output, OutputKind, Value};
+use fgc_ir::{Builder, Graph, OpRules, Output, OutputKind, Role, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::leaves;
@@ -10,7 +10,7 @@ use crate::names::leaves;
 ///
 /// An output that depends on one of them has that dimension in front; others are as they were,
 /// computed once (as with JAX's `out_axes=None`). A loss of which there are many is a plain
-/// output, and an update that no longer has the type of its state a metric.
+/// output, an update that no longer has the type of its state a metric, a seed a plain input.
 pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
     vmap_with(g, batched, size, |_| false)
 }

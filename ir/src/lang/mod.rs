@@ -113,7 +113,8 @@ fn choose<'a>(ast: &'a File, file: u32, options: &Options) -> Result<Chosen<'a>,
         Some(name) => {
             let found = entries.into_iter().find(|(entry, _)| entry.name == *name);
             return found.map(|(_, chosen)| chosen).ok_or_else(|| {
-                Diagnostic::new(first.span, format!("the file has no model `{name}`")).help(format!("the file has {listed}"))
+                Diagnostic::new(first.span, format!("the file has no model `{name}`"))
+                    .help(format!("the file has {listed}"))
             });
         }
         None => entries.into_iter().next().filter(|_| !several),

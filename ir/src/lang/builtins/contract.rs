@@ -124,7 +124,10 @@ pub(super) fn einsum(e: &mut Elab, args: &Args) -> Res {
         if let Some(j) = b.iter().position(|d| d == c)
             && p.shape[i] != q.shape[j]
         {
-            let message = format!("`{c}` is {} in {p}, but {} in {q}", p.shape[i], q.shape[j]);
+            let message = format!(
+                "`{c}` is {} in the left operand, {p}, but {} in the right, {q}",
+                p.shape[i], q.shape[j]
+            );
             return Err(labels(message));
         }
     }
