@@ -7,10 +7,10 @@ use std::time::Instant;
 use fgc_ir::{ArrayFile, Arrays, Graph, Role, Tensor, Type, arrays, interpret};
 use fgc_transforms::Suffix;
 
-use fgc_ir::lang::DEFAULT_BATCH;
 use crate::args::{Backend, Direction, ModeName, Run};
 use crate::failure::{self, Done, input};
 use crate::{draw, model, modes};
+use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool) -> Done {
     let float = modes::float(args.mode.dtype);
@@ -35,7 +35,11 @@ pub fn run(args: &Run, quiet: bool) -> Done {
         Backend::Interp => interpret(&graph, &given).map_err(input)?,
     };
     if !quiet {
-        failure::say(&format!("`{}` interpreted in {:.1} ms", graph.name, start.elapsed().as_secs_f64() * 1e3));
+        failure::say(&format!(
+            "`{}` interpreted in {:.1} ms",
+            graph.name,
+            start.elapsed().as_secs_f64() * 1e3
+        ));
     }
     match &args.outputs {
         Some(path) => {

@@ -10,14 +10,17 @@ use crate::modes::Timing;
 
 /// How many values of each kernel class there are, those that there are.
 fn classes(g: &Graph) -> Vec<(&'static str, usize)> {
-    let count = |class: Lower| g.values().filter(|&v| g.node(v).op.lower() == class).count();
-    Lower::ALL.into_iter().map(|class| (class.name(), count(class))).filter(|(_, n)| *n > 0).collect()
+    let count = |class: &str| g.values().filter(|&v| lower(g, v).class() == class).count();
+    Lower::CLASSES.into_iter().map(|class| (class, count(class))).filter(|(_, n)| *n > 0).collect()
 }
 
 /// Each operation that computes is a kernel of its own: all but leaves and views.
 fn kernels(g: &Graph) -> usize {
-    let computes = |class: Lower| class != Lower::Leaf && class != Lower::View;
-    g.values().filter(|&v| computes(g.node(v).op.lower())).count()
+    g.values().filter(|&v| lower(g, v).is_kernel()).count()
+}
+
+fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
+    g.node(v).op.lower(&g.arg_types(v))
 }
 
 /// The statistics for people.
@@ -55,7 +58,9 @@ fn scaled(n: u64, unit: &str) -> String {
 
 /// The statistics for machines.
 pub fn json(g: &Graph, passes: &[Timing]) -> String {
-    let table = |rows: Vec<(&str, Value)>| Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>());
+    let table = |rows: Vec<(&str, Value)>| {
+        Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
+    };
     let stats = json!({
         "name": g.name,
         "values": g.len(),

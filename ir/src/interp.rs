@@ -71,7 +71,8 @@ pub fn interpret_within(g: &Graph, arrays: &Arrays, limits: Limits) -> Result<Ar
         let value = match g.binding(v) {
             Some((name, _)) => arrays[name].clone(),
             None => {
-                let args: Vec<&Tensor> = g.node(v).args.iter().filter_map(|a| values[a.index()].as_ref()).collect();
+                let args: Vec<&Tensor> =
+                    g.node(v).args.iter().filter_map(|a| values[a.index()].as_ref()).collect();
                 g.node(v).op.eval(&args)
             }
         };

@@ -1,7 +1,7 @@
 //! How long values are needed, and what memory that takes.
 
 use crate::graph::{Graph, Value};
-use crate::ops::{Lower, OpRules};
+use crate::ops::OpRules;
 
 /// For each value, the last value that reads it; itself if none does. Outputs are needed to the
 /// end and have the last value of the graph.
@@ -56,7 +56,7 @@ pub fn flops(g: &Graph) -> u64 {
 
 /// Bytes read and written if each operation is a kernel of its own, views included.
 pub fn bytes_moved(g: &Graph) -> u64 {
-    let leaf = |v: Value| g.node(v).op.lower() == Lower::Leaf;
+    let leaf = |v: Value| g.node(v).op.is_leaf();
     let of = |v: Value| g.ty(v).bytes() as u64;
     let node = |v: Value| g.node(v).args.iter().map(|&a| of(a)).fold(of(v), u64::saturating_add);
     g.values().filter(|&v| !leaf(v)).map(node).fold(0, u64::saturating_add)

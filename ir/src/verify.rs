@@ -66,7 +66,9 @@ fn values(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
         }
         match node.op.infer(&g.arg_types(v)) {
             Err(e) => fail(Some(v), e.message),
-            Ok(ty) if ty != node.ty => fail(Some(v), format!("`{}` gives {ty}, not {}", node.op.name(), node.ty)),
+            Ok(ty) if ty != node.ty => {
+                fail(Some(v), format!("`{}` gives {ty}, not {}", node.op.name(), node.ty))
+            }
             Ok(_) => {}
         }
     }
@@ -173,7 +175,9 @@ mod tests {
             ("`add` gives f32[], not f64[]", |g| g.nodes[2].ty.dtype = DType::F64),
             ("takes 2 operands, not 1", |g| g.nodes[2].args.truncate(1)),
             ("`#` aren't marks", |g| g.labels[2].marks = "#".to_owned()),
-            ("`12` can't be a label", |g| g.labels[2] = Label { name: Some("12".into()), ..Label::default() }),
+            ("`12` can't be a label", |g| {
+                g.labels[2] = Label { name: Some("12".into()), ..Label::default() }
+            }),
             ("two values called `x`", |g| g.labels[2] = g.labels[0].clone()),
             ("two leaves called `x`", |g| g.nodes[1] = g.nodes[0].clone()),
             ("`a b` can't be the name", |g| g.outputs[0].name = "a b".to_owned()),

@@ -10,9 +10,7 @@ use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::window::{Window, WindowKind, WindowSpec};
 use fgc_ir::ops::{Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reverse, Slice, Transpose};
 use fgc_ir::ops::{Op, Unary};
-use fgc_ir::{
-    Builder, DType, Graph, Leaf, Lower, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value,
-};
+use fgc_ir::{Builder, DType, Graph, Leaf, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -21,8 +19,10 @@ const MAX_ELEMENTS: usize = 256;
 /// And at most this many dimensions.
 const MAX_RANK: usize = 5;
 /// Names that are unusual but allowed.
-const NAMES: [&str; 16] =
-    ["h", "h.0", "fc.1.w", "x_1", "_", ".", "..", "1.5", "2x", "1e5", "loss", "graph", "f32", "inf", "true", "a..b"];
+const NAMES: [&str; 16] = [
+    "h", "h.0", "fc.1.w", "x_1", "_", ".", "..", "1.5", "2x", "1e5", "loss", "graph", "f32", "inf", "true",
+    "a..b",
+];
 
 /// A random graph that is valid: a dozen or two operations of all families with random
 /// attributes over small shapes, and a scalar loss that most floats lead to.
@@ -46,8 +46,8 @@ pub fn graph(seed: u64) -> Graph {
 fn rows() -> &'static [Op] {
     static ROWS: OnceLock<Vec<Op>> = OnceLock::new();
     ROWS.get_or_init(|| {
-        let maps = Op::samples().into_iter().map(|s| s.op).filter(|op| op.lower() == Lower::Map);
-        let distinct: HashSet<Op> = maps.filter(|op| !matches!(op, Op::Random(_) | Op::Cast(_))).collect();
+        let maps = Op::samples().into_iter().filter(|s| s.class() == "map").map(|s| s.op);
+        let distinct: HashSet<Op> = maps.filter(|op| !matches!(op, Op::Cast(_))).collect();
         let mut distinct: Vec<Op> = distinct.into_iter().collect();
         distinct.sort();
         distinct
@@ -75,8 +75,8 @@ impl Maker {
     }
 
     fn some_type(&mut self) -> Type {
-        let dtype =
-            [DType::F32, DType::F32, DType::F32, DType::F64, DType::I32, DType::U32, DType::Bool][self.below(7)];
+        let dtype = [DType::F32, DType::F32, DType::F32, DType::F64, DType::I32, DType::U32, DType::Bool]
+            [self.below(7)];
         let rank = self.below(5);
         let mut dims: Vec<usize> = (0..rank).map(|_| self.size()).collect();
         while dims.iter().product::<usize>() > MAX_ELEMENTS {

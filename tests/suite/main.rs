@@ -3,6 +3,7 @@
 mod laws;
 
 mod errors;
+mod jit;
 mod language;
 mod models;
 mod oracle;

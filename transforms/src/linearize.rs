@@ -1,6 +1,6 @@
 //! A graph split into what can be computed without tangents and what is linear in them.
 
-use fgc_ir::{Builder, Graph, Lower, Op, OpRules, OutputKind, Role, Value};
+use fgc_ir::{Builder, Graph, Op, OutputKind, Role, Value};
 
 use crate::error::Passed;
 use crate::jvp::jvp;
@@ -46,7 +46,8 @@ pub fn linearize(g: &Graph, wrt: &[&str]) -> Passed<Linearized> {
     let reads = reads_of(&both, &depends, &used, ends.clone().map(|o| o.value));
     let prefix = fresh_prefix(&both, "residual");
     let mut residuals: Vec<String> = Vec::new();
-    let needed: Vec<bool> = (0..both.len()).map(|k| reads[k] || (depends[k] && (used[k] || is_leaf(&both, k)))).collect();
+    let needed: Vec<bool> =
+        (0..both.len()).map(|k| reads[k] || (depends[k] && (used[k] || is_leaf(&both, k)))).collect();
     let map = linear.inline(&both, &needed, |linear, v| {
         if depends[v.index()] || is_leaf(&both, v.index()) {
             return Ok(None);
@@ -68,7 +69,7 @@ pub fn linearize(g: &Graph, wrt: &[&str]) -> Passed<Linearized> {
 
 fn is_leaf(g: &Graph, index: usize) -> bool {
     let op: &Op = &g.node(Value::new(index)).op;
-    op.lower() == Lower::Leaf
+    op.is_leaf()
 }
 
 /// The values that don't depend on a tangent and that one which does, or an output, reads.

@@ -1,7 +1,7 @@
 //! New dimensions along which the elements repeat.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -19,6 +19,15 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
+    /// Where the elements of the result are in an operand of shape `shape`.
+    fn view(&self, shape: &Shape) -> View {
+        let mut strides = vec![0; self.shape.rank()];
+        for (stride, &d) in View::dense(shape).strides.into_iter().zip(&self.dims) {
+            strides[d] = stride;
+        }
+        View { shape: self.shape.clone(), offset: 0, strides }
+    }
+
     /// The dimensions of the result along which the elements repeat.
     pub fn new_dims(&self) -> Vec<usize> {
         (0..self.shape.rank()).filter(|d| !self.dims.contains(d)).collect()
@@ -54,11 +63,7 @@ impl OpRules for Broadcast {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        let mut strides = vec![0; self.shape.rank()];
-        for (stride, &d) in View::dense(args[0].shape()).strides.into_iter().zip(&self.dims) {
-            strides[d] = stride;
-        }
-        args[0].read(&View { shape: self.shape.clone(), offset: 0, strides })
+        args[0].read(&self.view(args[0].shape()))
     }
 
     fn jvp(&self, b: &mut Builder, _x: &[Value], dx: &[Option<Value>], _y: Value) -> Built<Option<Value>> {
@@ -75,8 +80,12 @@ impl OpRules for Broadcast {
         b.broadcast(args[0].value, self.shape.prepend(size), &dims)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::View(self.view(&args[0].shape))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

@@ -1,7 +1,7 @@
 //! Conversion between element types.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -68,8 +68,12 @@ impl OpRules for Cast {
         b.push(*self, &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
+    fn lower(&self, _args: &[&Type]) -> Lower {
         Lower::Map
+    }
+
+    fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V> {
+        Some(e.cast(*args.first()?, self.dtype))
     }
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {

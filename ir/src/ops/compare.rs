@@ -1,7 +1,7 @@
 //! Elementwise comparisons.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -99,8 +99,13 @@ impl OpRules for Compare {
         b.push(*self, &args)
     }
 
-    fn lower(&self) -> Lower {
+    fn lower(&self, _args: &[&Type]) -> Lower {
         Lower::Map
+    }
+
+    fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V> {
+        let m = self.apply(e, *args.first()?, *args.get(1)?);
+        Some(e.truth(m))
     }
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {

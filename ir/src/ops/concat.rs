@@ -1,18 +1,37 @@
 //! Values joined along a dimension.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, Slice, batch_all, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, batch_all, expect_dims};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
 use crate::tensor::{Tensor, View};
-use crate::types::{DType, Type, TypeError};
+use crate::types::{DType, Shape, Type, TypeError};
 
 /// One or more operands, one behind the other along `axis`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Concat {
     /// The dimension along which they follow each other.
     pub axis: usize,
+}
+
+impl Concat {
+    /// The shape of the result.
+    fn joined(&self, args: &[&Type]) -> Shape {
+        args[0].shape.with(self.axis, args.iter().map(|x| x.shape[self.axis]).sum())
+    }
+
+    /// Where each operand goes.
+    fn places(&self, args: &[&Type]) -> Vec<Placement> {
+        let mut to = View::dense(&self.joined(args));
+        let mut place = |x: &&Type| {
+            to.shape = x.shape.clone();
+            let placed = Placement { from: View::dense(&x.shape), to: to.clone() };
+            to.offset += x.shape[self.axis] * to.strides[self.axis] as usize;
+            placed
+        };
+        args.iter().map(&mut place).collect()
+    }
 }
 
 impl OpRules for Concat {
@@ -50,14 +69,11 @@ impl OpRules for Concat {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        let size = args.iter().map(|x| x.shape()[self.axis]).sum();
-        let shape = args[0].shape().with(self.axis, size);
-        let mut y = Tensor::filled(&args[0].ty().reshaped(shape.clone()), 0.0);
-        let mut view = View::dense(&shape);
-        for x in args {
-            view.shape = x.shape().clone();
-            y.write(&view, x);
-            view.offset += x.shape()[self.axis] * view.strides[self.axis] as usize;
+        let types: Vec<Type> = args.iter().map(|x| x.ty()).collect();
+        let types: Vec<&Type> = types.iter().collect();
+        let mut y = Tensor::filled(&types[0].reshaped(self.joined(&types)), 0.0);
+        for (x, place) in args.iter().zip(self.places(&types)) {
+            y.write(&place.to, x);
         }
         y
     }
@@ -88,8 +104,12 @@ impl OpRules for Concat {
         b.push(Concat { axis: self.axis + 1 }, &args)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::Place(self.places(args))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

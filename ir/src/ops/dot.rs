@@ -1,7 +1,7 @@
 //! General products of two values.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -206,8 +206,12 @@ impl OpRules for Dot {
         b.transpose(y, &perm)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Contract
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Dot(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, args: &[&Type], ty: &Type) -> u64 {

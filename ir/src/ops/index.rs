@@ -1,7 +1,7 @@
 //! Reads and writes at computed indices.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -172,8 +172,12 @@ impl OpRules for Index {
         b.push(Index { kind, batch: self.batch + 1, axis }, &args)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Gather
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Gather(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, args: &[&Type], _ty: &Type) -> u64 {

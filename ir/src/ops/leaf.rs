@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batched, Lower, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -263,8 +263,12 @@ impl OpRules for Leaf {
         b.repeat(value, size)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Leaf
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Leaf(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

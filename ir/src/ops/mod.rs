@@ -7,8 +7,9 @@
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
-use crate::tensor::Tensor;
-use crate::types::{Type, TypeError};
+use crate::scalar::{Float, Int};
+use crate::tensor::{Tensor, View};
+use crate::types::{DType, Type, TypeError};
 
 mod rows;
 
@@ -46,7 +47,11 @@ pub trait OpRules: Sized {
     fn batch(&self, b: &mut Builder, args: &[Batched], size: usize) -> Built;
 
     /// How the operation becomes a kernel.
-    fn lower(&self) -> Lower;
+    fn lower(&self, args: &[&Type]) -> Lower;
+
+    /// An element of the result from one element of each operand; `None` unless the operation
+    /// is a [`Lower::Map`].
+    fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V>;
 
     /// Floating-point (or integer) operations, a fused multiply-add counted as two.
     fn flops(&self, args: &[&Type], ty: &Type) -> u64;
@@ -91,49 +96,78 @@ pub struct Batched {
     pub batched: bool,
 }
 
-/// The class of kernel that an operation becomes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// How an operation becomes a kernel: its class, with what a kernel of that class is made from.
+#[derive(Clone, PartialEq, Debug)]
 pub enum Lower {
-    /// One element of the result from one element of each operand.
+    /// One element of the result from one element of each operand, by [`OpRules::emit`].
     Map,
     /// A fold over some dimensions.
-    Reduce,
-    /// No arithmetic: another indexing of the same elements.
-    View,
-    /// A sum of products over contracted dimensions.
-    Contract,
+    Reduce(Reduce),
+    /// No arithmetic: the result's elements are those of the operand, where the view says.
+    View(View),
+    /// For each operand, where its elements go in the result, which is zero elsewhere.
+    Place(Vec<Placement>),
+    /// A product summed over contracted dimensions.
+    Dot(Dot),
+    /// A convolution.
+    Conv(Conv),
     /// A sliding window.
-    Window,
-    /// Indexed reads or writes.
-    Gather,
+    Window(Window),
+    /// Reads or writes at computed indices.
+    Gather(Index),
+    /// Random bits.
+    Random(Random),
     /// Bound by the caller, or a constant.
-    Leaf,
+    Leaf(Leaf),
+}
+
+/// Elements of an operand and where they go in a result: two views of one shape.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// The elements, in the operand.
+    pub from: View,
+    /// Where they go, in the result.
+    pub to: View,
 }
 
 impl Lower {
-    /// Every class.
-    pub const ALL: [Lower; 7] = [
-        Lower::Map,
-        Lower::Reduce,
-        Lower::View,
-        Lower::Contract,
-        Lower::Window,
-        Lower::Gather,
-        Lower::Leaf,
-    ];
+    /// The names of all classes.
+    pub const CLASSES: [&'static str; 9] =
+        ["map", "reduce", "view", "place", "contract", "window", "gather", "random", "leaf"];
 
-    /// Its name in statistics.
-    pub fn name(self) -> &'static str {
+    /// The name of the class.
+    pub fn class(&self) -> &'static str {
         match self {
             Lower::Map => "map",
-            Lower::Reduce => "reduce",
-            Lower::View => "view",
-            Lower::Contract => "contract",
-            Lower::Window => "window",
-            Lower::Gather => "gather",
-            Lower::Leaf => "leaf",
+            Lower::Reduce(_) => "reduce",
+            Lower::View(_) => "view",
+            Lower::Place(_) => "place",
+            Lower::Dot(_) | Lower::Conv(_) => "contract",
+            Lower::Window(_) => "window",
+            Lower::Gather(_) => "gather",
+            Lower::Random(_) => "random",
+            Lower::Leaf(_) => "leaf",
         }
     }
+
+    /// Whether a kernel runs for it, if each operation is one of its own: not for leaves, and
+    /// not for views, which are another indexing of the same elements.
+    pub fn is_kernel(&self) -> bool {
+        !matches!(self, Lower::View(_) | Lower::Leaf(_))
+    }
+}
+
+/// What an operation on single elements is written in, whatever their type: a context that
+/// compiles it.
+pub trait Emit: Float + Int {
+    /// The element type of a value.
+    fn dtype(&self, x: Self::V) -> DType;
+    /// A comparison as a truth value.
+    fn truth(&mut self, m: Self::Mask) -> Self::V;
+    /// A truth value as a condition.
+    fn condition(&mut self, x: Self::V) -> Self::Mask;
+    /// `x` converted as [`Cast`] says.
+    fn cast(&mut self, x: Self::V, to: DType) -> Self::V;
 }
 
 /// An operation with operands, for tests.
@@ -149,6 +183,12 @@ impl Sample {
     /// A sample of `op`.
     pub fn new(op: impl Into<Op>, args: Vec<Tensor>) -> Sample {
         Sample { op: op.into(), args }
+    }
+
+    /// The name of the class of kernel that it becomes.
+    pub fn class(&self) -> &'static str {
+        let types: Vec<Type> = self.args.iter().map(Tensor::ty).collect();
+        self.op.lower(&types.iter().collect::<Vec<_>>()).class()
     }
 }
 
@@ -212,8 +252,12 @@ macro_rules! families {
                 each!(self, op => op.batch(b, args, size))
             }
 
-            fn lower(&self) -> Lower {
-                each!(self, op => op.lower())
+            fn lower(&self, args: &[&Type]) -> Lower {
+                each!(self, op => op.lower(args))
+            }
+
+            fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V> {
+                each!(self, op => op.emit(e, args))
             }
 
             fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
@@ -273,6 +317,11 @@ families! {
 pub use leaf::{Init, Role};
 
 impl Op {
+    /// Whether the operation has no operands by its nature: a bound value, a constant, a ramp.
+    pub fn is_leaf(&self) -> bool {
+        matches!(self, Op::Leaf(_))
+    }
+
     /// The name and role of a leaf that the caller binds.
     pub fn binding(&self) -> Option<(&str, &Role)> {
         match self {

@@ -1,7 +1,7 @@
 //! Zeros before, after and between the elements of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, Slice, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, expect_args};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, int, list};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -26,6 +26,32 @@ pub fn dilated(n: usize, interior: usize) -> i64 {
 }
 
 impl Pad {
+    /// The shape of the result for an operand of shape `x`, which `infer` has accepted.
+    fn padded(&self, x: &Shape) -> Shape {
+        let sizes = x.iter().enumerate();
+        sizes.map(|(k, &n)| (dilated(n, self.interior[k]) + self.low[k] + self.high[k]) as usize).collect()
+    }
+
+    /// Which elements of an operand of shape `x` stay, and where they go.
+    fn place(&self, x: &Shape) -> Placement {
+        let shape = self.padded(x);
+        let (mut from, mut to) = (View::dense(x), View::dense(&shape));
+        let mut counts = Vec::new();
+        for k in 0..shape.rank() {
+            let (first, count) = self.kept(k, x[k], shape[k]);
+            if count > 0 {
+                let step = self.interior[k] + 1;
+                from.offset += first * from.strides[k] as usize;
+                to.offset += (first as i64 * step as i64 + self.low[k]) as usize * to.strides[k] as usize;
+                to.strides[k] *= step as isize;
+            }
+            counts.push(count);
+        }
+        from.shape = counts.into();
+        to.shape = from.shape.clone();
+        Placement { from, to }
+    }
+
     /// No padding of a value of rank `rank`, for a caller to set.
     pub fn none(rank: usize) -> Pad {
         Pad { low: vec![0; rank], high: vec![0; rank], interior: vec![0; rank] }
@@ -86,29 +112,9 @@ impl OpRules for Pad {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        let x = View::dense(args[0].shape());
-        let sizes = x.shape.iter().enumerate();
-        let shape: Shape = sizes
-            .map(|(k, &n)| (dilated(n, self.interior[k]) + self.low[k] + self.high[k]) as usize)
-            .collect();
-        let mut y = Tensor::filled(&args[0].ty().reshaped(shape.clone()), 0.0);
-        let to = View::dense(&shape);
-        let mut source = View { shape: Shape::scalar(), ..x.clone() };
-        let mut target = View { shape: Shape::scalar(), ..to.clone() };
-        let mut counts = Vec::new();
-        for k in 0..shape.rank() {
-            let (first, count) = self.kept(k, x.shape[k], shape[k]);
-            if count > 0 {
-                let step = self.interior[k] + 1;
-                source.offset += first * x.strides[k] as usize;
-                target.offset += (first as i64 * step as i64 + self.low[k]) as usize * to.strides[k] as usize;
-                target.strides[k] *= step as isize;
-            }
-            counts.push(count);
-        }
-        source.shape = counts.into();
-        target.shape = source.shape.clone();
-        y.write(&target, &args[0].read(&source));
+        let mut y = Tensor::filled(&args[0].ty().reshaped(self.padded(args[0].shape())), 0.0);
+        let place = self.place(args[0].shape());
+        y.write(&place.to, &args[0].read(&place.from));
         y
     }
 
@@ -139,8 +145,12 @@ impl OpRules for Pad {
         b.push(pad, &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::Place(vec![self.place(&args[0].shape)])
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

@@ -1,6 +1,6 @@
 //! Random bits from a counter-based generator.
 
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -20,12 +20,19 @@ pub struct Random {
     pub shape: Shape,
 }
 
+/// The rounds of Philox4x32-10.
+pub const ROUNDS: usize = 10;
+
+/// The multipliers of the first and third word of a counter.
+pub const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+
+/// What is added to the key before each round but the first.
+pub const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
 /// One block of Philox4x32-10: four random words for a counter and a key.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
-    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-    for _ in 0..10 {
-        let [a, b] = [MULTIPLIERS[0] * counter[0] as u64, MULTIPLIERS[1] * counter[2] as u64];
+    for _ in 0..ROUNDS {
+        let [a, b] = [0, 1].map(|k| MULTIPLIERS[k] as u64 * counter[2 * k] as u64);
         counter = [
             (b >> 32) as u32 ^ counter[1] ^ key[0],
             b as u32,
@@ -91,8 +98,12 @@ impl OpRules for Random {
         b.push(self.clone(), &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Map
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Random(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     /// Ten rounds of two wide products, four exclusive ors and two additions make four words.

@@ -1,7 +1,7 @@
 //! Sums, extrema and their positions over dimensions.
 
 use super::rows::spread;
-use super::{Batched, Binary, Compare, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
+use super::{Batched, Binary, Compare, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -168,8 +168,12 @@ impl OpRules for Reduce {
         b.push(Reduce { kind: self.kind, axes }, &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Reduce
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Reduce(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, args: &[&Type], _ty: &Type) -> u64 {

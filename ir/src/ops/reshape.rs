@@ -1,11 +1,11 @@
 //! The same elements in another shape.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, View};
 use crate::types::{DType, Shape, Type, TypeError};
 
 /// The elements in row-major order, in another shape.
@@ -57,8 +57,12 @@ impl OpRules for Reshape {
         b.reshape(args[0].value, self.shape.prepend(size))
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::View(View::dense(&self.shape))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

@@ -1,18 +1,30 @@
 //! Dimensions run backwards.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
 use crate::tensor::{Tensor, View};
-use crate::types::{DType, Type, TypeError};
+use crate::types::{DType, Shape, Type, TypeError};
 
 /// The elements in reversed order along `axes`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Reverse {
     /// The dimensions that run backwards.
     pub axes: Vec<usize>,
+}
+
+impl Reverse {
+    /// Where the elements of the result are in an operand of shape `shape`.
+    fn view(&self, shape: &Shape) -> View {
+        let mut view = View::dense(shape);
+        for &k in &self.axes {
+            view.offset += shape[k].saturating_sub(1) * view.strides[k] as usize;
+            view.strides[k] = -view.strides[k];
+        }
+        view
+    }
 }
 
 impl OpRules for Reverse {
@@ -35,15 +47,7 @@ impl OpRules for Reverse {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        if args[0].is_empty() {
-            return args[0].clone();
-        }
-        let mut view = View::dense(args[0].shape());
-        for &k in &self.axes {
-            view.offset += (view.shape[k] - 1) * view.strides[k] as usize;
-            view.strides[k] = -view.strides[k];
-        }
-        args[0].read(&view)
+        args[0].read(&self.view(args[0].shape()))
     }
 
     fn jvp(&self, b: &mut Builder, _x: &[Value], dx: &[Option<Value>], _y: Value) -> Built<Option<Value>> {
@@ -59,8 +63,12 @@ impl OpRules for Reverse {
         b.push(Reverse { axes: self.axes.iter().map(|a| a + 1).collect() }, &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::View(self.view(&args[0].shape))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

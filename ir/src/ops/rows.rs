@@ -1,7 +1,7 @@
 //! Elementwise tables: rows generic over [`Scalar`](crate::scalar::Scalar), and what all rows
 //! have in common.
 
-use super::{Batched, Op, Sample, batch_all, expect_args};
+use super::{Batched, Emit, Op, Sample, batch_all, expect_args};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
 use crate::scalar::{Float, Int, Logic, Native};
@@ -194,6 +194,16 @@ pub fn jvp<const N: usize, R: Rows<N>>(
 ) -> Built<Option<Value>> {
     let tangent = row.tangent(b, std::array::from_fn(|k| x[k]), y, std::array::from_fn(|k| dx[k]));
     b.healthy().map(|()| tangent)
+}
+
+/// The value in a context that compiles it, by the element type of the operands.
+pub fn emit<const N: usize, R: Rows<N>, E: Emit>(row: R, e: &mut E, args: &[E::V]) -> Option<E::V> {
+    let x: [E::V; N] = args.try_into().ok()?;
+    match e.dtype(x[0]) {
+        DType::F32 | DType::F64 => row.float(e, x),
+        DType::I32 | DType::U32 => row.int(e, x),
+        DType::Bool => row.logic(e, x),
+    }
 }
 
 /// Elementwise operations are the same over batches.

@@ -1,7 +1,7 @@
 //! Elementwise choice.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, batch_all, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -72,8 +72,13 @@ impl OpRules for Select {
         b.push(Select, &args)
     }
 
-    fn lower(&self) -> Lower {
+    fn lower(&self, _args: &[&Type]) -> Lower {
         Lower::Map
+    }
+
+    fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V> {
+        let m = e.condition(*args.first()?);
+        Some(e.select(m, *args.get(1)?, *args.get(2)?))
     }
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {

@@ -1,7 +1,7 @@
 //! Every n-th element of a range of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Pad, Sample, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, expect_args};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, size};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -20,6 +20,14 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// Where the elements of the result are in an operand of shape `shape`.
+    fn view(&self, shape: &Shape) -> View {
+        let x = View::dense(shape);
+        let offset = self.start.iter().zip(&x.strides).map(|(&s, &stride)| s * stride as usize).sum();
+        let strides = self.step.iter().zip(&x.strides).map(|(&s, &stride)| s as isize * stride).collect();
+        View { shape: (0..self.start.len()).map(|k| self.size(k)).collect(), offset, strides }
+    }
+
     /// The whole of `shape`, for a caller to narrow.
     pub fn whole(shape: &Shape) -> Slice {
         Slice { start: vec![0; shape.rank()], stop: shape.to_vec(), step: vec![1; shape.rank()] }
@@ -93,11 +101,7 @@ impl OpRules for Slice {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        let x = View::dense(args[0].shape());
-        let shape: Shape = (0..self.start.len()).map(|k| self.size(k)).collect();
-        let offset = self.start.iter().zip(&x.strides).map(|(&s, &stride)| s * stride as usize).sum();
-        let strides = self.step.iter().zip(&x.strides).map(|(&s, &stride)| s as isize * stride).collect();
-        args[0].read(&View { shape, offset, strides })
+        args[0].read(&self.view(args[0].shape()))
     }
 
     fn jvp(&self, b: &mut Builder, _x: &[Value], dx: &[Option<Value>], _y: Value) -> Built<Option<Value>> {
@@ -125,8 +129,12 @@ impl OpRules for Slice {
         b.push(slice, &[args[0].value])
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::View(self.view(&args[0].shape))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

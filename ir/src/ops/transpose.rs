@@ -1,12 +1,12 @@
 //! Permuted dimensions.
 
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
 use crate::tensor::{Tensor, View};
-use crate::types::{DType, Type, TypeError};
+use crate::types::{DType, Shape, Type, TypeError};
 
 /// Dimension `k` of the result is dimension `perm[k]` of the operand.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -16,6 +16,13 @@ pub struct Transpose {
 }
 
 impl Transpose {
+    /// Where the elements of the result are in an operand of shape `shape`.
+    fn view(&self, shape: &Shape) -> View {
+        let strides = View::dense(shape).strides;
+        let strides = self.perm.iter().map(|&p| strides[p]).collect();
+        View { shape: shape.pick(&self.perm), offset: 0, strides }
+    }
+
     fn inverse(&self) -> Vec<usize> {
         let mut inverse = vec![0; self.perm.len()];
         for (k, &p) in self.perm.iter().enumerate() {
@@ -51,9 +58,7 @@ impl OpRules for Transpose {
     }
 
     fn eval(&self, args: &[&Tensor]) -> Tensor {
-        let x = View::dense(args[0].shape());
-        let strides = self.perm.iter().map(|&p| x.strides[p]).collect();
-        args[0].read(&View { shape: x.shape.pick(&self.perm), offset: 0, strides })
+        args[0].read(&self.view(args[0].shape()))
     }
 
     fn jvp(&self, b: &mut Builder, _x: &[Value], dx: &[Option<Value>], _y: Value) -> Built<Option<Value>> {
@@ -70,8 +75,12 @@ impl OpRules for Transpose {
         b.transpose(args[0].value, &perm)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::View
+    fn lower(&self, args: &[&Type]) -> Lower {
+        Lower::View(self.view(&args[0].shape))
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {

@@ -1,7 +1,7 @@
 //! Elementwise operations of one operand.
 
 use super::rows::{self, Rows, rows};
-use super::{Batched, Lower, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -152,8 +152,12 @@ impl OpRules for Unary {
         rows::batch::<1, _>(*self, b, args, size)
     }
 
-    fn lower(&self) -> Lower {
+    fn lower(&self, _args: &[&Type]) -> Lower {
         Lower::Map
+    }
+
+    fn emit<E: Emit>(&self, e: &mut E, args: &[E::V]) -> Option<E::V> {
+        rows::emit::<1, _, _>(*self, e, args)
     }
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {

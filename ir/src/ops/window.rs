@@ -2,7 +2,7 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Pad, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, batch_all, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -328,8 +328,12 @@ impl OpRules for Window {
         b.push(Window { kind, spec: self.spec.batched() }, &args)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Window
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Window(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, args: &[&Type], ty: &Type) -> u64 {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::graph::{Graph, Label, Value};
-use crate::ops::{Lower, OpRules};
+use crate::ops::OpRules;
 
 /// The drawing of `g`: a box for each value, tangents and cotangents in colours of their own.
 pub fn dot(g: &Graph) -> String {
@@ -13,7 +13,7 @@ pub fn dot(g: &Graph) -> String {
     for v in g.values() {
         let node = g.node(v);
         let name = super::print::spelling(g, v);
-        let shape = if node.op.lower() == Lower::Leaf { ", shape=ellipse" } else { "" };
+        let shape = if node.op.is_leaf() { ", shape=ellipse" } else { "" };
         let (op, ty) = (node.op.name(), &node.ty);
         let fill = colour(g.label(v));
         let _ =

@@ -2,7 +2,7 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Lower, OpRules, Operand, Reverse, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Reverse, Sample, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -414,8 +414,12 @@ impl OpRules for Conv {
         split(b, y, self.dims.out.inner, size)
     }
 
-    fn lower(&self) -> Lower {
-        Lower::Contract
+    fn lower(&self, _args: &[&Type]) -> Lower {
+        Lower::Conv(self.clone())
+    }
+
+    fn emit<E: Emit>(&self, _e: &mut E, _args: &[E::V]) -> Option<E::V> {
+        None
     }
 
     fn flops(&self, args: &[&Type], ty: &Type) -> u64 {

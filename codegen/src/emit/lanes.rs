@@ -1,0 +1,477 @@
+//! Element values in machine code: scalars, or groups of 128-bit vectors.
+//!
+//! An elementwise row is written in terms of [`Scalar`], [`Float`], [`Logic`], [`Int`] and
+//! [`Emit`]; an [`Emitter`] implements them with Cranelift instructions. Within a loop it works
+//! on one element, or on as many vectors of four as are interleaved.
+
+use std::collections::HashMap;
+
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::types::{F32, F32X4, F64, I8, I8X16, I32, I32X4, I64};
+use cranelift_codegen::ir::{
+    AbiParam, Block, BlockArg, ConstantData, Endianness, Inst, InstBuilder, MemFlagsData, SigRef, Signature,
+    Type, Value,
+};
+use cranelift_codegen::isa::CallConv;
+use cranelift_frontend::FunctionBuilder;
+use fgc_ir::DType;
+
+/// A value of the loop body, by its position in the emitter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lane(usize);
+
+/// The instructions' values that a [`Lane`] is made of.
+#[derive(Clone, Debug)]
+struct Parts {
+    dtype: DType,
+    values: Vec<Value>,
+    /// The number that every element is, if that is known.
+    constant: Option<f64>,
+}
+
+/// How many elements a value has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Width {
+    /// One.
+    Scalar,
+    /// That many vectors of four.
+    Vectors(usize),
+}
+
+impl Width {
+    /// The elements.
+    pub fn elements(self) -> i64 {
+        match self {
+            Width::Scalar => 1,
+            Width::Vectors(n) => 4 * n as i64,
+        }
+    }
+
+    fn parts(self) -> usize {
+        match self {
+            Width::Scalar => 1,
+            Width::Vectors(n) => n,
+        }
+    }
+}
+
+/// The bytes of vector elements.
+const LANES: usize = 4;
+
+/// Emits the body of a kernel.
+pub struct Emitter<'a, 'f> {
+    /// The function.
+    pub b: &'a mut FunctionBuilder<'f>,
+    width: Width,
+    lanes: Vec<Parts>,
+    /// Before which instruction of the entry block constants are put.
+    hoist: Inst,
+    constants: HashMap<(u64, Type), Value>,
+    signatures: HashMap<(Type, usize), SigRef>,
+    /// How host functions are called.
+    convention: CallConv,
+}
+
+/// Flags for the kernels' own memory: aligned to the element, and never trapping.
+fn memory() -> MemFlagsData {
+    MemFlagsData::trusted()
+}
+
+/// Flags for reinterpreting vectors.
+fn bits() -> MemFlagsData {
+    MemFlagsData::new().with_endianness(Endianness::Little)
+}
+
+impl<'a, 'f> Emitter<'a, 'f> {
+    /// An emitter into `b`, whose entry block has ended in `hoist`.
+    pub fn new(b: &'a mut FunctionBuilder<'f>, hoist: Inst) -> Emitter<'a, 'f> {
+        Emitter {
+            // Kernels are called from the host as they call it.
+            convention: b.func.signature.call_conv,
+            b,
+            width: Width::Scalar,
+            lanes: Vec::new(),
+            hoist,
+            constants: HashMap::new(),
+            signatures: HashMap::new(),
+        }
+    }
+
+    /// Works on that many elements from here on; earlier values can't be used any more.
+    pub fn set_width(&mut self, width: Width) {
+        self.width = width;
+        self.lanes.clear();
+    }
+
+    /// The number of elements worked on.
+    pub fn width(&self) -> Width {
+        self.width
+    }
+
+    /// The type of the parts of a value.
+    pub fn part_type(&self, dtype: DType) -> Type {
+        match (self.width, dtype) {
+            (Width::Vectors(_), DType::F32) => F32X4,
+            (Width::Vectors(_), _) => I32X4,
+            (Width::Scalar, DType::F32) => F32,
+            (Width::Scalar, DType::F64) => F64,
+            (Width::Scalar, DType::I32 | DType::U32) => I32,
+            (Width::Scalar, DType::Bool) => I8,
+        }
+    }
+
+    pub(super) fn lane(&mut self, dtype: DType, values: Vec<Value>) -> Lane {
+        self.lanes.push(Parts { dtype, values, constant: None });
+        Lane(self.lanes.len() - 1)
+    }
+
+    /// The parts of a value.
+    pub fn parts(&self, x: Lane) -> &[Value] {
+        &self.lanes[x.0].values
+    }
+
+    /// The element type of a value.
+    pub fn dtype_of(&self, x: Lane) -> DType {
+        self.lanes[x.0].dtype
+    }
+
+    /// The number that every element of `x` is, if it is known.
+    pub(super) fn constant_of(&self, x: Lane) -> Option<f64> {
+        self.lanes[x.0].constant
+    }
+
+    /// Wraps values of the width's part type.
+    pub fn wrap(&mut self, dtype: DType, values: Vec<Value>) -> Lane {
+        self.lane(dtype, values)
+    }
+
+    /// The constant `c` as an element of `dtype`.
+    pub fn constant(&mut self, dtype: DType, c: f64) -> Lane {
+        let word = match dtype {
+            DType::F32 => (c as f32).to_bits() as u64,
+            DType::F64 => c.to_bits(),
+            DType::I32 => c as i32 as u32 as u64,
+            DType::U32 => c as u32 as u64,
+            DType::Bool if self.width == Width::Scalar => (c != 0.0) as u64,
+            DType::Bool => {
+                if c != 0.0 {
+                    u32::MAX as u64
+                } else {
+                    0
+                }
+            }
+        };
+        let ty = self.part_type(dtype);
+        let value = self.word(word, ty);
+        let x = self.lane(dtype, vec![value; self.width.parts()]);
+        self.lanes[x.0].constant = Some(c);
+        x
+    }
+
+    /// A constant of type `ty` with these bits (in each element), made once in the entry block.
+    pub(super) fn word(&mut self, word: u64, ty: Type) -> Value {
+        if let Some(&value) = self.constants.get(&(word, ty)) {
+            return value;
+        }
+        let pool = ty.is_vector().then(|| {
+            let data = (word as u32).to_le_bytes().repeat(LANES);
+            self.b.func.dfg.constants.insert(ConstantData::from(&data[..]))
+        });
+        let mut cursor = FuncCursor::new(self.b.func).at_inst(self.hoist);
+        let value = match (ty, pool) {
+            (_, Some(constant)) => cursor.ins().vconst(ty, constant),
+            (F32, _) => cursor.ins().f32const(f32::from_bits(word as u32)),
+            (F64, _) => cursor.ins().f64const(f64::from_bits(word)),
+            _ => cursor.ins().iconst(ty, word as i64),
+        };
+        self.constants.insert((word, ty), value);
+        value
+    }
+
+    /// A vector of the numbers `first`, `first + 1`, ….
+    pub(super) fn ramp(&mut self, first: u32) -> Value {
+        let data: Vec<u8> = (0..LANES as u32).flat_map(|k| (first + k).to_le_bytes()).collect();
+        let constant = self.b.func.dfg.constants.insert(ConstantData::from(&data[..]));
+        self.b.ins().vconst(I32X4, constant)
+    }
+
+    /// A value made part by part.
+    pub(super) fn map1(
+        &mut self,
+        x: Lane,
+        dtype: DType,
+        mut f: impl FnMut(&mut FunctionBuilder<'f>, Value) -> Value,
+    ) -> Lane {
+        let x = self.lanes[x.0].values.clone();
+        let values = x.into_iter().map(|x| f(self.b, x)).collect();
+        self.lane(dtype, values)
+    }
+
+    /// A value made part by part of two.
+    pub(super) fn map2(
+        &mut self,
+        x: Lane,
+        y: Lane,
+        dtype: DType,
+        mut f: impl FnMut(&mut FunctionBuilder<'f>, Value, Value) -> Value,
+    ) -> Lane {
+        let (x, y) = (self.lanes[x.0].values.clone(), self.lanes[y.0].values.clone());
+        let values = x.into_iter().zip(y).map(|(x, y)| f(self.b, x, y)).collect();
+        self.lane(dtype, values)
+    }
+
+    /// A value made part by part of three.
+    pub(super) fn map3(
+        &mut self,
+        x: Lane,
+        y: Lane,
+        z: Lane,
+        dtype: DType,
+        mut f: impl FnMut(&mut FunctionBuilder<'f>, Value, Value, Value) -> Value,
+    ) -> Lane {
+        let [x, y, z] = [x, y, z].map(|lane| self.lanes[lane.0].values.clone());
+        let values = x.into_iter().zip(y).zip(z).map(|((x, y), z)| f(self.b, x, y, z)).collect();
+        self.lane(dtype, values)
+    }
+
+    /// A value made element by element of two, where there is no instruction for vectors.
+    pub(super) fn each2(
+        &mut self,
+        x: Lane,
+        y: Lane,
+        dtype: DType,
+        mut f: impl FnMut(&mut FunctionBuilder<'f>, Value, Value) -> Value,
+    ) -> Lane {
+        if self.width == Width::Scalar {
+            return self.map2(x, y, dtype, f);
+        }
+        let ty = self.part_type(dtype);
+        self.map2(x, y, dtype, |b, x, y| {
+            let mut out: Option<Value> = None;
+            for k in 0..LANES as u8 {
+                let (x, y) = (b.ins().extractlane(x, k), b.ins().extractlane(y, k));
+                let element = f(b, x, y);
+                out = Some(match out {
+                    None => b.ins().scalar_to_vector(ty, element),
+                    Some(out) => b.ins().insertlane(out, element, k),
+                });
+            }
+            out.unwrap_or(x)
+        })
+    }
+
+    /// The same bits as another element type of the same size.
+    pub(super) fn reinterpret(&mut self, x: Lane, dtype: DType) -> Lane {
+        let (to, from) = (self.part_type(dtype), self.part_type(self.dtype_of(x)));
+        if to == from {
+            let values = self.lanes[x.0].values.clone();
+            return self.lane(dtype, values);
+        }
+        self.map1(x, dtype, |b, x| b.ins().bitcast(to, bits(), x))
+    }
+
+    /// `a` where the truth value `m` holds, else `b`.
+    pub(super) fn choose(&mut self, m: Lane, a: Lane, other: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        let ty = self.part_type(dtype);
+        let vector = self.width != Width::Scalar;
+        let m = self.lanes[m.0].values.clone();
+        let (a, other) = (self.lanes[a.0].values.clone(), self.lanes[other.0].values.clone());
+        let mut values = Vec::with_capacity(m.len());
+        for ((m, a), other) in m.into_iter().zip(a).zip(other) {
+            values.push(if vector {
+                let m = if ty == I32X4 { m } else { self.b.ins().bitcast(ty, bits(), m) };
+                self.b.ins().bitselect(m, a, other)
+            } else {
+                self.b.ins().select(m, a, other)
+            });
+        }
+        self.lane(dtype, values)
+    }
+
+    /// A comparison, as a truth value.
+    pub(super) fn compare(
+        &mut self,
+        x: Lane,
+        y: Lane,
+        float: FloatCC,
+        signed: IntCC,
+        unsigned: IntCC,
+    ) -> Lane {
+        let dtype = self.dtype_of(x);
+        self.map2(x, y, DType::Bool, |b, x, y| match dtype {
+            DType::F32 | DType::F64 => b.ins().fcmp(float, x, y),
+            DType::I32 => b.ins().icmp(signed, x, y),
+            DType::U32 | DType::Bool => b.ins().icmp(unsigned, x, y),
+        })
+    }
+
+    /// `host` of each element.
+    pub(super) fn call(&mut self, host: usize, args: &[Lane], dtype: DType) -> Lane {
+        let parts: Vec<Vec<Value>> = args.iter().map(|x| self.lanes[x.0].values.clone()).collect();
+        let scalar = if dtype == DType::F64 { F64 } else { F32 };
+        let mut values = Vec::new();
+        for k in 0..self.width.parts() {
+            let part: Vec<Value> = parts.iter().map(|p| p[k]).collect();
+            values.push(if self.width == Width::Scalar {
+                self.call_one(host, scalar, &part)
+            } else {
+                let mut out = part[0];
+                for lane in 0..LANES as u8 {
+                    let elements: Vec<Value> =
+                        part.iter().map(|&p| self.b.ins().extractlane(p, lane)).collect();
+                    let element = self.call_one(host, scalar, &elements);
+                    out = self.b.ins().insertlane(out, element, lane);
+                }
+                out
+            });
+        }
+        self.lane(dtype, values)
+    }
+
+    fn call_one(&mut self, host: usize, ty: Type, args: &[Value]) -> Value {
+        let signature = match self.signatures.get(&(ty, args.len())) {
+            Some(&signature) => signature,
+            None => {
+                let mut signature = Signature::new(self.convention);
+                signature.params = vec![AbiParam::new(ty); args.len()];
+                signature.returns = vec![AbiParam::new(ty)];
+                let signature = self.b.import_signature(signature);
+                self.signatures.insert((ty, args.len()), signature);
+                signature
+            }
+        };
+        let address = self.b.ins().iconst(I64, host as i64);
+        let call = self.b.ins().call_indirect(signature, address, args);
+        self.b.inst_results(call)[0]
+    }
+
+    /// The elements of `y`, but where `m` holds `host` of those of `x`, through a branch that is
+    /// taken only if `m` holds anywhere.
+    pub(super) fn patched(&mut self, m: Lane, x: Lane, y: Lane, host: usize) -> Lane {
+        let (m, x, y) =
+            (self.lanes[m.0].values.clone(), self.lanes[x.0].values.clone(), self.lanes[y.0].values.clone());
+        let vector = self.width != Width::Scalar;
+        let ty = self.part_type(DType::F32);
+        let mut values = Vec::new();
+        for ((m, x), y) in m.into_iter().zip(x).zip(y) {
+            let (rare, done): (Block, Block) = (self.b.create_block(), self.b.create_block());
+            let result = self.b.append_block_param(done, ty);
+            let any = if vector { self.b.ins().vany_true(m) } else { m };
+            self.b.ins().brif(any, rare, &[], done, &[BlockArg::Value(y)]);
+            self.b.seal_block(rare);
+            self.b.switch_to_block(rare);
+            let patched = if vector {
+                let mut called = x;
+                for lane in 0..LANES as u8 {
+                    let element = self.b.ins().extractlane(x, lane);
+                    let element = self.call_one(host, F32, &[element]);
+                    called = self.b.ins().insertlane(called, element, lane);
+                }
+                let m = self.b.ins().bitcast(F32X4, bits(), m);
+                self.b.ins().bitselect(m, called, y)
+            } else {
+                self.call_one(host, F32, &[x])
+            };
+            self.b.ins().jump(done, &[BlockArg::Value(patched)]);
+            self.b.seal_block(done);
+            self.b.switch_to_block(done);
+            values.push(result);
+        }
+        self.lane(DType::F32, values)
+    }
+
+    /// Reads an element, or elements `stride` bytes apart, at `address`.
+    pub fn load(&mut self, dtype: DType, address: Value, stride: i64) -> Lane {
+        let ty = self.part_type(dtype);
+        let size = dtype.size() as i64;
+        let mut values = Vec::new();
+        for part in 0..self.width.parts() as i64 {
+            let value = match self.width {
+                Width::Scalar => self.b.ins().load(ty, memory(), address, 0),
+                Width::Vectors(_) if stride == 0 && part > 0 => values[0],
+                Width::Vectors(_) if stride == 0 => {
+                    let element = self.load_element(dtype, address, 0);
+                    self.b.ins().splat(ty, element)
+                }
+                Width::Vectors(_) if stride == size && dtype != DType::Bool => {
+                    self.b.ins().load(ty, memory(), address, (part * 16) as i32)
+                }
+                Width::Vectors(_) if stride == size => {
+                    let four = self.b.ins().load(I32, memory(), address, (part * 4) as i32);
+                    let bytes = self.b.ins().scalar_to_vector(I32X4, four);
+                    let bytes = self.b.ins().bitcast(I8X16, bits(), bytes);
+                    let halves = self.b.ins().uwiden_low(bytes);
+                    let words = self.b.ins().uwiden_low(halves);
+                    self.b.ins().ineg(words)
+                }
+                Width::Vectors(_) => {
+                    let first = self.load_element(dtype, address, part * 4 * stride);
+                    let mut out = self.b.ins().scalar_to_vector(ty, first);
+                    for k in 1..LANES as i64 {
+                        let element = self.load_element(dtype, address, (part * 4 + k) * stride);
+                        out = self.b.ins().insertlane(out, element, k as u8);
+                    }
+                    out
+                }
+            };
+            values.push(value);
+        }
+        self.lane(dtype, values)
+    }
+
+    /// One element as an element of a vector: a truth value becomes all ones or zero.
+    fn load_element(&mut self, dtype: DType, address: Value, offset: i64) -> Value {
+        let (address, offset) = self.reach(address, offset);
+        match dtype {
+            DType::F32 => self.b.ins().load(F32, memory(), address, offset),
+            DType::F64 => self.b.ins().load(F64, memory(), address, offset),
+            DType::I32 | DType::U32 => self.b.ins().load(I32, memory(), address, offset),
+            DType::Bool => {
+                let byte = self.b.ins().uload8(I32, memory(), address, offset);
+                self.b.ins().ineg(byte)
+            }
+        }
+    }
+
+    /// An address and an offset from it that fits an instruction.
+    fn reach(&mut self, address: Value, offset: i64) -> (Value, i32) {
+        match i32::try_from(offset) {
+            Ok(offset) => (address, offset),
+            Err(_) => (self.b.ins().iadd_imm_s(address, offset), 0),
+        }
+    }
+
+    /// Writes an element, or elements `stride` bytes apart, at `address`.
+    pub fn store(&mut self, x: Lane, address: Value, stride: i64) {
+        let Parts { dtype, values, .. } = self.lanes[x.0].clone();
+        let size = dtype.size() as i64;
+        for (part, value) in values.into_iter().enumerate() {
+            let at = part as i64 * 4;
+            match self.width {
+                Width::Scalar => {
+                    self.b.ins().store(memory(), value, address, 0);
+                }
+                Width::Vectors(_) if stride == size && dtype != DType::Bool => {
+                    self.b.ins().store(memory(), value, address, (at * size) as i32);
+                }
+                Width::Vectors(_) if dtype == DType::Bool => {
+                    for k in 0..LANES as i64 {
+                        let word = self.b.ins().extractlane(value, k as u8);
+                        let one = self.b.ins().band_imm_s(word, 1);
+                        let (address, offset) = self.reach(address, (at + k) * stride);
+                        self.b.ins().istore8(memory(), one, address, offset);
+                    }
+                }
+                Width::Vectors(_) => {
+                    for k in 0..LANES as i64 {
+                        let element = self.b.ins().extractlane(value, k as u8);
+                        let (address, offset) = self.reach(address, (at + k) * stride);
+                        self.b.ins().store(memory(), element, address, offset);
+                    }
+                }
+            }
+        }
+    }
+}

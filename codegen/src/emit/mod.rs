@@ -1,0 +1,126 @@
+//! Machine code for kernels, by Cranelift: one file for each class.
+
+mod folds;
+mod host;
+mod indices;
+mod lanes;
+mod loops;
+mod math;
+mod nest;
+mod random;
+mod rows;
+mod windows;
+
+use cranelift_codegen::ir::{InstBuilder, Value};
+use fgc_ir::ops::index::IndexKind;
+use fgc_ir::ops::window::WindowKind;
+
+use crate::program::{BufferId, Kernel, Program, Source};
+
+pub use lanes::Emitter;
+
+/// How the work of a kernel is divided between tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Division {
+    /// The size of the dimension that is split.
+    pub size: usize,
+    /// Tasks begin at multiples of this.
+    pub unit: usize,
+    /// About how many elements are computed for each index.
+    pub work: usize,
+}
+
+impl Division {
+    /// One task.
+    const WHOLE: Division = Division { size: 1, unit: 1, work: 0 };
+}
+
+/// How `kernel` is divided; `None` if it isn't compiled by Cranelift.
+pub fn division(program: &Program, kernel: &Kernel) -> Option<Division> {
+    let out = |b: &BufferId| &program.buffers[b.0].ty.shape;
+    let rows = |b: &BufferId, taps: usize| match out(b).split_first() {
+        Some((&size, rest)) => {
+            Division { size, unit: 1, work: rest.iter().product::<usize>().saturating_mul(taps) }
+        }
+        None => Division::WHOLE,
+    };
+    Some(match kernel {
+        Kernel::Dot(..) | Kernel::Conv(..) => return None,
+        Kernel::Loop(nest) => {
+            let plan = loops::Plan::new(nest);
+            let (size, unit) = plan.split();
+            Division { size, unit, work: plan.work().saturating_mul(nest.steps.len()) }
+        }
+        // What is added up at one place may come from anywhere.
+        Kernel::Window(op, ..) if matches!(op.kind, WindowKind::Scatter(_)) => Division::WHOLE,
+        Kernel::Gather(op, ..) if matches!(op.kind, IndexKind::ScatterAdd(_)) => Division::WHOLE,
+        Kernel::Window(op, _, to) => rows(to, op.spec.size.iter().product()),
+        Kernel::Gather(_, _, to) => rows(to, 1),
+        Kernel::Random(op, ..) => {
+            Division { size: op.shape.elements().div_ceil(random::BLOCK), unit: 1, work: 20 * random::BLOCK }
+        }
+    })
+}
+
+/// Whether the buffer that `kernel` fills has to be zero before.
+pub fn accumulates(kernel: &Kernel) -> bool {
+    match kernel {
+        Kernel::Window(op, ..) => matches!(op.kind, WindowKind::Scatter(_)),
+        Kernel::Gather(op, ..) => matches!(op.kind, IndexKind::ScatterAdd(_)),
+        _ => false,
+    }
+}
+
+/// Emits `kernel` for a range of the dimension that is split, with the buffers at `offsets` from
+/// the arena's address.
+pub fn emit(
+    e: &mut Emitter<'_, '_>,
+    program: &Program,
+    kernel: &Kernel,
+    offsets: &[usize],
+    arena: Value,
+    range: (Value, Value),
+) {
+    let ty = |b: BufferId| &program.buffers[b.0].ty;
+    let whole = |e: &mut Emitter<'_, '_>, b: BufferId| e.b.ins().iadd_imm_s(arena, offsets[b.0] as i64);
+    let first = |e: &mut Emitter<'_, '_>, s: &Source| {
+        let bytes = offsets[s.buffer.0] + s.view.offset * ty(s.buffer).dtype.size();
+        e.b.ins().iadd_imm_s(arena, bytes as i64)
+    };
+    // A kernel of one task is called with the range 0 to 1, which isn't of its loop.
+    let split = match division(program, kernel) {
+        Some(Division::WHOLE) | None => None,
+        Some(_) => Some(range),
+    };
+    match kernel {
+        Kernel::Dot(..) | Kernel::Conv(..) => {}
+        Kernel::Loop(nest) => {
+            loops::emit(e, &loops::Plan::new(nest), arena, range, |b| offsets[b.0] as i64);
+        }
+        Kernel::Random(op, key, out) => {
+            let (at, to) = (first(e, key), whole(e, *out));
+            random::emit(e, op, &key.view, at, to, range);
+        }
+        Kernel::Gather(op, [x, index], out) => {
+            let (x_at, index_at, to) = (first(e, x), first(e, index), whole(e, *out));
+            let dtype = ty(x.buffer).dtype;
+            indices::emit(
+                e,
+                op,
+                dtype,
+                (&x.view, x_at),
+                (&index.view, index_at),
+                (&ty(*out).shape, to),
+                split,
+            );
+        }
+        Kernel::Window(op, args, out) => {
+            let at: Vec<Value> = args.iter().map(|s| first(e, s)).collect();
+            let to = whole(e, *out);
+            let index = args.get(1).map(|s| (&s.view, at[1]));
+            let x = &args[0];
+            let dtype = ty(x.buffer).dtype;
+            windows::emit(e, op, dtype, (&x.view, at[0]), index, (&ty(*out).shape, to), split);
+        }
+    }
+}

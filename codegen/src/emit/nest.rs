@@ -1,0 +1,131 @@
+//! Loops over index ranges.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{BlockArg, InstBuilder, Value};
+use cranelift_frontend::FunctionBuilder;
+
+use super::lanes::Emitter;
+
+/// Gives access to the function that is built, for what is built on top of it.
+pub trait Building<'f> {
+    /// The function.
+    fn function(&mut self) -> &mut FunctionBuilder<'f>;
+}
+
+impl<'f> Building<'f> for FunctionBuilder<'f> {
+    fn function(&mut self) -> &mut FunctionBuilder<'f> {
+        self
+    }
+}
+
+impl<'f> Building<'f> for Emitter<'_, 'f> {
+    fn function(&mut self) -> &mut FunctionBuilder<'f> {
+        self.b
+    }
+}
+
+/// Runs `body` with `first`, `first + step`, … while that plus `step` is at most `end`. Gives
+/// where it stopped.
+pub fn repeat<'f, B: Building<'f>>(
+    b: &mut B,
+    first: Value,
+    end: Value,
+    step: i64,
+    body: impl FnOnce(&mut B, Value),
+) -> Value {
+    let index = b.function().declare_var(I64);
+    let f = b.function();
+    f.def_var(index, first);
+    let (head, inside, done) = (f.create_block(), f.create_block(), f.create_block());
+    f.ins().jump(head, &[]);
+    f.switch_to_block(head);
+    let i = f.use_var(index);
+    let next = f.ins().iadd_imm_s(i, step);
+    let fits = f.ins().icmp(IntCC::SignedLessThanOrEqual, next, end);
+    f.ins().brif(fits, inside, &[], done, &[]);
+    f.seal_block(inside);
+    f.switch_to_block(inside);
+    body(b, i);
+    let f = b.function();
+    f.def_var(index, next);
+    f.ins().jump(head, &[]);
+    f.seal_block(head);
+    f.seal_block(done);
+    f.switch_to_block(done);
+    f.use_var(index)
+}
+
+/// Runs `body` with every index from 0 up to `sizes`, the last dimension fastest.
+pub fn each<'f, B: Building<'f>>(b: &mut B, sizes: &[usize], body: &mut dyn FnMut(&mut B, &[Value])) {
+    fn level<'f, B: Building<'f>>(
+        b: &mut B,
+        sizes: &[usize],
+        index: &mut Vec<Value>,
+        body: &mut dyn FnMut(&mut B, &[Value]),
+    ) {
+        let Some((&size, rest)) = sizes.split_first() else { return body(b, index) };
+        let first = b.function().ins().iconst(I64, 0);
+        let end = b.function().ins().iconst(I64, size as i64);
+        repeat(b, first, end, 1, |b, i| {
+            index.push(i);
+            level(b, rest, index, body);
+            index.pop();
+        });
+    }
+    level(b, sizes, &mut Vec::new(), body);
+}
+
+/// Which indices of the first dimension a task has: all, or those from the first value up to the
+/// second.
+pub type Split = Option<(Value, Value)>;
+
+/// [`each`], of the first dimension only what `split` says.
+pub fn each_in<'f, B: Building<'f>>(
+    b: &mut B,
+    sizes: &[usize],
+    split: Split,
+    body: &mut dyn FnMut(&mut B, &[Value]),
+) {
+    let (Some((lo, hi)), Some((_, rest))) = (split, sizes.split_first()) else { return each(b, sizes, body) };
+    repeat(b, lo, hi, 1, |b, i| {
+        each(b, rest, &mut |b, index| {
+            let index: Vec<Value> = std::iter::once(i).chain(index.iter().copied()).collect();
+            body(b, &index);
+        });
+    });
+}
+
+/// What `then` gives if `m` holds, else `otherwise`.
+pub fn guarded<'f, B: Building<'f>>(
+    b: &mut B,
+    m: Value,
+    otherwise: Value,
+    then: impl FnOnce(&mut B) -> Value,
+) -> Value {
+    let f = b.function();
+    let (inside, done) = (f.create_block(), f.create_block());
+    let ty = f.func.dfg.value_type(otherwise);
+    let result = f.append_block_param(done, ty);
+    f.ins().brif(m, inside, &[], done, &[BlockArg::Value(otherwise)]);
+    f.seal_block(inside);
+    f.switch_to_block(inside);
+    let value = then(b);
+    let f = b.function();
+    f.ins().jump(done, &[BlockArg::Value(value)]);
+    f.seal_block(done);
+    f.switch_to_block(done);
+    result
+}
+
+/// `base + Σ indexₖ·strides[k]`.
+pub fn address(b: &mut FunctionBuilder<'_>, base: Value, index: &[Value], strides: &[i64]) -> Value {
+    let mut at = base;
+    for (&i, &stride) in index.iter().zip(strides) {
+        if stride != 0 {
+            let step = b.ins().imul_imm_s(i, stride);
+            at = b.ins().iadd(at, step);
+        }
+    }
+    at
+}

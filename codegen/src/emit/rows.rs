@@ -1,0 +1,313 @@
+//! The meaning of elementwise rows in instructions.
+
+use cranelift_codegen::ir::InstBuilder;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::types::{F32, F64, I32};
+use fgc_ir::DType;
+use fgc_ir::ops::Emit;
+use fgc_ir::scalar::{Float, Int, Logic, Scalar};
+
+use super::host;
+use super::lanes::{Emitter, Lane, Width};
+use crate::vecmath;
+
+impl Emitter<'_, '_> {
+    fn single(&self, x: Lane) -> bool {
+        self.dtype_of(x) == DType::F32
+    }
+
+    fn is_float(&self, x: Lane) -> bool {
+        self.dtype_of(x).is_float()
+    }
+}
+
+impl Scalar for Emitter<'_, '_> {
+    type V = Lane;
+    type Mask = Lane;
+
+    fn lit(&mut self, like: Lane, c: f64) -> Lane {
+        self.constant(self.dtype_of(like), c)
+    }
+    fn add(&mut self, a: Lane, b: Lane) -> Lane {
+        let float = self.is_float(a);
+        self.map2(
+            a,
+            b,
+            self.dtype_of(a),
+            |i, a, b| if float { i.ins().fadd(a, b) } else { i.ins().iadd(a, b) },
+        )
+    }
+    fn sub(&mut self, a: Lane, b: Lane) -> Lane {
+        let float = self.is_float(a);
+        self.map2(
+            a,
+            b,
+            self.dtype_of(a),
+            |i, a, b| if float { i.ins().fsub(a, b) } else { i.ins().isub(a, b) },
+        )
+    }
+    fn mul(&mut self, a: Lane, b: Lane) -> Lane {
+        let float = self.is_float(a);
+        self.map2(
+            a,
+            b,
+            self.dtype_of(a),
+            |i, a, b| if float { i.ins().fmul(a, b) } else { i.ins().imul(a, b) },
+        )
+    }
+    fn div(&mut self, a: Lane, b: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        if dtype.is_float() {
+            return self.map2(a, b, dtype, |i, a, b| i.ins().fdiv(a, b));
+        }
+        // Division traps where it has no result, so it is by 1 there.
+        self.each2(a, b, dtype, |i, a, b| {
+            let (zero, one, ones) = (i.ins().iconst(I32, 0), i.ins().iconst(I32, 1), i.ins().iconst(I32, -1));
+            let none = i.ins().icmp(IntCC::Equal, b, zero);
+            let quotient = if dtype == DType::U32 {
+                let by = i.ins().select(none, one, b);
+                i.ins().udiv(a, by)
+            } else {
+                let minus = i.ins().icmp(IntCC::Equal, b, ones);
+                let special = i.ins().bor(none, minus);
+                let by = i.ins().select(special, one, b);
+                let quotient = i.ins().sdiv(a, by);
+                let negated = i.ins().ineg(a);
+                i.ins().select(minus, negated, quotient)
+            };
+            i.ins().select(none, ones, quotient)
+        })
+    }
+    fn rem(&mut self, a: Lane, b: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        match dtype {
+            DType::F32 => self.call(host::address2(host::fmodf), &[a, b], dtype),
+            DType::F64 => self.call(host::wide2(host::fmod), &[a, b], dtype),
+            _ => {
+                let quotient = self.div(a, b);
+                let product = self.mul(quotient, b);
+                // Where b is 0 so is the product, and a is left, as it should be.
+                self.sub(a, product)
+            }
+        }
+    }
+    fn neg(&mut self, a: Lane) -> Lane {
+        let float = self.is_float(a);
+        self.map1(a, self.dtype_of(a), |i, a| if float { i.ins().fneg(a) } else { i.ins().ineg(a) })
+    }
+    fn abs(&mut self, a: Lane) -> Lane {
+        match self.dtype_of(a) {
+            DType::U32 => a,
+            DType::I32 => self.map1(a, DType::I32, |i, a| i.ins().iabs(a)),
+            dtype => self.map1(a, dtype, |i, a| i.ins().fabs(a)),
+        }
+    }
+    fn sign(&mut self, a: Lane) -> Lane {
+        let (zero, one) = (self.lit(a, 0.0), self.lit(a, 1.0));
+        let positive = self.lt(zero, a);
+        if self.dtype_of(a) == DType::U32 {
+            return self.choose(positive, one, zero);
+        }
+        let minus = self.lit(a, -1.0);
+        let negative = self.lt(a, zero);
+        // Zeros and NaN stay what they are.
+        let rest = self.choose(negative, minus, a);
+        self.choose(positive, one, rest)
+    }
+    fn maximum(&mut self, a: Lane, b: Lane) -> Lane {
+        let above = self.lt(b, a);
+        let larger = self.choose(above, a, b);
+        if !self.is_float(a) {
+            return larger;
+        }
+        let nan = self.ne(a, a);
+        self.choose(nan, a, larger)
+    }
+    fn minimum(&mut self, a: Lane, b: Lane) -> Lane {
+        let below = self.lt(a, b);
+        let smaller = self.choose(below, a, b);
+        if !self.is_float(a) {
+            return smaller;
+        }
+        let nan = self.ne(a, a);
+        self.choose(nan, a, smaller)
+    }
+    fn lt(&mut self, a: Lane, b: Lane) -> Lane {
+        self.compare(a, b, FloatCC::LessThan, IntCC::SignedLessThan, IntCC::UnsignedLessThan)
+    }
+    fn le(&mut self, a: Lane, b: Lane) -> Lane {
+        self.compare(
+            a,
+            b,
+            FloatCC::LessThanOrEqual,
+            IntCC::SignedLessThanOrEqual,
+            IntCC::UnsignedLessThanOrEqual,
+        )
+    }
+    fn eq(&mut self, a: Lane, b: Lane) -> Lane {
+        self.compare(a, b, FloatCC::Equal, IntCC::Equal, IntCC::Equal)
+    }
+    fn ne(&mut self, a: Lane, b: Lane) -> Lane {
+        self.compare(a, b, FloatCC::NotEqual, IntCC::NotEqual, IntCC::NotEqual)
+    }
+    fn select(&mut self, m: Lane, a: Lane, b: Lane) -> Lane {
+        self.choose(m, a, b)
+    }
+}
+
+/// A function of f32 by vector arithmetic, of f64 by the host's.
+macro_rules! function {
+    ($name:ident, $wide:path) => {
+        fn $name(&mut self, a: Lane) -> Lane {
+            if self.single(a) {
+                vecmath::$name(self, a)
+            } else {
+                self.call(host::wide1($wide), &[a], DType::F64)
+            }
+        }
+    };
+}
+
+impl Float for Emitter<'_, '_> {
+    function!(exp, host::exp);
+    function!(expm1, host::expm1);
+    function!(log, host::log);
+    function!(log1p, host::log1p);
+    function!(sin, host::sin);
+    function!(cos, host::cos);
+    function!(tanh, host::tanh);
+    function!(logistic, host::logistic);
+    function!(erf, host::erf);
+
+    fn sqrt(&mut self, a: Lane) -> Lane {
+        self.map1(a, self.dtype_of(a), |i, a| i.ins().sqrt(a))
+    }
+    fn rsqrt(&mut self, a: Lane) -> Lane {
+        let (one, root) = (self.lit(a, 1.0), Float::sqrt(self, a));
+        Scalar::div(self, one, root)
+    }
+    fn floor(&mut self, a: Lane) -> Lane {
+        self.map1(a, self.dtype_of(a), |i, a| i.ins().floor(a))
+    }
+    fn ceil(&mut self, a: Lane) -> Lane {
+        self.map1(a, self.dtype_of(a), |i, a| i.ins().ceil(a))
+    }
+    fn round(&mut self, a: Lane) -> Lane {
+        self.map1(a, self.dtype_of(a), |i, a| i.ins().nearest(a))
+    }
+    fn pow(&mut self, a: Lane, b: Lane) -> Lane {
+        if self.single(a) {
+            vecmath::pow(self, a, b)
+        } else {
+            self.call(host::wide2(host::pow), &[a, b], DType::F64)
+        }
+    }
+}
+
+impl Logic for Emitter<'_, '_> {
+    type L = Lane;
+    fn and(&mut self, a: Lane, b: Lane) -> Lane {
+        self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().band(a, b))
+    }
+    fn or(&mut self, a: Lane, b: Lane) -> Lane {
+        self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().bor(a, b))
+    }
+    fn xor(&mut self, a: Lane, b: Lane) -> Lane {
+        self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().bxor(a, b))
+    }
+    fn not(&mut self, a: Lane) -> Lane {
+        if self.dtype_of(a) == DType::Bool && self.width() == Width::Scalar {
+            let one = self.constant(DType::Bool, 1.0);
+            return Logic::xor(self, a, one);
+        }
+        self.map1(a, self.dtype_of(a), |i, a| i.ins().bnot(a))
+    }
+}
+
+/// How far a value is shifted by the most.
+const BITS: f64 = 32.0;
+
+impl Int for Emitter<'_, '_> {
+    fn shl(&mut self, a: Lane, b: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        match self.constant_of(b) {
+            Some(by) if (0.0..BITS).contains(&by) => self.map1(a, dtype, |i, a| {
+                let by = i.ins().iconst(I32, by as i64);
+                i.ins().ishl(a, by)
+            }),
+            Some(_) => self.constant(dtype, 0.0),
+            None => self.each2(a, b, dtype, |i, a, by| {
+                let (zero, most) = (i.ins().iconst(I32, 0), i.ins().iconst(I32, BITS as i64));
+                let inside = i.ins().icmp(IntCC::UnsignedLessThan, by, most);
+                let shifted = i.ins().ishl(a, by);
+                i.ins().select(inside, shifted, zero)
+            }),
+        }
+    }
+    fn shr(&mut self, a: Lane, b: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        let signed = dtype == DType::I32;
+        let all = if signed { 31 } else { 0 };
+        match self.constant_of(b) {
+            Some(by) if (0.0..BITS).contains(&by) || signed => self.map1(a, dtype, |i, a| {
+                let by = if (0.0..BITS).contains(&by) { by as i64 } else { all };
+                let by = i.ins().iconst(I32, by);
+                if signed { i.ins().sshr(a, by) } else { i.ins().ushr(a, by) }
+            }),
+            Some(_) => self.constant(dtype, 0.0),
+            None => self.each2(a, b, dtype, |i, a, by| {
+                let most = i.ins().iconst(I32, BITS as i64);
+                let inside = i.ins().icmp(IntCC::UnsignedLessThan, by, most);
+                let shifted = if signed { i.ins().sshr(a, by) } else { i.ins().ushr(a, by) };
+                let far = i.ins().iconst(I32, all);
+                let outside = if signed { i.ins().sshr(a, far) } else { far };
+                i.ins().select(inside, shifted, outside)
+            }),
+        }
+    }
+    fn mulhi(&mut self, a: Lane, b: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        self.each2(
+            a,
+            b,
+            dtype,
+            |i, a, b| {
+                if dtype == DType::U32 { i.ins().umulhi(a, b) } else { i.ins().smulhi(a, b) }
+            },
+        )
+    }
+}
+
+impl Emit for Emitter<'_, '_> {
+    fn dtype(&self, x: Lane) -> DType {
+        self.dtype_of(x)
+    }
+    fn truth(&mut self, m: Lane) -> Lane {
+        m
+    }
+    fn condition(&mut self, x: Lane) -> Lane {
+        x
+    }
+    fn cast(&mut self, x: Lane, to: DType) -> Lane {
+        let from = self.dtype_of(x);
+        let ty = self.part_type(to);
+        match (from, to) {
+            _ if from == to => x,
+            (_, DType::Bool) => {
+                let zero = Scalar::lit(self, x, 0.0);
+                Scalar::ne(self, x, zero)
+            }
+            (DType::Bool, _) => {
+                let (one, zero) = (self.constant(to, 1.0), self.constant(to, 0.0));
+                self.choose(x, one, zero)
+            }
+            (DType::I32, DType::U32) | (DType::U32, DType::I32) => self.reinterpret(x, to),
+            (DType::F32, DType::F64) => self.map1(x, to, |i, x| i.ins().fpromote(F64, x)),
+            (DType::F64, DType::F32) => self.map1(x, to, |i, x| i.ins().fdemote(F32, x)),
+            (DType::I32, _) => self.map1(x, to, |i, x| i.ins().fcvt_from_sint(ty, x)),
+            (DType::U32, _) => self.map1(x, to, |i, x| i.ins().fcvt_from_uint(ty, x)),
+            (_, DType::I32) => self.map1(x, to, |i, x| i.ins().fcvt_to_sint_sat(ty, x)),
+            (_, _) => self.map1(x, to, |i, x| i.ins().fcvt_to_uint_sat(ty, x)),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A compiled graph and its memory.
+
+#![expect(unsafe_code, reason = "kernels run on raw memory, several at a time")]
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use fgc_ir::bind::{self, Arrays, BindError};
+use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
+use rayon::prelude::*;
+
+use crate::contract::{Contraction, Operand};
+use crate::emit::{self, Division};
+use crate::jit::{CompileError, Compiler, Functions};
+use crate::memory::Arena;
+use crate::plan::Plan;
+use crate::program::{Kernel, Origin, Program, Source};
+
+/// The least work of a task, in elements computed: below it dividing costs more than it gains.
+const TASK: usize = 1 << 15;
+
+/// One thing to run.
+enum Run {
+    /// A compiled kernel, in tasks of so many indices.
+    Compiled { function: usize, size: usize, task: usize },
+    /// A contraction of operands at these bytes of the arena.
+    Contract { contraction: Box<Contraction>, lhs: usize, rhs: usize, out: usize },
+    /// Bytes set to zero.
+    Clear { at: usize, bytes: usize },
+}
+
+/// A compiled graph, with the arrays that it is bound to.
+pub struct Executable {
+    graph: Graph,
+    runs: Vec<Run>,
+    functions: Functions,
+    arena: Arena,
+    plan: Plan,
+    /// Where the bound arrays and the outputs are.
+    bound: HashMap<String, (usize, Type)>,
+    outputs: Vec<(String, usize, Type)>,
+    /// Bytes copied at the end of a call: from, to, how many.
+    copies: Vec<(usize, usize, usize)>,
+    compile_ms: f64,
+}
+
+impl Executable {
+    /// Compiles `g` for this machine. Everything it binds is zero until it is [bound](Executable::bind).
+    pub fn compile(g: &Graph) -> Result<Executable, CompileError> {
+        let start = Instant::now();
+        let program = Program::new(g);
+        let contractions: Vec<Option<Contraction>> =
+            program.kernels.iter().map(|k| contraction(&program, k)).collect();
+        let scratch = contractions.iter().flatten().map(Contraction::scratch_bytes).max().unwrap_or(0);
+        let plan = Plan::new(&program, scratch);
+        let mut compiler = Compiler::new()?;
+        let mut runs = Vec::new();
+        for (kernel, contraction) in program.kernels.iter().zip(contractions) {
+            if let Some(contraction) = contraction {
+                runs.push(contract(&plan, kernel, contraction));
+                continue;
+            }
+            let Some(division) = emit::division(&program, kernel) else { continue };
+            if emit::accumulates(kernel) {
+                let out = kernel.writes()[0].0;
+                runs.push(Run::Clear { at: plan.offsets[out], bytes: program.buffers[out].ty.bytes() });
+            }
+            let function = compiler
+                .kernel(|e, arena, range| emit::emit(e, &program, kernel, &plan.offsets, arena, range))?;
+            let Division { size, unit, work } = division;
+            let task = TASK.div_ceil(work.max(1)).next_multiple_of(unit);
+            runs.push(Run::Compiled { function, size, task });
+        }
+        let functions = compiler.finish()?;
+        let too_large = || CompileError(format!("there isn't memory for {} bytes", plan.bytes));
+        let mut arena = Arena::new(plan.bytes).ok_or_else(too_large)?;
+        let mut bound = HashMap::new();
+        for (buffer, &at) in program.buffers.iter().zip(&plan.offsets) {
+            match &buffer.origin {
+                Origin::Bound(name) => drop(bound.insert(name.clone(), (at, buffer.ty.clone()))),
+                Origin::Constant(x) => write(arena.bytes_mut(), at, x),
+                Origin::Computed => {}
+            }
+        }
+        let place = |name: &String, kind: OutputKind, b: usize| match bound.get(name) {
+            Some((at, ty)) if kind == OutputKind::State => (name.clone(), *at, ty.clone()),
+            _ => (name.clone(), plan.offsets[b], program.buffers[b].ty.clone()),
+        };
+        let outputs = program.outputs.iter().map(|(name, kind, b)| place(name, *kind, b.0)).collect();
+        let bytes = |b: usize| program.buffers[b].ty.bytes();
+        let copies =
+            plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(f.0))).collect();
+        let compile_ms = start.elapsed().as_secs_f64() * 1e3;
+        Ok(Executable { graph: g.clone(), runs, functions, arena, plan, bound, outputs, copies, compile_ms })
+    }
+
+    /// What it took to compile, in milliseconds.
+    pub fn compile_ms(&self) -> f64 {
+        self.compile_ms
+    }
+
+    /// The bytes of memory that arrays and kernels use.
+    pub fn bytes(&self) -> usize {
+        self.plan.bytes
+    }
+
+    /// The kernels that a call runs.
+    pub fn kernels(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Sets what the graph binds under `name`. It stays until it is set again or updated.
+    pub fn bind(&mut self, name: &str, x: &Tensor) -> Result<(), BindError> {
+        match self.bound.get(name) {
+            Some((at, ty)) if *ty == x.ty() => {
+                write(self.arena.bytes_mut(), *at, x);
+                Ok(())
+            }
+            Some((_, ty)) => Err(BindError(format!("`{name}` is {}: expected {ty}", x.ty()))),
+            None => Err(BindError(format!("`{}` binds no `{name}`", self.graph.name))),
+        }
+    }
+
+    /// Runs the graph on what is bound, on the threads of the rayon pool that it is called in.
+    /// Results and updates have the same bits whatever their number.
+    pub fn call(&mut self) {
+        let arena = Shared(self.arena.address());
+        for run in &self.runs {
+            match run {
+                Run::Clear { at, bytes } => self.arena.bytes_mut()[*at..at + bytes].fill(0),
+                Run::Contract { contraction, lhs, rhs, out } => {
+                    let at = |offset: usize| arena.get().wrapping_add(offset);
+                    // SAFETY: the plan gives operands, result and scratch bytes of the arena of
+                    // their own while the kernel runs, and the arena isn't used otherwise.
+                    unsafe { contraction.run(at(*lhs), at(*rhs), at(*out), at(self.plan.scratch)) }
+                }
+                Run::Compiled { function, size, task } => {
+                    let function = self.functions.get(*function);
+                    let one = |k: usize| {
+                        let (lo, hi) = (k * task, ((k + 1) * task).min(*size));
+                        // SAFETY: the arena has the layout that the kernels were compiled for;
+                        // tasks write the results of disjoint ranges, and read only what no
+                        // task of the kernel writes, or what their own range does.
+                        unsafe { function.call(arena.get(), lo, hi) }
+                    };
+                    match size.div_ceil(*task) {
+                        0 => {}
+                        1 => one(0),
+                        tasks => (0..tasks).into_par_iter().for_each(one),
+                    }
+                }
+            }
+        }
+        for &(from, to, bytes) in &self.copies {
+            self.arena.bytes_mut().copy_within(from..from + bytes, to);
+        }
+    }
+
+    /// What is bound or was computed under `name` last.
+    pub fn read(&self, name: &str) -> Option<Tensor> {
+        let output = self.outputs.iter().find(|(n, ..)| n == name).map(|(_, at, ty)| (at, ty));
+        let (at, ty) = output.or_else(|| self.bound.get(name).map(|(at, ty)| (at, ty)))?;
+        Some(read(self.arena.bytes(), *at, ty))
+    }
+
+    /// Binds `arrays`, which have exactly the names that the graph binds, and runs it. Gives its
+    /// outputs by name.
+    pub fn run(&mut self, arrays: &Arrays) -> Result<Arrays, BindError> {
+        bind::check(&self.graph, arrays)?;
+        for (name, x) in arrays {
+            self.bind(name, x)?;
+        }
+        self.call();
+        let read = |(name, at, ty): &(String, usize, Type)| (name.clone(), read(self.arena.bytes(), *at, ty));
+        Ok(self.outputs.iter().map(read).collect())
+    }
+}
+
+/// The arena's address, for tasks of one kernel.
+#[derive(Clone, Copy)]
+struct Shared(*mut u8);
+
+impl Shared {
+    fn get(self) -> *mut u8 {
+        self.0
+    }
+}
+
+// SAFETY: it is only an address; what is done through it says why that is sound.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
+    let operand = |s: &Source| Operand { dtype: program.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
+    match kernel {
+        Kernel::Dot(op, [lhs, rhs], _) => Some(Contraction::dot(op, &operand(lhs), &operand(rhs))),
+        Kernel::Conv(op, [lhs, rhs], _) => Some(Contraction::conv(op, &operand(lhs), &operand(rhs))),
+        _ => None,
+    }
+}
+
+fn contract(plan: &Plan, kernel: &Kernel, contraction: Contraction) -> Run {
+    let at: Vec<usize> = kernel.reads().iter().map(|s| plan.offsets[s.buffer.0]).collect();
+    let out = plan.offsets[kernel.writes()[0].0];
+    Run::Contract { contraction: Box::new(contraction), lhs: at[0], rhs: at[1], out }
+}
+
+/// Writes the elements of `x` at byte `at`.
+fn write(bytes: &mut [u8], at: usize, x: &Tensor) {
+    fn put<T: Copy, const N: usize>(to: &mut [u8], v: &[T], encode: fn(T) -> [u8; N]) {
+        for (to, &x) in to.as_chunks_mut().0.iter_mut().zip(v) {
+            *to = encode(x);
+        }
+    }
+    let to = &mut bytes[at..at + x.ty().bytes()];
+    match x.data() {
+        Data::F32(v) => put(to, v, f32::to_ne_bytes),
+        Data::F64(v) => put(to, v, f64::to_ne_bytes),
+        Data::I32(v) => put(to, v, i32::to_ne_bytes),
+        Data::U32(v) => put(to, v, u32::to_ne_bytes),
+        Data::Bool(v) => put(to, v, |x| [x as u8]),
+    }
+}
+
+/// The array of type `ty` at byte `at`.
+fn read(bytes: &[u8], at: usize, ty: &Type) -> Tensor {
+    fn get<T, const N: usize>(from: &[u8], decode: fn([u8; N]) -> T) -> Vec<T> {
+        from.as_chunks().0.iter().map(|c| decode(*c)).collect()
+    }
+    let from = &bytes[at..at + ty.bytes()];
+    let shape = ty.shape.clone();
+    match ty.dtype {
+        fgc_ir::DType::F32 => Tensor::of(shape, get(from, f32::from_ne_bytes)),
+        fgc_ir::DType::F64 => Tensor::of(shape, get(from, f64::from_ne_bytes)),
+        fgc_ir::DType::I32 => Tensor::of(shape, get(from, i32::from_ne_bytes)),
+        fgc_ir::DType::U32 => Tensor::of(shape, get(from, u32::from_ne_bytes)),
+        fgc_ir::DType::Bool => Tensor::of(shape, get(from, |[x]: [u8; 1]| x != 0)),
+    }
+}

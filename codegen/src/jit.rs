@@ -1,0 +1,138 @@
+//! Kernels compiled to functions of this process.
+
+#![expect(unsafe_code, reason = "compiled functions are called through their addresses")]
+
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{AbiParam, InstBuilder, Value};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Module};
+
+use crate::emit::Emitter;
+
+/// Why a program can't be compiled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CompileError(pub String);
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "can't compile: {}", self.0)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+fn failed(e: impl std::fmt::Display) -> CompileError {
+    CompileError(e.to_string())
+}
+
+/// A kernel's code: it takes the arena, and the first and one past the last index of what it is
+/// to do.
+type Code = unsafe extern "C" fn(*mut u8, i64, i64);
+
+/// Functions under construction.
+pub struct Compiler {
+    module: JITModule,
+    context: cranelift_codegen::Context,
+    builder: FunctionBuilderContext,
+    functions: Vec<FuncId>,
+}
+
+impl Compiler {
+    /// A compiler for this machine.
+    pub fn new() -> Result<Compiler, CompileError> {
+        let mut flags = settings::builder();
+        let verify = if cfg!(debug_assertions) { "true" } else { "false" };
+        // `speed` would move operations down to their uses, which undoes their interleaving.
+        for (name, value) in [("opt_level", "none"), ("enable_verifier", verify), ("is_pic", "false")] {
+            flags.set(name, value).map_err(failed)?;
+        }
+        let isa = cranelift_native::builder().map_err(failed)?;
+        let isa = isa.finish(settings::Flags::new(flags)).map_err(failed)?;
+        let module = JITModule::new(JITBuilder::with_isa(isa, cranelift_module::default_libcall_names()));
+        let context = module.make_context();
+        Ok(Compiler { module, context, builder: FunctionBuilderContext::new(), functions: Vec::new() })
+    }
+
+    /// Compiles a kernel whose body is emitted by `body`, given the arena's address and the
+    /// range. Gives its position.
+    pub fn kernel(
+        &mut self,
+        body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value)),
+    ) -> Result<usize, CompileError> {
+        let mut signature = self.module.make_signature();
+        signature.params = vec![AbiParam::new(I64); 3];
+        let id = self.module.declare_anonymous_function(&signature).map_err(failed)?;
+        self.context.func.signature = signature;
+        let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
+        let (entry, start) = (b.create_block(), b.create_block());
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        let params = b.block_params(entry).to_vec();
+        let hoist = b.ins().jump(start, &[]);
+        b.seal_block(entry);
+        b.seal_block(start);
+        b.switch_to_block(start);
+        let mut emitter = Emitter::new(&mut b, hoist);
+        body(&mut emitter, params[0], (params[1], params[2]));
+        b.ins().return_(&[]);
+        b.finalize(self.module.target_config());
+        self.module.define_function(id, &mut self.context).map_err(|e| failed(format!("{e:?}")))?;
+        self.module.clear_context(&mut self.context);
+        self.functions.push(id);
+        Ok(self.functions.len() - 1)
+    }
+
+    /// The compiled functions.
+    pub fn finish(mut self) -> Result<Functions, CompileError> {
+        self.module.finalize_definitions().map_err(failed)?;
+        let address = |id: &FuncId| {
+            let address = self.module.get_finalized_function(*id);
+            // SAFETY: `kernel` declared every function with this signature, in the calling
+            // convention of the host, and `finalize_definitions` has made its code executable.
+            unsafe { std::mem::transmute::<*const u8, Code>(address) }
+        };
+        let functions = self.functions.iter().map(address).collect();
+        Ok(Functions { functions, module: Some(self.module) })
+    }
+}
+
+/// Compiled kernels, and the memory that their code is in.
+pub struct Functions {
+    functions: Vec<Code>,
+    module: Option<JITModule>,
+}
+
+/// A compiled kernel.
+#[derive(Clone, Copy)]
+pub struct Function(Code);
+
+impl Functions {
+    /// Function `k`.
+    pub fn get(&self, k: usize) -> Function {
+        Function(self.functions[k])
+    }
+}
+
+impl Function {
+    /// Runs the kernel on the arena at `arena` for the indices `lo` to `hi`.
+    ///
+    /// # Safety
+    /// The [`Functions`] that it is of still exist, the arena has the layout that it was compiled
+    /// for, nothing else accesses what it reads or writes for those indices, and they are within
+    /// the kernel's range.
+    pub unsafe fn call(self, arena: *mut u8, lo: usize, hi: usize) {
+        // SAFETY: the caller's promises are those that the code relies on.
+        unsafe { (self.0)(arena, lo as i64, hi as i64) }
+    }
+}
+
+impl Drop for Functions {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: the functions are only called through `self`, which is going.
+            unsafe { module.free_memory() }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Machine code for graphs: kernels, a memory plan, Cranelift, and contractions.
+//!
+//! ```text
+//! Graph ── lower ──► Program of kernels over buffers
+//!                      ├─ plan       one arena, updates in place
+//!                      ├─ emit, jit  Cranelift functions for maps, folds, windows, indices, bits
+//!                      ├─ contract   products and convolutions
+//!                      ▼
+//!                    Executable: bind, call, read
+//! ```
+
+pub mod contract;
+mod emit;
+mod executable;
+mod jit;
+mod lower;
+mod memory;
+pub mod plan;
+pub mod program;
+pub mod vecmath;
+mod view;
+
+pub use executable::Executable;
+pub use jit::CompileError;

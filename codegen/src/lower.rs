@@ -1,0 +1,367 @@
+//! Graphs to programs.
+//!
+//! A value becomes one of three things: a *source*, which is a view of a buffer; an *inline*
+//! constant or index, written where it is used; or a *step* of a loop. Elementwise operations of
+//! one shape that depend on each other are steps of one loop, together with the folds of their
+//! results, unless something else has to be computed between them.
+//!
+//! That is what *levels* decide. Kernels of a level run after those of lower levels and read
+//! only what those have written; so the level of an elementwise operation is that of the steps of
+//! its own shape that it uses, and one more than that of anything else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fgc_ir::ops::{Leaf, Lower, Placement, Reduce};
+use fgc_ir::{Graph, OpRules, Type, Value, View};
+
+use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program, Source, Step};
+use crate::view::compose;
+
+/// The program that computes the outputs of `g`.
+pub(crate) fn lower(g: &Graph) -> Program {
+    let mut lowering = Lowering {
+        g,
+        program: Program::default(),
+        forms: vec![Form::Unused; g.len()],
+        ready: vec![0; g.len()],
+        loops: Vec::new(),
+        others: Vec::new(),
+    };
+    let needed = g.dependencies(g.outputs.iter().map(|o| o.value));
+    for v in g.values() {
+        if needed[v.index()] || g.binding(v).is_some() {
+            lowering.lower(v);
+        }
+    }
+    lowering.finish()
+}
+
+/// How a value can be used.
+#[derive(Clone, Debug)]
+enum Form {
+    /// Nothing needs it.
+    Unused,
+    /// A view of a buffer.
+    Source(Source),
+    /// A constant or an index, written where it is used.
+    Inline(Step),
+    /// A step of a loop, by the loop's position, and where it is stored if something else than
+    /// its loop uses it.
+    Step(usize, Option<Source>),
+}
+
+/// A loop that is being put together.
+struct Growing {
+    level: usize,
+    nest: Loop,
+    /// Which step each value is.
+    steps: HashMap<Value, usize>,
+}
+
+struct Lowering<'g> {
+    g: &'g Graph,
+    program: Program,
+    forms: Vec<Form>,
+    /// The level after which a value can be read; 0 if it can from the start.
+    ready: Vec<usize>,
+    /// The loops; one that has been joined with another is gone.
+    loops: Vec<Option<Growing>>,
+    /// Other kernels, and their levels.
+    others: Vec<(usize, Kernel)>,
+}
+
+impl Lowering<'_> {
+    fn finish(mut self) -> Program {
+        for output in &self.g.outputs {
+            let v = output.value;
+            let source = self.source(v);
+            let whole = View::dense(&self.g.ty(v).shape);
+            let bound = matches!(self.program.buffers[source.buffer.0].origin, Origin::Bound(_));
+            // What is bound may be overwritten by an update before the result is read.
+            let buffer = if source.view == whole && !bound {
+                source.buffer
+            } else {
+                self.copy(&source, self.ready[v.index()], self.g.ty(v))
+            };
+            self.program.outputs.push((output.name.clone(), output.kind, buffer));
+        }
+        let loops =
+            self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
+        let mut kernels: Vec<(usize, Kernel)> = loops.chain(self.others).collect();
+        kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
+        kernels.sort_by_key(|(level, _)| *level);
+        self.program.kernels = kernels.into_iter().map(|(_, kernel)| kernel).collect();
+        self.program
+    }
+
+    fn lower(&mut self, v: Value) {
+        let node = self.g.node(v);
+        match node.op.lower(&self.g.arg_types(v)) {
+            Lower::Leaf(leaf) => self.leaf(v, &leaf),
+            Lower::View(view) => self.view(v, &view),
+            Lower::Map => self.map(v),
+            Lower::Reduce(reduce) => self.reduce(v, reduce),
+            Lower::Place(places) => self.place(v, &places),
+            Lower::Dot(op) => self.other(v, |args, out| Kernel::Dot(op, pair(args), out)),
+            Lower::Conv(op) => self.other(v, |args, out| Kernel::Conv(op, pair(args), out)),
+            Lower::Gather(op) => self.other(v, |args, out| Kernel::Gather(op, pair(args), out)),
+            Lower::Window(op) => self.other(v, |args, out| Kernel::Window(op, args, out)),
+            Lower::Random(op) => self.other(v, |mut args, out| Kernel::Random(op, args.remove(0), out)),
+        }
+    }
+
+    fn set(&mut self, v: Value, form: Form, ready: usize) {
+        self.forms[v.index()] = form;
+        self.ready[v.index()] = ready;
+    }
+
+    /// A new buffer for a whole value.
+    fn whole(&mut self, ty: &Type, origin: Origin) -> Source {
+        self.program.buffers.push(Buffer { ty: ty.clone(), origin });
+        Source { buffer: BufferId(self.program.buffers.len() - 1), view: View::dense(&ty.shape) }
+    }
+
+    fn leaf(&mut self, v: Value, leaf: &Leaf) {
+        let ty = self.g.ty(v).clone();
+        let form = match (leaf, leaf.uniform()) {
+            (Leaf::Bound { name, .. }, _) => Form::Source(self.whole(&ty, Origin::Bound(name.to_string()))),
+            (Leaf::Iota { dim, .. }, _) => Form::Inline(Step::Index(*dim)),
+            (Leaf::Const { .. }, Some(c)) => Form::Inline(Step::Constant(c)),
+            (Leaf::Const { .. }, None) => {
+                Form::Source(self.whole(&ty, Origin::Constant(Arc::new(leaf.eval(&[])))))
+            }
+        };
+        self.set(v, form, 0);
+    }
+
+    fn view(&mut self, v: Value, view: &View) {
+        let arg = self.g.node(v).args[0];
+        let ready = self.ready[arg.index()];
+        if let Form::Inline(Step::Constant(c)) = self.forms[arg.index()] {
+            return self.set(v, Form::Inline(Step::Constant(c)), 0);
+        }
+        let from = self.source(arg);
+        let (source, ready) = self.through(&from, view, ready, self.g.ty(arg));
+        self.set(v, Form::Source(source), ready);
+    }
+
+    /// `view` of `from`, which is copied first if that is no view of its buffer; and when it is
+    /// ready.
+    fn through(&mut self, from: &Source, view: &View, ready: usize, ty: &Type) -> (Source, usize) {
+        match compose(&from.view, view) {
+            Some(view) => (Source { buffer: from.buffer, view }, ready),
+            None => (Source { buffer: self.copy(from, ready, ty), view: view.clone() }, ready + 1),
+        }
+    }
+
+    /// The steps of a loop over `shape` that `args` are: those of the loop at `level` if they are
+    /// of it, else loads.
+    fn args(&mut self, id: usize, args: &[Value]) -> Vec<usize> {
+        let mut steps = Vec::with_capacity(args.len());
+        for &a in args {
+            let known = self.loops[id].as_ref().and_then(|growing| growing.steps.get(&a).copied());
+            let step = known.unwrap_or_else(|| {
+                let step = match &self.forms[a.index()] {
+                    Form::Inline(step) => step.clone(),
+                    _ => Step::Load(self.source(a)),
+                };
+                self.step(id, a, step)
+            });
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Adds the step that `v` is to loop `id`.
+    fn step(&mut self, id: usize, v: Value, step: Step) -> usize {
+        let dtype = self.g.ty(v).dtype;
+        let Some(growing) = &mut self.loops[id] else { return 0 };
+        growing.nest.steps.push((step, dtype));
+        let at = growing.nest.steps.len() - 1;
+        growing.steps.insert(v, at);
+        at
+    }
+
+    /// The loop that `a` is a step of, if it is one of the shape of `ty`.
+    fn loop_of(&self, a: Value, ty: &Type) -> Option<usize> {
+        match &self.forms[a.index()] {
+            Form::Step(id, _) if self.g.ty(a).shape == ty.shape => Some(*id),
+            _ => None,
+        }
+    }
+
+    fn level(&self, id: usize) -> usize {
+        self.loops[id].as_ref().map_or(0, |growing| growing.level)
+    }
+
+    fn new_loop(&mut self, ty: &Type, level: usize) -> usize {
+        let nest = Loop { shape: ty.shape.clone(), ..Loop::default() };
+        self.loops.push(Some(Growing { level, nest, steps: HashMap::new() }));
+        self.loops.len() - 1
+    }
+
+    fn map(&mut self, v: Value) {
+        let (node, ty) = (self.g.node(v), self.g.ty(v));
+        let mut level = 1;
+        for &a in &node.args {
+            level = level.max(match (self.loop_of(a, ty), &self.forms[a.index()]) {
+                (Some(id), _) => self.level(id),
+                (None, Form::Inline(_)) => 0,
+                (None, _) => self.ready[a.index()] + 1,
+            });
+        }
+        let mut same: Vec<usize> = node.args.iter().filter_map(|&a| self.loop_of(a, ty)).collect();
+        same.retain(|&id| self.level(id) == level);
+        same.sort_unstable();
+        same.dedup();
+        if !self.compatible(&same) {
+            level += 1;
+            same.clear();
+        }
+        let id = match same.split_first() {
+            None => self.new_loop(ty, level),
+            Some((&first, rest)) => {
+                rest.iter().for_each(|&other| self.join(first, other));
+                first
+            }
+        };
+        let args = self.args(id, &node.args);
+        self.step(id, v, Step::Apply { op: node.op.clone(), args });
+        self.set(v, Form::Step(id, None), level);
+    }
+
+    /// Whether loops can be one: their folds are over the same axes.
+    fn compatible(&self, ids: &[usize]) -> bool {
+        let mut axes = ids.iter().filter_map(|&id| self.fold_axes(id));
+        let first = axes.next();
+        axes.all(|other| Some(other) == first)
+    }
+
+    fn fold_axes(&self, id: usize) -> Option<&[usize]> {
+        let (_, reduce, _) = self.loops[id].as_ref()?.nest.folds.first()?;
+        Some(&reduce.axes)
+    }
+
+    /// Puts the steps of loop `gone` behind those of loop `id`.
+    fn join(&mut self, id: usize, gone: usize) {
+        let Some(other) = self.loops[gone].take() else { return };
+        let Some(into) = &mut self.loops[id] else { return };
+        let base = into.nest.steps.len();
+        for (mut step, dtype) in other.nest.steps {
+            if let Step::Apply { args, .. } = &mut step {
+                args.iter_mut().for_each(|a| *a += base);
+            }
+            into.nest.steps.push((step, dtype));
+        }
+        into.nest.stores.extend(other.nest.stores.into_iter().map(|(at, to)| (at + base, to)));
+        into.nest.folds.extend(other.nest.folds.into_iter().map(|(at, reduce, to)| (at + base, reduce, to)));
+        for (v, at) in other.steps {
+            into.steps.entry(v).or_insert(at + base);
+            if let Form::Step(of, _) = &mut self.forms[v.index()]
+                && *of == gone
+            {
+                *of = id;
+            }
+        }
+    }
+
+    /// A view of a buffer that holds `v`; a step is stored for it, a constant written out.
+    fn source(&mut self, v: Value) -> Source {
+        let ty = self.g.ty(v).clone();
+        match self.forms[v.index()].clone() {
+            Form::Source(source) | Form::Step(_, Some(source)) => source,
+            Form::Step(id, None) => {
+                let to = self.whole(&ty, Origin::Computed);
+                if let Some(growing) = &mut self.loops[id]
+                    && let Some(&at) = growing.steps.get(&v)
+                {
+                    growing.nest.stores.push((at, to.clone()));
+                }
+                self.forms[v.index()] = Form::Step(id, Some(to.clone()));
+                to
+            }
+            Form::Inline(step) => {
+                let to = self.whole(&ty, Origin::Computed);
+                self.others.push((0, Kernel::Loop(write(step, &ty, to.clone()))));
+                to
+            }
+            Form::Unused => self.whole(&ty, Origin::Computed),
+        }
+    }
+
+    /// A dense copy of `from`, made at the level after `ready`.
+    fn copy(&mut self, from: &Source, ready: usize, ty: &Type) -> BufferId {
+        let to = self.whole(ty, Origin::Computed);
+        let buffer = to.buffer;
+        self.others.push((ready + 1, Kernel::Loop(write(Step::Load(from.clone()), ty, to))));
+        buffer
+    }
+
+    fn reduce(&mut self, v: Value, reduce: Reduce) {
+        let arg = self.g.node(v).args[0];
+        let ty = self.g.ty(arg);
+        let own = self.loop_of(arg, ty);
+        let fits = |id: &usize| self.fold_axes(*id).is_none_or(|axes| axes == reduce.axes);
+        let (id, level) = match own.filter(fits) {
+            Some(id) => (id, self.level(id)),
+            None => {
+                let level = match &self.forms[arg.index()] {
+                    Form::Inline(_) => 1,
+                    _ => self.ready[arg.index()] + 1,
+                };
+                (self.new_loop(ty, level), level)
+            }
+        };
+        let step = self.args(id, &[arg])[0];
+        let out = self.whole(self.g.ty(v), Origin::Computed);
+        if let Some(growing) = &mut self.loops[id] {
+            growing.nest.folds.push((step, reduce, out.buffer));
+        }
+        self.set(v, Form::Source(out), level);
+    }
+
+    fn place(&mut self, v: Value, places: &[Placement]) {
+        let (node, ty) = (self.g.node(v), self.g.ty(v).clone());
+        let out = self.whole(&ty, Origin::Computed);
+        let mut level = 0;
+        let mut copies = Vec::new();
+        for (&a, place) in node.args.iter().zip(places) {
+            if place.from.shape.elements() == 0 {
+                continue;
+            }
+            let from = self.source(a);
+            let (from, ready) = self.through(&from, &place.from, self.ready[a.index()], self.g.ty(a));
+            level = level.max(ready + 1);
+            let to = Source { buffer: out.buffer, view: place.to.clone() };
+            copies.push(write(Step::Load(from), &ty.reshaped(place.from.shape.clone()), to));
+        }
+        let placed: usize = copies.iter().map(|nest| nest.shape.elements()).sum();
+        if placed < ty.elements() {
+            self.others.push((level, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
+            level += 1;
+        }
+        self.others.extend(copies.into_iter().map(|nest| (level, Kernel::Loop(nest))));
+        self.set(v, Form::Source(out), level);
+    }
+
+    fn other(&mut self, v: Value, kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel) {
+        let args = &self.g.node(v).args;
+        let sources: Vec<Source> = args.iter().map(|&a| self.source(a)).collect();
+        let level = args.iter().map(|a| self.ready[a.index()]).max().unwrap_or(0) + 1;
+        let out = self.whole(self.g.ty(v), Origin::Computed);
+        self.others.push((level, kernel(sources, out.buffer)));
+        self.set(v, Form::Source(out), level);
+    }
+}
+
+/// The two operands that an operation has which `infer` has accepted.
+fn pair(mut args: Vec<Source>) -> [Source; 2] {
+    let second = args.remove(1);
+    [args.remove(0), second]
+}
+
+/// The loop that writes one step.
+fn write(step: Step, ty: &Type, to: Source) -> Loop {
+    Loop { shape: ty.shape.clone(), steps: vec![(step, ty.dtype)], stores: vec![(0, to)], folds: Vec::new() }
+}

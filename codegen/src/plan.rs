@@ -1,0 +1,142 @@
+//! Where buffers lie in memory.
+//!
+//! All memory of a program is one arena, laid out once. Two buffers share bytes only if one is
+//! last used before the other is first written. What updates a bound buffer is computed in place
+//! where nothing reads the old content afterwards (the buffer is *donated*).
+
+use std::collections::HashMap;
+
+use fgc_ir::OutputKind;
+
+use crate::program::{BufferId, Kernel, Origin, Program};
+
+/// Buffers begin at multiples of this many bytes: a cache line.
+pub const ALIGNMENT: usize = 64;
+
+/// Where everything lies.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The first byte of each buffer in the arena.
+    pub offsets: Vec<usize>,
+    /// The first byte of the scratch memory of the kernels.
+    pub scratch: usize,
+    /// The bytes of the arena.
+    pub bytes: usize,
+    /// What is copied when all kernels have run: from a buffer to a bound one.
+    pub copies: Vec<(BufferId, BufferId)>,
+}
+
+/// The kernels during which a buffer holds something that is needed.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    first: usize,
+    last: usize,
+}
+
+impl Plan {
+    /// A layout for `program`, whose kernels need `scratch` bytes besides.
+    pub fn new(program: &Program, scratch: usize) -> Plan {
+        let lives = lives(program);
+        let (shared, copies) = donations(program, &lives);
+        let size = |k: usize| program.buffers[k].ty.bytes().next_multiple_of(ALIGNMENT);
+        let mut order: Vec<usize> =
+            (0..program.buffers.len()).filter(|&k| !shared.contains_key(&k)).collect();
+        order.sort_by_key(|&k| lives[k].first);
+        let mut offsets = vec![0; program.buffers.len()];
+        let mut placed: Vec<usize> = Vec::new();
+        let mut bytes = 0;
+        for k in order {
+            let mut taken: Vec<(usize, usize)> = placed
+                .iter()
+                .filter(|&&p| lives[p].first <= lives[k].last && lives[k].first <= lives[p].last)
+                .map(|&p| (offsets[p], offsets[p] + size(p)))
+                .collect();
+            taken.sort_unstable();
+            // The lowest gap that is large enough.
+            let mut at = 0;
+            for (start, end) in taken {
+                if start >= at + size(k) {
+                    break;
+                }
+                at = at.max(end);
+            }
+            offsets[k] = at;
+            bytes = bytes.max(at + size(k));
+            placed.push(k);
+        }
+        for (k, with) in shared {
+            offsets[k] = offsets[with];
+        }
+        Plan { offsets, scratch: bytes, bytes: bytes + scratch.next_multiple_of(ALIGNMENT), copies }
+    }
+}
+
+/// How long each buffer is needed. What is bound or constant, or a result, is to the end.
+fn lives(program: &Program) -> Vec<Life> {
+    let end = program.kernels.len();
+    let mut lives: Vec<Life> = program
+        .buffers
+        .iter()
+        .map(|buffer| match buffer.origin {
+            Origin::Computed => Life { first: end, last: 0 },
+            Origin::Bound(_) | Origin::Constant(_) => Life { first: 0, last: end },
+        })
+        .collect();
+    for (k, kernel) in program.kernels.iter().enumerate() {
+        let used = kernel.reads().into_iter().map(|s| s.buffer).chain(kernel.writes());
+        for BufferId(b) in used {
+            lives[b].first = lives[b].first.min(k);
+            lives[b].last = lives[b].last.max(k);
+        }
+    }
+    for (_, _, BufferId(b)) in &program.outputs {
+        lives[*b].last = end;
+    }
+    lives
+}
+
+/// Which buffers are computed in place of which bound ones, and which have to be copied there.
+fn donations(program: &Program, lives: &[Life]) -> (HashMap<usize, usize>, Vec<(BufferId, BufferId)>) {
+    let mut shared = HashMap::new();
+    let mut copies = Vec::new();
+    for (name, kind, from) in &program.outputs {
+        if *kind != OutputKind::State {
+            continue;
+        }
+        let bound = |b: &crate::program::Buffer| matches!(&b.origin, Origin::Bound(n) if n == name);
+        let Some(to) = program.buffers.iter().position(bound) else { continue };
+        let uses = program.outputs.iter().filter(|(_, _, b)| b == from).count();
+        let computed = matches!(program.buffers[from.0].origin, Origin::Computed);
+        if uses == 1
+            && computed
+            && !shared.contains_key(&from.0)
+            && may_overwrite(program, *from, BufferId(to), lives)
+        {
+            shared.insert(from.0, to);
+        } else {
+            copies.push((*from, BufferId(to)));
+        }
+    }
+    (shared, copies)
+}
+
+/// Whether `from` can be computed where `to` is: `to` isn't read after that begins, or is read
+/// only by the loop that writes `from`, at the very elements that it writes.
+fn may_overwrite(program: &Program, from: BufferId, to: BufferId, lives: &[Life]) -> bool {
+    let begins = lives[from.0].first;
+    let last_read = program.kernels.iter().rposition(|kernel| kernel.reads().iter().any(|s| s.buffer == to));
+    match last_read {
+        None => true,
+        Some(k) if k != begins => k < begins,
+        Some(k) => match &program.kernels[k] {
+            Kernel::Loop(nest) => {
+                let mut stores = nest.stores.iter().filter(|(_, s)| s.buffer == from);
+                let (Some((_, store)), None) = (stores.next(), stores.next()) else { return false };
+                let folded = nest.folds.iter().any(|(_, _, b)| *b == from);
+                let reads = program.kernels[k].reads();
+                !folded && reads.iter().filter(|s| s.buffer == to).all(|s| s.view == store.view)
+            }
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,137 @@
+//! Kernels over buffers: what a graph is lowered to, and machine code is made from.
+
+use std::sync::Arc;
+
+use fgc_ir::ops::{Conv, Dot, Index, Op, Random, Reduce, Window};
+use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, View};
+
+/// A buffer of a [`Program`], by its position.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BufferId(pub usize);
+
+/// A dense array in memory.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Its type.
+    pub ty: Type,
+    /// What fills it.
+    pub origin: Origin,
+}
+
+/// What fills a buffer.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The caller, under this name.
+    Bound(String),
+    /// Its content is known.
+    Constant(Arc<Tensor>),
+    /// A kernel.
+    Computed,
+}
+
+/// A strided view of a buffer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Source {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The elements, in the buffer.
+    pub view: View,
+}
+
+/// A step of a loop: what one element of a value is.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Read; the view has the shape of the loop.
+    Load(Source),
+    /// The operation on earlier steps.
+    Apply {
+        /// An elementwise operation.
+        op: Op,
+        /// The steps it is applied to.
+        args: Vec<usize>,
+    },
+    /// The same number everywhere.
+    Constant(f64),
+    /// The index along a dimension.
+    Index(usize),
+}
+
+/// A loop over every index of a shape.
+#[derive(Clone, Debug, Default)]
+pub struct Loop {
+    /// The indices.
+    pub shape: Shape,
+    /// What is computed for each, with the element type.
+    pub steps: Vec<(Step, DType)>,
+    /// Steps that are written, and where: the view has the loop's shape.
+    pub stores: Vec<(usize, Source)>,
+    /// Steps that are folded over the axes of the reduction, and the buffer that the results fill.
+    pub folds: Vec<(usize, Reduce, BufferId)>,
+}
+
+/// What runs.
+#[derive(Clone, Debug)]
+pub enum Kernel {
+    /// Elementwise operations and folds.
+    Loop(Loop),
+    /// A product.
+    Dot(Dot, [Source; 2], BufferId),
+    /// A convolution.
+    Conv(Conv, [Source; 2], BufferId),
+    /// A sliding window.
+    Window(Window, Vec<Source>, BufferId),
+    /// Reads or writes at indices.
+    Gather(Index, [Source; 2], BufferId),
+    /// Random bits from a key.
+    Random(Random, Source, BufferId),
+}
+
+impl Kernel {
+    /// The views it reads.
+    pub fn reads(&self) -> Vec<&Source> {
+        match self {
+            Kernel::Loop(nest) => {
+                let steps = nest.steps.iter();
+                steps.filter_map(|(step, _)| if let Step::Load(s) = step { Some(s) } else { None }).collect()
+            }
+            Kernel::Dot(_, args, _) | Kernel::Conv(_, args, _) | Kernel::Gather(_, args, _) => {
+                args.iter().collect()
+            }
+            Kernel::Window(_, args, _) => args.iter().collect(),
+            Kernel::Random(_, key, _) => vec![key],
+        }
+    }
+
+    /// The buffers it writes.
+    pub fn writes(&self) -> Vec<BufferId> {
+        match self {
+            Kernel::Loop(nest) => {
+                let stores = nest.stores.iter().map(|(_, to)| to.buffer);
+                stores.chain(nest.folds.iter().map(|(_, _, to)| *to)).collect()
+            }
+            Kernel::Dot(.., out)
+            | Kernel::Conv(.., out)
+            | Kernel::Window(.., out)
+            | Kernel::Gather(.., out)
+            | Kernel::Random(.., out) => vec![*out],
+        }
+    }
+}
+
+/// Kernels in the order in which they run, over buffers.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The buffers.
+    pub buffers: Vec<Buffer>,
+    /// What runs.
+    pub kernels: Vec<Kernel>,
+    /// The results: name and what holds it. An update is of the bound buffer of its name.
+    pub outputs: Vec<(String, OutputKind, BufferId)>,
+}
+
+impl Program {
+    /// The program that computes the outputs of `g`.
+    pub fn new(g: &Graph) -> Program {
+        crate::lower::lower(g)
+    }
+}
