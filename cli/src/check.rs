@@ -120,7 +120,8 @@ impl Problem {
         point.extend(draw::arrays(wanted(|role| *role == Role::Input), draw::data, seed ^ 2)?);
         point.extend(wanted(|role| *role == Role::Seed).map(|(name, _)| (name.to_owned(), draw::key(seed))));
 
-        let many = wanted(|role| matches!(role, Role::Param(_))).map(|(name, ty)| (name, ty.reshaped(ty.shape.prepend(DIRECTIONS))));
+        let many = wanted(|role| matches!(role, Role::Param(_)))
+            .map(|(name, ty)| (name, ty.reshaped(ty.shape.prepend(DIRECTIONS))));
         let mut directions = draw::arrays(many, draw::normal, seed ^ draw::DIRECTIONS)?;
         let count = directions.values().map(Tensor::len).sum::<usize>() / DIRECTIONS;
         for x in directions.values_mut() {
@@ -139,7 +140,11 @@ impl Problem {
 
     /// The outputs of the model in double precision after `pass`, at the point, with the
     /// tangents `tangents` (by parameter) if there are any.
-    fn run(&self, pass: impl Fn(&Graph, &[&str]) -> Result<Graph, PassError>, tangents: &Arrays) -> Done<Arrays> {
+    fn run(
+        &self,
+        pass: impl Fn(&Graph, &[&str]) -> Result<Graph, PassError>,
+        tangents: &Arrays,
+    ) -> Done<Arrays> {
         let graph = pass(&self.double.graph, &self.wrt()).map_err(|e| self.double.failed(e))?;
         evaluate(&graph, &self.point, tangents)
     }
@@ -174,7 +179,9 @@ fn evaluate(graph: &Graph, point: &Arrays, tangents: &Arrays) -> Done<Arrays> {
     let mut inputs = point.clone();
     let extra = graph.bindings().filter(|(_, name, _)| !point.contains_key(*name));
     for (_, name, _) in extra {
-        let tangent = tangents.iter().find(|(of, _)| name.strip_prefix(of.as_str()).is_some_and(|s| s.starts_with(".tangent")));
+        let tangent = tangents
+            .iter()
+            .find(|(of, _)| name.strip_prefix(of.as_str()).is_some_and(|s| s.starts_with(".tangent")));
         if let Some((_, x)) = tangent {
             inputs.insert(name.to_owned(), x.clone());
         }
@@ -255,7 +262,8 @@ fn hvp_against_reverse(p: &Problem) -> Done<f64> {
     let g = &p.double.graph;
     let direction = p.direction(0);
     let forward = p.run(hvp, &direction)?;
-    let tangent = Suffix::tangent(g, &p.wrt()).on(&g.loss().map(|loss| loss.name.clone()).unwrap_or_default());
+    let tangent =
+        Suffix::tangent(g, &p.wrt()).on(&g.loss().map(|loss| loss.name.clone()).unwrap_or_default());
     let reverse = p.run(|g, wrt| grad_of(&jvp(g, wrt)?, &tangent, wrt), &direction)?;
     let both = |arrays: &Arrays, suffix: &str| {
         let each = p.directions.keys().map(|name| Ok(array(arrays, &format!("{name}{suffix}"))?.to_f64()));

@@ -5,10 +5,10 @@ use std::time::Instant;
 use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
 
-use fgc_ir::lang::DEFAULT_BATCH;
 use crate::args::{Compile, Emit};
 use crate::failure::{self, Done, input};
 use crate::{model, modes, stats};
+use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
     if args.json && args.emit != Emit::Stats {

@@ -1,6 +1,8 @@
 //! Random arrays for commands, drawn by programs from a seed.
 
-use fgc_ir::{Arrays, Built, Builder, DType, Graph, OutputKind, Scalar, Tensor, Type, Value, interpret, random};
+use fgc_ir::{
+    Arrays, Builder, Built, DType, Graph, OutputKind, Scalar, Tensor, Type, Value, interpret, random,
+};
 
 use crate::failure::{Done, input};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fgc_ir::{DType, arrays};
 
-use fgc_ir::lang::DEFAULT_BATCH;
 use crate::args::Init;
 use crate::failure::{self, Done, input};
 use crate::{draw, model};
+use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn init(args: &Init, quiet: bool) -> Done {
     let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;

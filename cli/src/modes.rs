@@ -39,7 +39,10 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
     }
     let wrt = wrt(mode, graph);
     if wrt.is_empty() {
-        return Err(input(format_args!("`{}` has no parameters; name inputs to differentiate by with --wrt", graph.name)));
+        return Err(input(format_args!(
+            "`{}` has no parameters; name inputs to differentiate by with --wrt",
+            graph.name
+        )));
     }
     let (name, pass): (_, Box<dyn Fn() -> Result<Graph, PassError> + '_>) = match (mode.mode, mode.tangents) {
         (ModeName::Jvp, Some(count)) => ("jvp", Box::new(move || jvp_many(graph, &wrt, count))),

@@ -7,10 +7,10 @@ use std::time::Instant;
 use fgc_ir::{ArrayFile, Arrays, Graph, Role, Tensor, Type, arrays, interpret};
 use fgc_transforms::Suffix;
 
-use fgc_ir::lang::DEFAULT_BATCH;
 use crate::args::{Backend, Direction, ModeName, Run};
 use crate::failure::{self, Done, input};
 use crate::{draw, model, modes};
+use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool) -> Done {
     let float = modes::float(args.mode.dtype);
@@ -35,7 +35,11 @@ pub fn run(args: &Run, quiet: bool) -> Done {
         Backend::Interp => interpret(&graph, &given).map_err(input)?,
     };
     if !quiet {
-        failure::say(&format!("`{}` interpreted in {:.1} ms", graph.name, start.elapsed().as_secs_f64() * 1e3));
+        failure::say(&format!(
+            "`{}` interpreted in {:.1} ms",
+            graph.name,
+            start.elapsed().as_secs_f64() * 1e3
+        ));
     }
     match &args.outputs {
         Some(path) => {
@@ -67,7 +71,10 @@ fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
     Ok(drawn)
 }
 
-/// A line for each output: its value if it is a scalar, else its type and range.
+/// The most elements that are shown one by one.
+const FEW: usize = 8;
+
+/// A line for each output: its value if it is a scalar or short, else its type and range.
 fn summary(graph: &Graph, results: &Arrays) -> String {
     let width = graph.outputs.iter().map(|o| o.name.len()).max().unwrap_or(0);
     let mut out = String::new();
@@ -84,6 +91,7 @@ fn describe(x: &Tensor) -> String {
     match values.as_slice() {
         [one] if ty.rank() == 0 => format!("{one}"),
         [] => format!("{ty}"),
+        few if ty.rank() == 1 && few.len() <= FEW => format!("{few:?}"),
         all => {
             let low = all.iter().copied().fold(f64::INFINITY, f64::min);
             let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -55,7 +55,9 @@ fn scaled(n: u64, unit: &str) -> String {
 
 /// The statistics for machines.
 pub fn json(g: &Graph, passes: &[Timing]) -> String {
-    let table = |rows: Vec<(&str, Value)>| Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>());
+    let table = |rows: Vec<(&str, Value)>| {
+        Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
+    };
     let stats = json!({
         "name": g.name,
         "values": g.len(),

@@ -58,10 +58,36 @@ fn jvp_on_real_images_is_the_gradient_times_the_direction() {
     }
     let all = path(&folder, "all");
     arrays::write(Path::new(&all), &inputs, &Default::default()).unwrap();
-    stdout(&["run", "models/mlp.fg", "--mode", "jvp", "--set", "hidden=16", "--inputs", &all, "--outputs", &forward]);
-    let primal: Arrays = inputs.iter().filter(|(n, _)| !n.ends_with(".tangent")).map(|(n, x)| (n.clone(), x.clone())).collect();
+    stdout(&[
+        "run",
+        "models/mlp.fg",
+        "--mode",
+        "jvp",
+        "--set",
+        "hidden=16",
+        "--inputs",
+        &all,
+        "--outputs",
+        &forward,
+    ]);
+    let primal: Arrays = inputs
+        .iter()
+        .filter(|(n, _)| !n.ends_with(".tangent"))
+        .map(|(n, x)| (n.clone(), x.clone()))
+        .collect();
     arrays::write(Path::new(&all), &primal, &Default::default()).unwrap();
-    stdout(&["run", "models/mlp.fg", "--mode", "grad", "--set", "hidden=16", "--inputs", &all, "--outputs", &reverse]);
+    stdout(&[
+        "run",
+        "models/mlp.fg",
+        "--mode",
+        "grad",
+        "--set",
+        "hidden=16",
+        "--inputs",
+        &all,
+        "--outputs",
+        &reverse,
+    ]);
 
     let forward = arrays::read(Path::new(&forward)).unwrap().tensors;
     let reverse = arrays::read(Path::new(&reverse)).unwrap().tensors;
@@ -101,7 +127,8 @@ fn what_compile_prints_compiles_and_runs_the_same() {
 fn modes_and_directions() {
     let run = |args: &[&str]| stdout(&[&["run", "models/mlp.fg"][..], args, &SMALL].concat());
     let normal = run(&["--mode", "jvp", "--tangent", "normal", "--tangents", "3"]);
-    assert!(normal.contains("loss.tangent = f32[3] from"), "{normal}");
+    let tangents = normal.lines().find_map(|line| line.strip_prefix("loss.tangent = ["));
+    assert_eq!(tangents.map(|list| list.split(", ").count()), Some(3), "{normal}");
     let product = run(&["--mode", "hvp", "--tangent", "normal", "--dtype", "f64"]);
     assert!(product.contains("head.w.hvp   = f64[16, 10] from"), "{product}");
     let by_input = run(&["--mode", "grad", "--wrt", "x,head.b"]);
@@ -113,7 +140,10 @@ fn modes_and_directions() {
 
 #[test]
 fn evaluation_mode_and_functions_of_parameters_alone() {
-    assert_eq!(stdout(&["run", "models/rosenbrock.fg", "--mode", "grad"]), "loss   = 104\nx.grad = -404\ny.grad = -200\n");
+    assert_eq!(
+        stdout(&["run", "models/rosenbrock.fg", "--mode", "grad"]),
+        "loss   = 104\nx.grad = -404\ny.grad = -200\n"
+    );
     let training = stdout(&["compile", "models/mlp_bn.fg", "--set", "hidden=4"]);
     let evaluation = stdout(&["compile", "models/mlp_bn.fg", "--set", "hidden=4", "--eval"]);
     assert!(training.contains("update bn.0.mean"), "{training}");
@@ -159,7 +189,10 @@ fn wrong_input_is_exit_code_1_and_says_what_and_where() {
         (&["compile", "models/mlp.fg", "--tangents", "2"], "--tangents is for mode jvp"),
         (&["compile", "models/mlp.fg", "--json"], "--json is for --emit stats"),
         (&["run", "models/mlp.fg"], "`x` is missing: expected f32[64, 28, 28, 1]"),
-        (&["run", "models/mlp.fg", "--batch", "2", "--inputs", IMAGES], "`x` is f32[64, 28, 28, 1]: expected f32[2, 28, 28, 1]"),
+        (
+            &["run", "models/mlp.fg", "--batch", "2", "--inputs", IMAGES],
+            "`x` is f32[64, 28, 28, 1]: expected f32[2, 28, 28, 1]",
+        ),
         (&["run", "models/mlp.fg", "--inputs", "models/mlp.fg"], "not a valid safetensors file"),
         (&["init", "models/mlp.fg", "-o", "no-such-folder/init"], "no-such-folder/init: No such file"),
     ];
@@ -172,7 +205,8 @@ fn wrong_input_is_exit_code_1_and_says_what_and_where() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    for args in [&["compile"][..], &["compile", "models/mlp.fg", "--mode", "sideways"], &["frobnicate"], &[]] {
+    for args in [&["compile"][..], &["compile", "models/mlp.fg", "--mode", "sideways"], &["frobnicate"], &[]]
+    {
         let said = fails(2, args);
         assert!(said.contains("--help") || said.contains("Usage:"), "{args:?} says\n{said}");
     }

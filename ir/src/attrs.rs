@@ -264,9 +264,7 @@ pub fn sizes(key: &str, attr: &Attr) -> Result<Vec<usize>, AttrError> {
 /// `attr` as a `lo:hi` pair.
 pub fn pair(key: &str, attr: &Attr) -> Result<(i64, i64), AttrError> {
     match attr {
-        Attr::Range(v) if v.len() == 2 => {
-            Ok((int(key, &Attr::Int(v[0]))?, int(key, &Attr::Int(v[1]))?))
-        }
+        Attr::Range(v) if v.len() == 2 => Ok((int(key, &Attr::Int(v[0]))?, int(key, &Attr::Int(v[1]))?)),
         a => Err(AttrError(format!("`{key}` takes pairs `lo:hi`, not `{a}`"))),
     }
 }

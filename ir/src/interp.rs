@@ -67,17 +67,19 @@ pub fn interpret_within(g: &Graph, arrays: &Arrays, limits: Limits) -> Result<Ar
         return Err(EvalError::TooLarge { needs, limits });
     }
     let mut values: Vec<Option<Tensor>> = vec![None; g.len()];
+    let mut kept = vec![false; g.len()];
+    g.outputs.iter().for_each(|o| kept[o.value.index()] = true);
     for (v, dying) in g.values().zip(live::dying(g)) {
         let value = match g.binding(v) {
             Some((name, _)) => arrays[name].clone(),
             None => {
-                let args: Vec<&Tensor> = g.node(v).args.iter().filter_map(|a| values[a.index()].as_ref()).collect();
+                let args: Vec<&Tensor> =
+                    g.node(v).args.iter().filter_map(|a| values[a.index()].as_ref()).collect();
                 g.node(v).op.eval(&args)
             }
         };
         values[v.index()] = Some(value);
-        let kept = |v| g.outputs.iter().any(|o| o.value == v);
-        for d in dying.into_iter().filter(|&d| !kept(d)) {
+        for d in dying.into_iter().filter(|d| !kept[d.index()]) {
             values[d.index()] = None;
         }
     }

@@ -5,15 +5,14 @@
 //! in, the text it prints as, what makes it valid, and, by interpretation, what it means.
 
 pub mod arrays;
+pub mod attrs;
 pub mod bind;
+pub mod builder;
 pub mod diag;
+pub mod graph;
 pub mod interp;
 pub mod lang;
 pub mod live;
-pub mod verify;
-pub mod attrs;
-pub mod builder;
-pub mod graph;
 pub mod ops;
 pub mod random;
 pub mod real;
@@ -21,6 +20,7 @@ pub mod scalar;
 pub mod tensor;
 pub mod text;
 pub mod types;
+pub mod verify;
 
 pub use arrays::ArrayFile;
 pub use bind::{Arrays, BindError};
@@ -31,5 +31,5 @@ pub use ops::{Leaf, Lower, Op, OpRules, Role};
 pub use real::Real;
 pub use scalar::{Float, Scalar};
 pub use tensor::{Data, Element, Tensor, View};
-pub use verify::{VerifyError, verify};
 pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type, TypeError};
+pub use verify::{VerifyError, verify};

@@ -97,15 +97,43 @@ macro_rules! element {
     };
 }
 
-element!(f32, F32, f64, |x| x as f32, |x: f32| x as f64,
-    |c: f64, a: f32, b: f32| c + a as f64 * b as f64, |c: f64, a: f32| c + a as f64);
+element!(
+    f32,
+    F32,
+    f64,
+    |x| x as f32,
+    |x: f32| x as f64,
+    |c: f64, a: f32, b: f32| c + a as f64 * b as f64,
+    |c: f64, a: f32| c + a as f64
+);
 element!(f64, F64, f64, |x| x, |x| x, |c: f64, a: f64, b: f64| c + a * b, |c: f64, a: f64| c + a);
-element!(i32, I32, i32, |x| x as i32, |x: i32| x as f64,
-    |c: i32, a: i32, b: i32| c.wrapping_add(a.wrapping_mul(b)), |c: i32, a: i32| c.wrapping_add(a));
-element!(u32, U32, u32, |x| x as u32, |x: u32| x as f64,
-    |c: u32, a: u32, b: u32| c.wrapping_add(a.wrapping_mul(b)), |c: u32, a: u32| c.wrapping_add(a));
-element!(bool, Bool, bool, |x| x != 0.0, |x: bool| x as u8 as f64,
-    |c: bool, a: bool, b: bool| c | (a & b), |c: bool, a: bool| c | a);
+element!(
+    i32,
+    I32,
+    i32,
+    |x| x as i32,
+    |x: i32| x as f64,
+    |c: i32, a: i32, b: i32| c.wrapping_add(a.wrapping_mul(b)),
+    |c: i32, a: i32| c.wrapping_add(a)
+);
+element!(
+    u32,
+    U32,
+    u32,
+    |x| x as u32,
+    |x: u32| x as f64,
+    |c: u32, a: u32, b: u32| c.wrapping_add(a.wrapping_mul(b)),
+    |c: u32, a: u32| c.wrapping_add(a)
+);
+element!(
+    bool,
+    Bool,
+    bool,
+    |x| x != 0.0,
+    |x: bool| x as u8 as f64,
+    |c: bool, a: bool, b: bool| c | (a & b),
+    |c: bool, a: bool| c | a
+);
 
 impl Data {
     /// The element type.

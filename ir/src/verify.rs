@@ -66,7 +66,9 @@ fn values(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
         }
         match node.op.infer(&g.arg_types(v)) {
             Err(e) => fail(Some(v), e.message),
-            Ok(ty) if ty != node.ty => fail(Some(v), format!("`{}` gives {ty}, not {}", node.op.name(), node.ty)),
+            Ok(ty) if ty != node.ty => {
+                fail(Some(v), format!("`{}` gives {ty}, not {}", node.op.name(), node.ty))
+            }
             Ok(_) => {}
         }
     }
@@ -141,6 +143,9 @@ mod tests {
     use crate::real::Real;
     use crate::types::{DType, Type};
 
+    /// Breaks a valid graph.
+    type Spoil = fn(&mut Graph);
+
     fn valid() -> Graph {
         let mut b = Builder::new("g");
         let ty = Type::scalar(DType::F32);
@@ -167,13 +172,15 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_graph_that_breaks_it() {
-        let cases: [(&str, fn(&mut Graph)); 14] = [
+        let cases: [(&str, Spoil); 14] = [
             ("3 nodes, 2 labels, 3 spans", |g| g.labels.truncate(2)),
             ("operand %2 isn't defined before", |g| g.nodes[2].args[0] = Value::new(2)),
             ("`add` gives f32[], not f64[]", |g| g.nodes[2].ty.dtype = DType::F64),
             ("takes 2 operands, not 1", |g| g.nodes[2].args.truncate(1)),
             ("`#` aren't marks", |g| g.labels[2].marks = "#".to_owned()),
-            ("`12` can't be a label", |g| g.labels[2] = Label { name: Some("12".into()), ..Label::default() }),
+            ("`12` can't be a label", |g| {
+                g.labels[2] = Label { name: Some("12".into()), ..Label::default() }
+            }),
             ("two values called `x`", |g| g.labels[2] = g.labels[0].clone()),
             ("two leaves called `x`", |g| g.nodes[1] = g.nodes[0].clone()),
             ("`a b` can't be the name", |g| g.outputs[0].name = "a b".to_owned()),

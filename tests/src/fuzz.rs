@@ -85,7 +85,9 @@ fn agree(
     };
     let largest = |out: &Arrays| {
         let floats = out.values().filter(|x| x.dtype().is_float());
-        floats.flat_map(|x| x.to_f64()).fold(1.0, |m: f64, x| if x.is_finite() { m.max(x.abs()) } else { f64::INFINITY })
+        floats
+            .flat_map(|x| x.to_f64())
+            .fold(1.0, |m: f64, x| if x.is_finite() { m.max(x.abs()) } else { f64::INFINITY })
     };
     let tolerance = 1e-13 * largest(&forward) * largest(&backward) * (tangent.len() + gradient.len()) as f64;
     if tolerance.is_nan() || tolerance > 1e-4 {
@@ -94,7 +96,8 @@ fn agree(
     let suffix = Suffix::tangent(g, wrt);
     let mut sum = 0.0;
     for name in wrt {
-        let (Some(x), Some(v)) = (backward.get(&Suffix::grad(g, wrt).on(name)), along.get(&suffix.on(name))) else {
+        let (Some(x), Some(v)) = (backward.get(&Suffix::grad(g, wrt).on(name)), along.get(&suffix.on(name)))
+        else {
             return Err(format!("no gradient by `{name}`"));
         };
         sum += inner(&x.to_f64(), &v.to_f64());
@@ -102,7 +105,9 @@ fn agree(
     let expected = forward.get(&suffix.on("loss")).map(|x| x.to_f64()[0]);
     match expected {
         Some(x) if (x - sum).abs() <= tolerance => Ok("agree"),
-        x => Err(format!("the tangent is {x:?}, ⟨grad, v⟩ {sum} (tolerance {tolerance:e})\n{tangent}\n{gradient}")),
+        x => Err(format!(
+            "the tangent is {x:?}, ⟨grad, v⟩ {sum} (tolerance {tolerance:e})\n{tangent}\n{gradient}"
+        )),
     }
 }
 

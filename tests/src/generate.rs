@@ -21,8 +21,10 @@ const MAX_ELEMENTS: usize = 256;
 /// And at most this many dimensions.
 const MAX_RANK: usize = 5;
 /// Names that are unusual but allowed.
-const NAMES: [&str; 16] =
-    ["h", "h.0", "fc.1.w", "x_1", "_", ".", "..", "1.5", "2x", "1e5", "loss", "graph", "f32", "inf", "true", "a..b"];
+const NAMES: [&str; 16] = [
+    "h", "h.0", "fc.1.w", "x_1", "_", ".", "..", "1.5", "2x", "1e5", "loss", "graph", "f32", "inf", "true",
+    "a..b",
+];
 
 /// A random graph that is valid: a dozen or two operations of all families with random
 /// attributes over small shapes, and a scalar loss that most floats lead to.
@@ -75,8 +77,8 @@ impl Maker {
     }
 
     fn some_type(&mut self) -> Type {
-        let dtype =
-            [DType::F32, DType::F32, DType::F32, DType::F64, DType::I32, DType::U32, DType::Bool][self.below(7)];
+        let dtype = [DType::F32, DType::F32, DType::F32, DType::F64, DType::I32, DType::U32, DType::Bool]
+            [self.below(7)];
         let rank = self.below(5);
         let mut dims: Vec<usize> = (0..rank).map(|_| self.size()).collect();
         while dims.iter().product::<usize>() > MAX_ELEMENTS {
@@ -332,7 +334,7 @@ impl Maker {
         let n = ty.rank() - 2;
         let dims = ConvDims { lhs: self.layout(n), rhs: self.layout(n), out: self.layout(n) };
         let features = ty.shape[dims.lhs.inner];
-        let groups = if features > 0 && features % 2 == 0 && self.rng.random() { 2 } else { 1 };
+        let groups = if features > 0 && features.is_multiple_of(2) && self.rng.random() { 2 } else { 1 };
         let mut kernel = vec![0; n + 2];
         kernel[dims.rhs.inner] = features / groups;
         kernel[dims.rhs.outer] = groups * (1 + self.below(2));

@@ -11,16 +11,128 @@ use rand::{RngExt, SeedableRng};
 
 /// Pieces of the language that mutations put in.
 const TOKENS: [&str; 122] = [
-    "model", "fn", "const", "init", "graph", "param", "state", "update", "metric", "output", "loss", "repeat",
-    "if", "else", "require", "return", "as", "and", "or", "not", "true", "false", "training", "batch", "f32",
-    "f64", "i32", "u32", "bool", "{", "}", "(", ")", "[", "]", ",", ";", ":", "=", "==", "!=", "<", "<=", ">",
-    ">=", "+", "-", "*", "/", "//", "%", "**", "@", "~", "'", "->", ".", "..", "\n", "\n\n", "\t", "#", "# x\n",
-    "\"", "\"x\"", "\"b,d->d\"", "0", "1", "2", "3", "-1", "10", "1.5", "1e3", "1e400", "2147483647",
-    "2147483648", "-2147483648", "4294967295", "9223372036854775807", "9223372036854775808", "1e-300", "nan",
-    "inf", "x", "y", "h", "w", "%x", "%0", "%x'", "%", "dense", "conv", "relu", "mean", "sum", "shape", "dim",
-    "rank", "einsum", "reshape", "transpose", "broadcast", "concat", "pad", "max_pool", "batch_norm", "dropout",
-    "layer_norm", "softmax", "argmax", "one_hot", "range", "len", "zeros", "ones", "normal", "uniform",
-    "lecun_normal", "é", "\u{1F600}",
+    "model",
+    "fn",
+    "const",
+    "init",
+    "graph",
+    "param",
+    "state",
+    "update",
+    "metric",
+    "output",
+    "loss",
+    "repeat",
+    "if",
+    "else",
+    "require",
+    "return",
+    "as",
+    "and",
+    "or",
+    "not",
+    "true",
+    "false",
+    "training",
+    "batch",
+    "f32",
+    "f64",
+    "i32",
+    "u32",
+    "bool",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    ";",
+    ":",
+    "=",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "**",
+    "@",
+    "~",
+    "'",
+    "->",
+    ".",
+    "..",
+    "\n",
+    "\n\n",
+    "\t",
+    "#",
+    "# x\n",
+    "\"",
+    "\"x\"",
+    "\"b,d->d\"",
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "10",
+    "1.5",
+    "1e3",
+    "1e400",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967295",
+    "9223372036854775807",
+    "9223372036854775808",
+    "1e-300",
+    "nan",
+    "inf",
+    "x",
+    "y",
+    "h",
+    "w",
+    "%x",
+    "%0",
+    "%x'",
+    "%",
+    "dense",
+    "conv",
+    "relu",
+    "mean",
+    "sum",
+    "shape",
+    "dim",
+    "rank",
+    "einsum",
+    "reshape",
+    "transpose",
+    "broadcast",
+    "concat",
+    "pad",
+    "max_pool",
+    "batch_norm",
+    "dropout",
+    "layer_norm",
+    "softmax",
+    "argmax",
+    "one_hot",
+    "range",
+    "len",
+    "zeros",
+    "ones",
+    "normal",
+    "uniform",
+    "lecun_normal",
+    "é",
+    "\u{1F600}",
 ];
 
 /// The sources that mutations start from.
@@ -43,8 +155,15 @@ fn corpus() -> &'static [String] {
         let sources: Vec<String> = texts.clone();
         texts.push(lang::PRELUDE.to_owned());
         for text in &sources {
-            let Ok(g) = load(text, &lang::Options { batch: Some(2), ..lang::Options::default() }) else { continue };
-            texts.extend([Ok(g.clone()), jvp(&g, &params(&g)), grad(&g, &params(&g))].into_iter().flatten().map(|g| g.to_string()));
+            let Ok(g) = load(text, &lang::Options { batch: Some(2), ..lang::Options::default() }) else {
+                continue;
+            };
+            texts.extend(
+                [Ok(g.clone()), jvp(&g, &params(&g)), grad(&g, &params(&g))]
+                    .into_iter()
+                    .flatten()
+                    .map(|g| g.to_string()),
+            );
         }
         for sample in Op::samples().iter().step_by(3) {
             texts.extend(crate::single::single(sample).map(|(g, _)| g.to_string()));
@@ -56,9 +175,14 @@ fn corpus() -> &'static [String] {
 
 /// A model at a size at which it elaborates in no time.
 fn small(text: &str) -> String {
-    [("image = 28", "image = 8"), ("hidden = 512", "hidden = 6"), ("hidden = 1024", "hidden = 6"), ("features = 64", "features = 3")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    [
+        ("image = 28", "image = 8"),
+        ("hidden = 512", "hidden = 6"),
+        ("hidden = 1024", "hidden = 6"),
+        ("features = 64", "features = 3"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// The graph that a source elaborates to, or its errors as they are shown.

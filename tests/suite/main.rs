@@ -3,6 +3,9 @@
 mod laws;
 
 mod errors;
+mod fuzz;
 mod language;
 mod models;
 mod oracle;
+mod props;
+mod tidy;

@@ -48,7 +48,9 @@ fn arrays(g: &Graph, rng: &mut StdRng) -> Arrays {
         if ty.dtype == DType::I32 {
             arrays.insert(name.to_owned(), Tensor::generate(ty, |i| ((i * 7 + 3) % 10) as f64));
         }
-        if let Role::Param(fgc_ir::ops::Init::Constant(c)) | Role::State(fgc_ir::ops::Init::Constant(c)) = role {
+        if let Role::Param(fgc_ir::ops::Init::Constant(c)) | Role::State(fgc_ir::ops::Init::Constant(c)) =
+            role
+        {
             let noise = random(ty, rng).to_f64();
             arrays.insert(name.to_owned(), Tensor::generate(ty, |i| c.get() + 0.3 * noise[i]));
         }
@@ -133,7 +135,8 @@ fn several_tangents_are_one_pass_each() {
 #[test]
 fn batches_are_stacks() {
     on_every_model(|g, arrays, wrt, rng| {
-        let x: Vec<&str> = g.bindings().map(|(_, name, _)| name).filter(|name| ["x", "y"].contains(name)).collect();
+        let x: Vec<&str> =
+            g.bindings().map(|(_, name, _)| name).filter(|name| ["x", "y"].contains(name)).collect();
         laws::vmap_is_stack(g, arrays, &x, 3, 1e-12, rng)?;
         laws::vmap_is_stack(g, arrays, wrt, 2, 1e-12, rng)?;
         laws::vmap_is_stack(&laws::passed(grad(g, wrt))?, arrays, &x, 2, 1e-12, rng)

@@ -75,7 +75,8 @@ impl Fixture<'_> {
     /// The largest magnitude of what is expected in double precision under names that end in
     /// `suffix`.
     fn largest(&self, suffix: &str) -> f64 {
-        let named = self.file.tensors.iter().filter(|(name, _)| name.starts_with("f64:") && name.ends_with(suffix));
+        let named =
+            self.file.tensors.iter().filter(|(name, _)| name.starts_with("f64:") && name.ends_with(suffix));
         named.map(|(_, x)| magnitude(x)).fold(0.0, f64::max)
     }
 

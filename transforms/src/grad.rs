@@ -24,11 +24,18 @@ pub fn grad(g: &Graph, wrt: &[&str]) -> Passed {
 pub fn grad_of(g: &Graph, of: &str, wrt: &[&str]) -> Passed {
     let Some(output) = g.outputs.iter().find(|o| o.name == of) else {
         let names: Vec<&str> = g.outputs.iter().map(|o| o.name.as_str()).collect();
-        return Err(PassError::new(format!("`{}` has no output `{of}`; it has {}", g.name, names.join(", "))));
+        return Err(PassError::new(format!(
+            "`{}` has no output `{of}`; it has {}",
+            g.name,
+            names.join(", ")
+        )));
     };
     let ty = g.ty(output.value).clone();
     if ty.rank() != 0 || !ty.dtype.is_float() || !output.kind.is_differentiated() {
-        let message = format!("`{of}` is a {} of type {ty}; a gradient is of a scalar loss or output", output.kind.name());
+        let message = format!(
+            "`{of}` is a {} of type {ty}; a gradient is of a scalar loss or output",
+            output.kind.name()
+        );
         return Err(PassError { message, span: g.span(output.value) });
     }
     let halves = linearize(g, wrt)?;

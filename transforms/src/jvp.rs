@@ -1,6 +1,6 @@
 //! Forward mode: a graph and its directional derivative.
 
-use fgc_ir::{Built, Builder, Graph, OpRules, Output, OutputKind, Role, Value};
+use fgc_ir::{Builder, Built, Graph, OpRules, Output, OutputKind, Role, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::{Suffix, leaves, tangent_marks};
@@ -62,7 +62,9 @@ fn push_forward(
         linear.resize(b.graph().len(), false);
         let outer = b.set_span(g.span(v));
         let dy = match g.binding(v) {
-            Some((name, _)) if wrt.contains(&v) => Some(b.bound_as(&suffix.on(name), Role::Input, g.ty(v).clone())?),
+            Some((name, _)) if wrt.contains(&v) => {
+                Some(b.bound_as(&suffix.on(name), Role::Input, g.ty(v).clone())?)
+            }
             _ => tangent_of(b, g, v, &primals, &tangents).map_err(&fail)?,
         };
         b.set_span(outer);

@@ -46,7 +46,8 @@ pub fn linearize(g: &Graph, wrt: &[&str]) -> Passed<Linearized> {
     let reads = reads_of(&both, &depends, &used, ends.clone().map(|o| o.value));
     let prefix = fresh_prefix(&both, "residual");
     let mut residuals: Vec<String> = Vec::new();
-    let needed: Vec<bool> = (0..both.len()).map(|k| reads[k] || (depends[k] && (used[k] || is_leaf(&both, k)))).collect();
+    let needed: Vec<bool> =
+        (0..both.len()).map(|k| reads[k] || (depends[k] && (used[k] || is_leaf(&both, k)))).collect();
     let map = linear.inline(&both, &needed, |linear, v| {
         if depends[v.index()] || is_leaf(&both, v.index()) {
             return Ok(None);

@@ -32,7 +32,8 @@ pub fn transpose(g: &Graph, wrt: &[&str]) -> Passed {
         }
         let fail = PassError::at(g, v, "the transpose");
         let args = &g.node(v).args;
-        let operand = |a: &Value| known[a.index()].map_or_else(|| Operand::Linear(g.ty(*a).clone()), Operand::Known);
+        let operand =
+            |a: &Value| known[a.index()].map_or_else(|| Operand::Linear(g.ty(*a).clone()), Operand::Known);
         let operands: Vec<Operand> = args.iter().map(operand).collect();
         let outer = b.set_span(g.span(v));
         let before = b.graph().len();

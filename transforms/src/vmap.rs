@@ -43,7 +43,8 @@ pub(crate) fn vmap_with(
                     b.bound_as(name, role, ty)
                 }
                 None => {
-                    let operand = |a: &Value| Some(Batched { value: map[a.index()]?, batched: depends[a.index()] });
+                    let operand =
+                        |a: &Value| Some(Batched { value: map[a.index()]?, batched: depends[a.index()] });
                     let args: Vec<Batched> = node.args.iter().filter_map(operand).collect();
                     node.op.batch(&mut b, &args, size)
                 }

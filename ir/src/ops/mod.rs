@@ -112,15 +112,8 @@ pub enum Lower {
 
 impl Lower {
     /// Every class.
-    pub const ALL: [Lower; 7] = [
-        Lower::Map,
-        Lower::Reduce,
-        Lower::View,
-        Lower::Contract,
-        Lower::Window,
-        Lower::Gather,
-        Lower::Leaf,
-    ];
+    pub const ALL: [Lower; 7] =
+        [Lower::Map, Lower::Reduce, Lower::View, Lower::Contract, Lower::Window, Lower::Gather, Lower::Leaf];
 
     /// Its name in statistics.
     pub fn name(self) -> &'static str {

@@ -5,11 +5,11 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::ast::{CoreGraph, CoreLine, Ident, ValueRef};
-use super::parser::MAX_ERRORS;
 use super::is_number;
-use crate::diag::nearest;
+use super::parser::MAX_ERRORS;
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::diag::Diagnostic;
+use crate::diag::nearest;
 use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
 use crate::ops::{Init, Leaf, Op, OpRules, Role};
 use crate::real::Real;

@@ -2,10 +2,10 @@
 
 use super::super::ast::{CoreGraph, CoreLine, Ident, Item, ValueRef};
 use super::super::lexer::Kind;
-use crate::diag::nearest;
 use super::{Parse, Parser, Reported};
 use crate::attrs::{Attr, Attrs};
 use crate::diag::Diagnostic;
+use crate::diag::nearest;
 use crate::graph::{Label, OutputKind, Span};
 use crate::types::DType;
 use crate::verify::is_name;

@@ -4,8 +4,8 @@ use super::super::ast::{
     Block, Expr, ExprKind, FnParam, Function, Ident, Item, Model, Stmt, StmtKind, TypeExpr,
 };
 use super::super::lexer::{ITEMS, Kind};
-use crate::diag::nearest;
 use super::{Parse, Parser, Reported};
+use crate::diag::nearest;
 
 impl Parser<'_> {
     /// The items of the whole text.
