@@ -48,11 +48,7 @@ pub fn normal(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
 
 /// −1 or 1, equally likely.
 pub fn rademacher(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
-    let u = random::uniform(b, key, stream, &ty.shape, ty.dtype)?;
-    let (half, one, minus) = (b.lit(u, 0.5), b.lit(u, 1.0), b.lit(u, -1.0));
-    let low = b.lt(u, half);
-    let sign = b.select(low, minus, one);
-    b.healthy().map(|()| sign)
+    random::rademacher(b, key, stream, &ty.shape, ty.dtype)
 }
 
 /// Data to check a model on: normal floats, integers from 0 to 9, and truth values.
