@@ -15,9 +15,14 @@ use crate::types::{DType, Shape, Type, TypeError};
 /// The name under which a program's key is bound.
 pub const SEED: &str = "seed";
 
-/// The key of a program: `u32[2]`.
+/// The type of a program's key: `u32[2]`.
+pub fn key_type() -> Type {
+    Type::new(DType::U32, [2])
+}
+
+/// The key of a program.
 pub fn seed(b: &mut Builder) -> Built {
-    b.bound(SEED, Role::Seed, Type::new(DType::U32, [2]))
+    b.bound(SEED, Role::Seed, key_type())
 }
 
 /// The 32-bit FNV-1a hash of `text`, which is the same on every machine and in every version.

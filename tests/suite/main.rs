@@ -6,3 +6,5 @@ mod errors;
 mod language;
 mod models;
 mod oracle;
+mod random;
+mod step;
