@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_graph_that_breaks_it() {
-        let cases: [(&str, fn(&mut Graph)); 16] = [
+        type Spoil = fn(&mut Graph);
+        let cases: [(&str, Spoil); 16] = [
             ("3 nodes, 2 labels, 3 spans", |g| g.labels.truncate(2)),
             ("operand %2 isn't defined before", |g| g.nodes[2].args[0] = Value::new(2)),
             ("`add` gives f32[], not f64[]", |g| g.nodes[2].ty.dtype = DType::F64),

@@ -1,7 +1,7 @@
 //! Whether random numbers are distributed as they should be, and independent.
 //!
-//! Bounds are five standard deviations of what is measured, so that a right generator fails once
-//! in a million seeds, and the seeds are fixed.
+//! Bounds are five standard deviations of what is measured: each check of a right generator fails
+//! for about one seed in two million, and the seeds are fixed.
 
 use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
 use fgc_transforms::Direction;
