@@ -444,7 +444,7 @@ impl Maker {
             if let Some(v) = self.where_type(|t| *t == ty).filter(|_| self.rng.random())
                 && self.b.graph().outputs.iter().all(|o| o.name != name)
             {
-                self.b.output(name, OutputKind::State, v);
+                self.b.output(name, OutputKind::Update, v);
             }
         }
         self.b.finish().unwrap_or_default()

@@ -8,4 +8,6 @@ mod language;
 mod models;
 mod oracle;
 mod props;
+mod random;
+mod step;
 mod tidy;
