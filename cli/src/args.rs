@@ -74,12 +74,81 @@ pub struct Mode {
     /// parameters if not given
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub wrt: Vec<String>,
-    /// In mode jvp, how many tangents at once
-    #[arg(long, value_name = "K")]
-    pub tangents: Option<usize>,
     /// In what precision: f64 reads every f32 of the model as f64
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub dtype: Precision,
+    #[command(flatten, next_help_heading = "Steps of training")]
+    pub step: StepArgs,
+}
+
+/// What a step of training does.
+#[derive(Args)]
+pub struct StepArgs {
+    /// Where the gradient comes from; backprop if not given
+    #[arg(long, value_enum, value_name = "ESTIMATOR")]
+    pub grad: Option<Grad>,
+    /// How many tangents at once, in forward gradients and in mode jvp; one if not given
+    #[arg(long, value_name = "K")]
+    pub tangents: Option<usize>,
+    /// What tangents are drawn from; normal if not given (`run` in mode jvp or hvp: draw those
+    /// that aren't given)
+    #[arg(long, value_enum, value_name = "DISTRIBUTION")]
+    pub tangent: Option<Tangent>,
+    /// The rule by which parameters follow the gradient; sgd if not given
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub optimizer: Option<Optimizer>,
+    /// What momentum and nesterov keep of the velocity each step; 0.9 if not given
+    #[arg(long, value_name = "BETA")]
+    pub beta: Option<f64>,
+    /// What adam keeps of the mean each step; 0.9 if not given
+    #[arg(long, value_name = "BETA")]
+    pub beta1: Option<f64>,
+    /// What adam keeps of the mean square each step; 0.999 if not given
+    #[arg(long, value_name = "BETA")]
+    pub beta2: Option<f64>,
+    /// What adam adds to the root of the mean square; 1e-8 if not given
+    #[arg(long, value_name = "EPS")]
+    pub eps: Option<f64>,
+    /// L2 regularisation: add this times the parameters to the gradient
+    #[arg(long, value_name = "X")]
+    pub weight_decay: Option<f64>,
+    /// Scale the gradient down to at most this norm
+    #[arg(long, value_name = "NORM")]
+    pub clip: Option<f64>,
+    /// Cut directional derivatives off at this size (forward gradients)
+    #[arg(long, value_name = "SIZE")]
+    pub clip_directional: Option<f64>,
+    /// Leave out the metrics of the gradient, and what they cost
+    #[arg(long)]
+    pub no_figures: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Grad {
+    /// Reverse mode: exact
+    Backprop,
+    /// Forward mode along random directions: an unbiased estimate
+    Forward,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tangent {
+    /// Standard normal
+    Normal,
+    /// −1 or 1, equally likely
+    Rademacher,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Optimizer {
+    /// Gradient descent
+    Sgd,
+    /// With Polyak's momentum
+    Momentum,
+    /// With Nesterov's momentum
+    Nesterov,
+    /// With the moments of Kingma and Ba
+    Adam,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,6 +161,8 @@ pub enum ModeName {
     Grad,
     /// With the Hessian-vector product of its loss
     Hvp,
+    /// A step of training: the loss, and updates of parameters and states
+    Step,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,23 +218,12 @@ pub struct Run {
     /// What parameters, states and random numbers are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Draw the tangents that aren't given from this distribution
-    #[arg(long, value_enum, value_name = "DISTRIBUTION")]
-    pub tangent: Option<Direction>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
     /// The reference interpreter, on one thread
     Interp,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Direction {
-    /// Standard normal
-    Normal,
-    /// −1 or 1, equally likely
-    Rademacher,
 }
 
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
 
-use crate::args::{Compile, Emit};
+use crate::args::{Compile, Emit, ModeName};
 use crate::failure::{self, Done, input};
 use crate::{model, modes, stats};
 use fgc_ir::lang::DEFAULT_BATCH;
@@ -13,6 +13,9 @@ use fgc_ir::lang::DEFAULT_BATCH;
 pub fn compile(args: &Compile) -> Done {
     if args.json && args.emit != Emit::Stats {
         return Err(input("--json is for --emit stats"));
+    }
+    if args.mode.step.tangent.is_some() && args.mode.mode != ModeName::Step {
+        return Err(input("--tangent is for mode step: in the other modes tangents are inputs"));
     }
     let start = Instant::now();
     let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;

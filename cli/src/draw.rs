@@ -9,9 +9,6 @@ use crate::failure::{Done, input};
 /// Two seeds apart from the one that parameters are drawn from.
 pub const DIRECTIONS: u64 = 0x5bd1_e995_97f4_a7c5;
 
-/// A distribution to draw an array from: adds the draw of a type from a stream to a graph.
-pub type Distribution = fn(&mut Builder, Value, u32, &Type) -> Built;
-
 /// The key for `seed`.
 pub fn key(seed: u64) -> Tensor {
     Tensor::of([2], vec![seed as u32, (seed >> 32) as u32])
@@ -23,10 +20,11 @@ pub fn initial(g: &Graph, seed: u64) -> Done<Arrays> {
     run(&program, seed)
 }
 
-/// Arrays of the given names and types, each from its own stream.
+/// Arrays of the given names and types, each from its own stream. `distribution` adds the draw of
+/// a type from a stream of a key to a graph.
 pub fn arrays<'a>(
     wanted: impl IntoIterator<Item = (&'a str, Type)>,
-    distribution: Distribution,
+    distribution: impl Fn(&mut Builder, Value, u32, &Type) -> Built,
     seed: u64,
 ) -> Done<Arrays> {
     let mut b = Builder::new("draw");
@@ -46,15 +44,6 @@ fn run(program: &Graph, seed: u64) -> Done<Arrays> {
 /// Standard normal numbers.
 pub fn normal(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
     random::normal(b, key, stream, &ty.shape, ty.dtype)
-}
-
-/// −1 or 1, equally likely.
-pub fn rademacher(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
-    let u = random::uniform(b, key, stream, &ty.shape, ty.dtype)?;
-    let (half, one, minus) = (b.lit(u, 0.5), b.lit(u, 1.0), b.lit(u, -1.0));
-    let low = b.lt(u, half);
-    let sign = b.select(low, minus, one);
-    b.healthy().map(|()| sign)
 }
 
 /// Data to check a model on: normal floats, integers from 0 to 9, and truth values.

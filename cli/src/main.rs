@@ -10,6 +10,7 @@ mod model;
 mod modes;
 mod run;
 mod stats;
+mod step;
 
 use std::process::ExitCode;
 

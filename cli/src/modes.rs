@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use fgc_ir::{DType, Graph};
-use fgc_transforms::{PassError, grad, hvp, jvp, jvp_many, params};
+use fgc_transforms::{Passed, grad, hvp, jvp, jvp_many, params};
 
 use crate::args::{Mode, ModeName, Precision};
 use crate::failure::{Done, input};
 use crate::model::Loaded;
+use crate::step;
 
 /// A pass and how long it took, in milliseconds.
 pub type Timing = (&'static str, f64);
@@ -28,14 +29,21 @@ pub fn wrt<'a>(mode: &'a Mode, graph: &'a Graph) -> Vec<&'a str> {
 /// The model in `mode`, with the time that the pass took.
 pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
     let graph = &loaded.graph;
-    if mode.mode != ModeName::Jvp && mode.tangents.is_some() {
-        return Err(input("--tangents is for mode jvp"));
+    if !matches!(mode.mode, ModeName::Jvp | ModeName::Step) && mode.step.tangents.is_some() {
+        return Err(input("--tangents is for modes jvp and step"));
+    }
+    if let Some(flag) = step::only(&mode.step).filter(|_| mode.mode != ModeName::Step) {
+        return Err(input(format_args!("{flag} is for mode step")));
+    }
+    if matches!(mode.mode, ModeName::Primal | ModeName::Step) && !mode.wrt.is_empty() {
+        return Err(input("--wrt is for the modes that differentiate: jvp, grad, hvp"));
     }
     if mode.mode == ModeName::Primal {
-        if !mode.wrt.is_empty() {
-            return Err(input("--wrt is for the modes that differentiate: jvp, grad, hvp"));
-        }
         return Ok((graph.clone(), Vec::new()));
+    }
+    if mode.mode == ModeName::Step {
+        let config = step::config(&mode.step)?;
+        return timed("step", || fgc_transforms::step(graph, &config)).map_err(|e| loaded.failed(e));
     }
     let wrt = wrt(mode, graph);
     if wrt.is_empty() {
@@ -44,13 +52,18 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
             graph.name
         )));
     }
-    let (name, pass): (_, Box<dyn Fn() -> Result<Graph, PassError> + '_>) = match (mode.mode, mode.tangents) {
-        (ModeName::Jvp, Some(count)) => ("jvp", Box::new(move || jvp_many(graph, &wrt, count))),
-        (ModeName::Grad, _) => ("grad", Box::new(move || grad(graph, &wrt))),
-        (ModeName::Hvp, _) => ("hvp", Box::new(move || hvp(graph, &wrt))),
-        (ModeName::Jvp | ModeName::Primal, _) => ("jvp", Box::new(move || jvp(graph, &wrt))),
+    let transformed = match (mode.mode, mode.step.tangents) {
+        (ModeName::Grad, _) => timed("grad", || grad(graph, &wrt)),
+        (ModeName::Hvp, _) => timed("hvp", || hvp(graph, &wrt)),
+        (_, Some(count)) => timed("jvp", || jvp_many(graph, &wrt, count)),
+        (_, None) => timed("jvp", || jvp(graph, &wrt)),
     };
+    transformed.map_err(|e| loaded.failed(e))
+}
+
+/// What `pass` gives, with the time it took.
+fn timed(name: &'static str, pass: impl FnOnce() -> Passed) -> Passed<(Graph, Vec<Timing>)> {
     let start = Instant::now();
-    let transformed = pass().map_err(|e| loaded.failed(e))?;
-    Ok((transformed, vec![(name, start.elapsed().as_secs_f64() * 1e3)]))
+    let graph = pass()?;
+    Ok((graph, vec![(name, start.elapsed().as_secs_f64() * 1e3)]))
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Instant;
 
-use fgc_ir::{ArrayFile, Arrays, Graph, Role, Tensor, Type, arrays, interpret};
+use fgc_ir::{ArrayFile, Arrays, Builder, Graph, Role, Tensor, Type, arrays, interpret};
 use fgc_transforms::Suffix;
 
-use crate::args::{Backend, Direction, ModeName, Run};
+use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
-use crate::{draw, model, modes};
+use crate::{draw, model, modes, step};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool) -> Done {
@@ -52,26 +52,30 @@ pub fn run(args: &Run, quiet: bool) -> Done {
 
 /// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.
 fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
-    let mut drawn = draw::initial(model, args.seed)?;
+    let mut drawn = draw::initial(graph, args.seed)?;
     let seeds = graph.bindings().filter(|(_, _, role)| **role == Role::Seed);
     drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), draw::key(args.seed))));
-    let Some(direction) = args.tangent else { return Ok(drawn) };
-    if !matches!(args.mode.mode, ModeName::Jvp | ModeName::Hvp) {
-        return Err(input("--tangent is for the modes with tangents: jvp, hvp"));
+    let Some(tangent) = args.mode.step.tangent else { return Ok(drawn) };
+    match args.mode.mode {
+        ModeName::Jvp | ModeName::Hvp => {}
+        // A step draws its own.
+        ModeName::Step => return Ok(drawn),
+        _ => return Err(input("--tangent is for the modes with tangents: jvp, hvp, step")),
     }
-    let distribution = match direction {
-        Direction::Normal => draw::normal,
-        Direction::Rademacher => draw::rademacher,
-    };
+    let direction = step::direction(tangent);
+    let draw = |b: &mut Builder, key, stream, ty: &Type| direction.draw(b, key, stream, ty);
     let wrt = modes::wrt(&args.mode, model);
     let suffix = Suffix::tangent(model, &wrt);
     let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
     let wanted = names.iter().filter_map(|name| Some((name.as_str(), graph.ty(graph.leaf(name)?).clone())));
-    drawn.extend(draw::arrays(wanted, distribution, args.seed ^ draw::DIRECTIONS)?);
+    drawn.extend(draw::arrays(wanted, draw, args.seed ^ draw::DIRECTIONS)?);
     Ok(drawn)
 }
 
-/// A line for each output: its value if it is a scalar, else its type and range.
+/// The most elements that are shown one by one.
+const FEW: usize = 8;
+
+/// A line for each output: its value if it is a scalar or short, else its type and range.
 fn summary(graph: &Graph, results: &Arrays) -> String {
     let width = graph.outputs.iter().map(|o| o.name.len()).max().unwrap_or(0);
     let mut out = String::new();
@@ -88,6 +92,7 @@ fn describe(x: &Tensor) -> String {
     match values.as_slice() {
         [one] if ty.rank() == 0 => format!("{one}"),
         [] => format!("{ty}"),
+        few if ty.rank() == 1 && few.len() <= FEW => format!("{few:?}"),
         all => {
             let low = all.iter().copied().fold(f64::INFINITY, f64::min);
             let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -83,7 +83,7 @@ impl Executable {
             }
         }
         let place = |name: &String, kind: OutputKind, b: usize| match bound.get(name) {
-            Some((at, ty)) if kind == OutputKind::State => (name.clone(), *at, ty.clone()),
+            Some((at, ty)) if kind == OutputKind::Update => (name.clone(), *at, ty.clone()),
             _ => (name.clone(), plan.offsets[b], program.buffers[b].ty.clone()),
         };
         let outputs = program.outputs.iter().map(|(name, kind, b)| place(name, *kind, b.0)).collect();

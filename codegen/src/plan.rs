@@ -100,7 +100,7 @@ fn donations(program: &Program, lives: &[Life]) -> (HashMap<usize, usize>, Vec<(
     let mut shared = HashMap::new();
     let mut copies = Vec::new();
     for (name, kind, from) in &program.outputs {
-        if *kind != OutputKind::State {
+        if *kind != OutputKind::Update {
             continue;
         }
         let bound = |b: &crate::program::Buffer| matches!(&b.origin, Origin::Bound(n) if n == name);

@@ -79,14 +79,14 @@ pub enum OutputKind {
     Value,
     /// A figure to report; it isn't differentiated.
     Metric,
-    /// The next content of the state of the same name; it isn't differentiated.
-    State,
+    /// The next content of the parameter or state of the same name; it isn't differentiated.
+    Update,
 }
 
 impl OutputKind {
     /// Every kind.
     pub const ALL: [OutputKind; 4] =
-        [OutputKind::Loss, OutputKind::Value, OutputKind::Metric, OutputKind::State];
+        [OutputKind::Loss, OutputKind::Value, OutputKind::Metric, OutputKind::Update];
 
     /// The keyword in the text.
     pub fn name(self) -> &'static str {
@@ -94,7 +94,7 @@ impl OutputKind {
             OutputKind::Loss => "loss",
             OutputKind::Value => "output",
             OutputKind::Metric => "metric",
-            OutputKind::State => "update",
+            OutputKind::Update => "update",
         }
     }
 
@@ -107,8 +107,7 @@ impl OutputKind {
 /// A named result of a graph.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Output {
-    /// Its name, unique among the outputs of its kind class: a state update may share the
-    /// name of nothing but its state.
+    /// Its name, unique among the outputs. That of an update is the name of the leaf it updates.
     pub name: String,
     /// What it is for.
     pub kind: OutputKind,

@@ -67,6 +67,8 @@ pub fn interpret_within(g: &Graph, arrays: &Arrays, limits: Limits) -> Result<Ar
         return Err(EvalError::TooLarge { needs, limits });
     }
     let mut values: Vec<Option<Tensor>> = vec![None; g.len()];
+    let mut kept = vec![false; g.len()];
+    g.outputs.iter().for_each(|o| kept[o.value.index()] = true);
     for (v, dying) in g.values().zip(live::dying(g)) {
         let value = match g.binding(v) {
             Some((name, _)) => arrays[name].clone(),
@@ -77,8 +79,7 @@ pub fn interpret_within(g: &Graph, arrays: &Arrays, limits: Limits) -> Result<Ar
             }
         };
         values[v.index()] = Some(value);
-        let kept = |v| g.outputs.iter().any(|o| o.value == v);
-        for d in dying.into_iter().filter(|&d| !kept(d)) {
+        for d in dying.into_iter().filter(|d| !kept[d.index()]) {
             values[d.index()] = None;
         }
     }

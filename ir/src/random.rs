@@ -8,16 +8,21 @@ use std::collections::HashSet;
 use crate::builder::{Builder, Built};
 use crate::graph::{Graph, OutputKind, Value};
 use crate::ops::random::Random;
-use crate::ops::{Binary, Init, Role};
+use crate::ops::{Binary, Init, Op, Role};
 use crate::scalar::{Float, Int, Scalar};
 use crate::types::{DType, Shape, Type, TypeError};
 
 /// The name under which a program's key is bound.
 pub const SEED: &str = "seed";
 
-/// The key of a program: `u32[2]`.
+/// The type of a program's key: `u32[2]`.
+pub fn key_type() -> Type {
+    Type::new(DType::U32, [2])
+}
+
+/// The key of a program.
 pub fn seed(b: &mut Builder) -> Built {
-    b.bound(SEED, Role::Seed, Type::new(DType::U32, [2]))
+    b.bound(SEED, Role::Seed, key_type())
 }
 
 /// The 32-bit FNV-1a hash of `text`, which is the same on every machine and in every version.
@@ -29,6 +34,41 @@ pub fn fnv1a(text: &str) -> u32 {
 fn second(stream: u32) -> u32 {
     // The golden ratio: as far as can be from the neighbouring streams that counters give.
     stream ^ 0x9E37_79B9
+}
+
+/// The stream of the angles of a normal draw.
+fn angle(stream: u32) -> u32 {
+    stream.wrapping_add(0x8000_0000)
+}
+
+/// Streams of one key, given out so that no two draws share bits.
+#[derive(Clone, Default, Debug)]
+pub struct Streams {
+    taken: HashSet<u32>,
+}
+
+impl Streams {
+    /// The streams that the draws of `g` leave.
+    pub fn beside(g: &Graph) -> Streams {
+        let drawn = g.values().filter_map(|v| match &g.node(v).op {
+            Op::Random(random) => Some(random.stream),
+            _ => None,
+        });
+        Streams { taken: drawn.collect() }
+    }
+
+    /// The stream of the draw called `name`: the hash of its name, unless a draw from that would
+    /// share bits with another; then the next one that doesn't.
+    pub fn claim(&mut self, name: &str) -> u32 {
+        let mut stream = fnv1a(name);
+        // What any distribution reads for this stream.
+        let words = |stream| [stream, second(stream), angle(stream), second(angle(stream))];
+        while words(stream).iter().any(|s| self.taken.contains(s)) {
+            stream = stream.wrapping_add(1);
+        }
+        self.taken.extend(words(stream));
+        stream
+    }
 }
 
 /// Independent uniform numbers in [0, 1): multiples of 2⁻²⁴ for `f32`, of 2⁻⁵³ for `f64`.
@@ -59,7 +99,7 @@ pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: D
             let both = b.add(high, low);
             scaled(b, both, 2f64.powi(-53))
         }
-        _ => return Err(TypeError::new(format!("random numbers are floats, not {dtype}"))),
+        _ => return Err(not_float(dtype)),
     };
     b.healthy().map(|()| u)
 }
@@ -71,8 +111,7 @@ pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: D
 /// If `dtype` isn't a float or the shape is too large.
 pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
     // One of the pair that the transform makes: each element then depends on its own words only.
-    let angle = stream.wrapping_add(0x8000_0000);
-    let (u, v) = (uniform(b, key, stream, shape, dtype)?, uniform(b, key, angle, shape, dtype)?);
+    let (u, v) = (uniform(b, key, stream, shape, dtype)?, uniform(b, key, angle(stream), shape, dtype)?);
     // 1 − u is exact and never 0.
     let (one, turn, minus_two) = (b.lit(u, 1.0), b.lit(v, std::f64::consts::TAU), b.lit(u, -2.0));
     let positive = b.sub(one, u);
@@ -83,6 +122,27 @@ pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DT
     let cos = b.cos(angle);
     let z = b.mul(radius, cos);
     b.healthy().map(|()| z)
+}
+
+/// Independent numbers that are −1 or 1, equally likely.
+///
+/// # Errors
+/// If `dtype` isn't a float or the shape is too large.
+pub fn rademacher(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    if !dtype.is_float() {
+        return Err(not_float(dtype));
+    }
+    let word = b.push(Random { stream, shape: shape.clone() }, &[key])?;
+    let ty = Type::new(dtype, b.shape(word).clone());
+    let (one, minus) = (b.constant(ty.clone(), 1.0)?, b.constant(ty, -1.0)?);
+    let half = b.lit(word, 2f64.powi(31));
+    let low = b.lt(word, half);
+    let sign = b.select(low, minus, one);
+    b.healthy().map(|()| sign)
+}
+
+fn not_float(dtype: DType) -> TypeError {
+    TypeError::new(format!("random numbers are floats, not {dtype}"))
 }
 
 /// The inverse error function for |x| ≤ 0.99: the central branch of Giles (2010),
@@ -166,15 +226,10 @@ fn ranged(b: &mut Builder, u: Value, lo: f64, hi: f64) -> Value {
 pub fn init_graph(g: &Graph) -> Built<Graph> {
     let mut b = Builder::new(format!("{}.init", g.name));
     let key = seed(&mut b)?;
-    let mut streams = HashSet::new();
+    let mut streams = Streams::default();
     for (v, name, role) in g.bindings() {
         let (Role::Param(init) | Role::State(init)) = role else { continue };
-        let mut stream = fnv1a(name);
-        // Should two names have one hash, the later one in the graph moves on.
-        while !streams.insert(stream) {
-            stream = stream.wrapping_add(1);
-        }
-        let value = draw(&mut b, key, *init, stream, g.ty(v))?;
+        let value = draw(&mut b, key, *init, streams.claim(name), g.ty(v))?;
         b.label(value, name, "");
         b.output(name, OutputKind::Value, value);
     }

@@ -8,7 +8,7 @@
 //! 5. No two bound leaves have the same name; neither have two outputs; neither have two named
 //!    values the same label.
 //! 6. There is at most one loss, and it is a floating-point scalar.
-//! 7. An update is of a state of its name and type.
+//! 7. An update is of a parameter or state of its name and type.
 //!
 //! Every pass takes a graph of which this holds and gives one back.
 
@@ -118,10 +118,13 @@ fn outputs(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
         if output.kind == OutputKind::Loss && !(ty.dtype.is_float() && ty.rank() == 0) {
             fail(Some(output.value), format!("the loss is {ty}, not a floating-point scalar"));
         }
-        if output.kind == OutputKind::State {
-            let state = g.bindings().find(|(_, n, role)| n == name && matches!(role, Role::State(_)));
-            match state {
-                None => fail(None, format!("`{name}` is updated but there is no such state")),
+        if output.kind == OutputKind::Update {
+            let kept = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
+            let updated = g.bindings().find(|(_, n, role)| n == name && kept(role));
+            match updated {
+                None => {
+                    fail(None, format!("`{name}` is updated but there is no such parameter or state"));
+                }
                 Some((v, ..)) if g.ty(v) != ty => {
                     fail(Some(output.value), format!("`{name}` is {}, but its update is {ty}", g.ty(v)))
                 }
@@ -143,6 +146,9 @@ mod tests {
     use crate::real::Real;
     use crate::types::{DType, Type};
 
+    /// Breaks a valid graph.
+    type Spoil = fn(&mut Graph);
+
     fn valid() -> Graph {
         let mut b = Builder::new("g");
         let ty = Type::scalar(DType::F32);
@@ -150,7 +156,7 @@ mod tests {
         let s = b.bound("s", Role::State(Init::Constant(Real::new(0.0))), ty).unwrap();
         let y = b.push(Binary::Add, &[x, s]).unwrap();
         b.output("loss", OutputKind::Loss, y);
-        b.output("s", OutputKind::State, x);
+        b.output("s", OutputKind::Update, x);
         b.finish().unwrap()
     }
 
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_graph_that_breaks_it() {
-        let cases: [(&str, fn(&mut Graph)); 14] = [
+        let cases: [(&str, Spoil); 16] = [
             ("3 nodes, 2 labels, 3 spans", |g| g.labels.truncate(2)),
             ("operand %2 isn't defined before", |g| g.nodes[2].args[0] = Value::new(2)),
             ("`add` gives f32[], not f64[]", |g| g.nodes[2].ty.dtype = DType::F64),
@@ -185,7 +191,9 @@ mod tests {
             ("output `loss` is %9, which doesn't exist", |g| g.outputs[0].value = Value::new(9)),
             ("the loss is i32[], not a floating-point scalar", |g| g.nodes[2].ty.dtype = DType::I32),
             ("two losses", |g| g.outputs.push(output("other", OutputKind::Loss))),
-            ("`t` is updated but there is no such state", |g| g.outputs[1].name = "t".to_owned()),
+            ("`t` is updated but there is no such parameter", |g| g.outputs[1].name = "t".to_owned()),
+            ("`x` is updated but there is no such parameter", |g| g.outputs[1].name = "x".to_owned()),
+            ("`s` is f32[], but its update is f64[]", |g| g.nodes[0].ty.dtype = DType::F64),
         ];
         for (message, spoil) in cases {
             let found = broken(spoil);

@@ -332,7 +332,7 @@ impl Maker {
         let n = ty.rank() - 2;
         let dims = ConvDims { lhs: self.layout(n), rhs: self.layout(n), out: self.layout(n) };
         let features = ty.shape[dims.lhs.inner];
-        let groups = if features > 0 && features % 2 == 0 && self.rng.random() { 2 } else { 1 };
+        let groups = if features > 0 && features.is_multiple_of(2) && self.rng.random() { 2 } else { 1 };
         let mut kernel = vec![0; n + 2];
         kernel[dims.rhs.inner] = features / groups;
         kernel[dims.rhs.outer] = groups * (1 + self.below(2));
@@ -442,7 +442,7 @@ impl Maker {
             if let Some(v) = self.where_type(|t| *t == ty).filter(|_| self.rng.random())
                 && self.b.graph().outputs.iter().all(|o| o.name != name)
             {
-                self.b.output(name, OutputKind::State, v);
+                self.b.output(name, OutputKind::Update, v);
             }
         }
         self.b.finish().unwrap_or_default()

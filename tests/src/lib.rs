@@ -4,6 +4,7 @@
 pub mod fuzz;
 pub mod generate;
 pub mod laws;
+pub mod naive;
 pub mod numeric;
 pub mod single;
 pub mod soup;

@@ -183,11 +183,11 @@ fn consts_can_be_set() {
 fn training_and_double_precision() {
     let text = "model m(x: f32[batch, 4], y: i32[batch]) {\n  h = dropout(batch_norm(x))\n  output h\n  metric top = max(y)\n}\n";
     let train = try_load(text, &Options::default()).unwrap();
-    assert_eq!(train.outputs.iter().filter(|o| o.kind == OutputKind::State).count(), 2);
+    assert_eq!(train.outputs.iter().filter(|o| o.kind == OutputKind::Update).count(), 2);
     assert!(train.leaf("seed").is_some());
     let options = Options { training: false, float: DType::F64, ..Options::default() };
     let eval = try_load(text, &options).unwrap();
-    assert!(eval.outputs.iter().all(|o| o.kind != OutputKind::State));
+    assert!(eval.outputs.iter().all(|o| o.kind != OutputKind::Update));
     assert!(eval.leaf("seed").is_none());
     assert_eq!((type_of(&eval, "h"), type_of(&eval, "top")), ("f64[64, 4]".to_owned(), "i32[]".to_owned()));
 }

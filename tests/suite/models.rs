@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Each model and the consts that make it small.
-const MODELS: [(&str, &str); 9] = [
+pub(crate) const MODELS: [(&str, &str); 9] = [
     ("logistic", "image=4"),
     ("mlp", "image=4 hidden=5"),
     ("mlp_bn", "image=4 hidden=5"),
@@ -25,7 +25,7 @@ const MODELS: [(&str, &str); 9] = [
 ];
 
 /// The graph of a model at its small size.
-fn model(name: &str, set: &str, float: DType, training: bool) -> Graph {
+pub(crate) fn model(name: &str, set: &str, float: DType, training: bool) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{name}.fg"));
     let text = std::fs::read_to_string(&path).unwrap();
     let set = set.split_whitespace().filter_map(|s| s.split_once('='));
@@ -41,7 +41,7 @@ fn model(name: &str, set: &str, float: DType, training: bool) -> Graph {
 
 /// Random arrays for a model: labels in range, and what starts as a constant near it, so that
 /// scales aren't 0 and variances are positive.
-fn arrays(g: &Graph, rng: &mut StdRng) -> Arrays {
+pub(crate) fn arrays(g: &Graph, rng: &mut StdRng) -> Arrays {
     let mut arrays = random_arrays(g, rng);
     for (v, name, role) in g.bindings() {
         let ty = g.ty(v);

@@ -9,6 +9,8 @@
 //! grad       = linearize, then transpose                 reverse mode
 //! hvp        = jvp of grad
 //! vmap       g over a leading batch dimension of some leaves
+//! estimate   g(x)  ->  g(x), an estimate of ∇g           backprop or forward gradient
+//! step       = estimate, then an optimiser's updates of the parameters
 //! ```
 //!
 //! What differentiates a single operation is in the op table; no pass here names one.
@@ -18,6 +20,7 @@ mod grad;
 mod jvp;
 mod linearize;
 mod names;
+mod step;
 mod transpose;
 mod vmap;
 
@@ -26,5 +29,6 @@ pub use grad::{grad, grad_of, hvp};
 pub use jvp::{jvp, jvp_many};
 pub use linearize::{Linearized, linearize};
 pub use names::{Suffix, params};
+pub use step::{Decay, Direction, Estimator, Optimiser, Schedule, StepConfig, StepNames, estimate, step};
 pub use transpose::transpose;
 pub use vmap::vmap;

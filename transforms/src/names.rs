@@ -30,7 +30,7 @@ impl Suffix {
         Suffix::fresh(".grad", g, wrt)
     }
 
-    fn fresh(stem: &str, g: &Graph, wrt: &[&str]) -> Suffix {
+    pub(crate) fn fresh(stem: &str, g: &Graph, wrt: &[&str]) -> Suffix {
         let names: HashSet<&str> = names(g).collect();
         let bases = || wrt.iter().copied().chain(g.outputs.iter().map(|o| o.name.as_str()));
         let mut suffix = stem.to_owned();
@@ -56,6 +56,15 @@ impl Suffix {
 /// The names of the bound leaves and the outputs of `g`.
 fn names(g: &Graph) -> impl Iterator<Item = &str> {
     g.bindings().map(|(_, name, _)| name).chain(g.outputs.iter().map(|o| o.name.as_str()))
+}
+
+/// `stem`, or with a number behind it where `g` has that name already.
+pub(crate) fn fresh(g: &Graph, stem: &str) -> String {
+    let taken: HashSet<&str> = names(g).collect();
+    let numbered = (2..).map(|count| format!("{stem}{count}"));
+    let mut free =
+        std::iter::once(stem.to_owned()).chain(numbered).filter(|name| !taken.contains(name.as_str()));
+    free.next().unwrap_or_default()
 }
 
 /// A prefix for numbered names that no name of `g` begins with.

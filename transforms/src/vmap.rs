@@ -10,7 +10,7 @@ use crate::names::leaves;
 ///
 /// An output that depends on one of them has that dimension in front; others are as they were,
 /// computed once (as with JAX's `out_axes=None`). A loss of which there are many is a plain
-/// output, an update that no longer has the type of its state a metric, a seed a plain input.
+/// output, an update that no longer has the type of what it updates a metric, a seed a plain input.
 pub fn vmap(g: &Graph, batched: &[&str], size: usize) -> Passed {
     vmap_with(g, batched, size, |_| false)
 }
@@ -67,7 +67,7 @@ pub(crate) fn vmap_with(
             let value = if lacks { b.repeat(value, size)? } else { value };
             let kind = match output.kind {
                 OutputKind::Loss if depends[output.value.index()] => OutputKind::Value,
-                OutputKind::State if !updates(b.graph(), &output.name, value) => OutputKind::Metric,
+                OutputKind::Update if !updates(b.graph(), &output.name, value) => OutputKind::Metric,
                 kind => kind,
             };
             b.output(&output.name, kind, value);
@@ -76,7 +76,7 @@ pub(crate) fn vmap_with(
     Ok(b.finish()?)
 }
 
-/// Whether `value` can be the next content of the state `name`.
+/// Whether `value` can be the next content of the leaf `name`.
 fn updates(g: &Graph, name: &str, value: Value) -> bool {
-    g.leaf(name).is_some_and(|state| g.ty(state) == g.ty(value))
+    g.leaf(name).is_some_and(|leaf| g.ty(leaf) == g.ty(value))
 }

@@ -185,7 +185,7 @@ impl<'a> Elab<'a> {
         }
         for state in &self.states {
             if let Some((next, _)) = state.update {
-                self.builder.output(state.name.as_str(), OutputKind::State, next);
+                self.builder.output(state.name.as_str(), OutputKind::Update, next);
             }
         }
     }

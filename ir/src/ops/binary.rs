@@ -124,7 +124,11 @@ impl OpRules for Binary {
     }
 
     fn jvp(&self, b: &mut Builder, x: &[Value], dx: &[Option<Value>], y: Value) -> Built<Option<Value>> {
-        rows::jvp::<2, _>(*self, b, x, dx, y)
+        match (self, dx) {
+            // One difference instead of a sum with a negated term.
+            (Binary::Sub, [Some(left), Some(right)]) => b.push(*self, &[*left, *right]).map(Some),
+            _ => rows::jvp::<2, _>(*self, b, x, dx, y),
+        }
     }
 
     fn transpose(&self, b: &mut Builder, ct: Value, args: &[Operand]) -> Built<Vec<Option<Value>>> {

@@ -48,23 +48,27 @@ impl Dot {
         Dot { batch: flip(&self.batch), contract: flip(&self.contract) }
     }
 
-    /// The cotangent of the left operand of rank `rank`: the product of `ct`, whose dimensions
-    /// are batch, then `ct_free` and `ct_other`, with the right operand over its free dimensions
-    /// `other`, its dimensions then put in place.
-    fn transpose_left(&self, b: &mut Builder, ct: Value, rhs: Value, rank: usize, ct_right_first: bool) -> Built {
-        let (free, other) = self.free(rank, b.shape(rhs).rank());
+    /// The cotangent of one operand, of rank `rank`, seen as the left one: the product of `ct`
+    /// with the `other` operand over the free dimensions of that, its dimensions then put in
+    /// place. If the operand is the `right` one in truth, `self` is [flipped](Dot::flipped), and
+    /// so is the product: for a matrix product nothing is then out of place.
+    fn transpose_one(&self, b: &mut Builder, ct: Value, other: Value, rank: usize, right: bool) -> Built {
+        let (free, summed) = self.free(rank, b.shape(other).rank());
         let nb = self.batch.len();
-        // Where the dimensions that came from the right operand stand in `ct`.
-        let right_at = if ct_right_first { nb } else { nb + free.len() };
+        // Where the dimensions that came from the other operand stand in `ct`.
+        let at = if right { nb } else { nb + free.len() };
         let dot = Dot {
             batch: self.batch.iter().enumerate().map(|(k, p)| (k, p.1)).collect(),
-            contract: other.iter().enumerate().map(|(k, &r)| (right_at + k, r)).collect(),
+            contract: summed.iter().enumerate().map(|(k, &d)| (at + k, d)).collect(),
         };
-        let product = b.push(dot, &[ct, rhs])?;
-        // Its dimensions are batch, free left, then the contracted ones in the right's order.
-        let mut by_right = self.contract.clone();
-        by_right.sort_by_key(|p| p.1);
-        let now: Vec<usize> = lefts(&self.batch).into_iter().chain(free).chain(lefts(&by_right)).collect();
+        let product = if right { b.push(dot.flipped(), &[other, ct])? } else { b.push(dot, &[ct, other])? };
+        // Its dimensions are the batch, then the free ones, which `ct` has, and the contracted
+        // ones in the other operand's order; or those first.
+        let mut by_other = self.contract.clone();
+        by_other.sort_by_key(|p| p.1);
+        let contracted = lefts(&by_other);
+        let rest = if right { [contracted, free] } else { [free, contracted] };
+        let now: Vec<usize> = lefts(&self.batch).into_iter().chain(rest.concat()).collect();
         let mut perm = vec![0; rank];
         for (at, &d) in now.iter().enumerate() {
             perm[d] = at;
@@ -177,10 +181,10 @@ impl OpRules for Dot {
     fn transpose(&self, b: &mut Builder, ct: Value, args: &[Operand]) -> Built<Vec<Option<Value>>> {
         match (&args[0], &args[1]) {
             (Operand::Linear(ty), Operand::Known(rhs)) => {
-                Ok(vec![Some(self.transpose_left(b, ct, *rhs, ty.rank(), false)?), None])
+                Ok(vec![Some(self.transpose_one(b, ct, *rhs, ty.rank(), false)?), None])
             }
             (Operand::Known(lhs), Operand::Linear(ty)) => {
-                Ok(vec![None, Some(self.flipped().transpose_left(b, ct, *lhs, ty.rank(), true)?)])
+                Ok(vec![None, Some(self.flipped().transpose_one(b, ct, *lhs, ty.rank(), true)?)])
             }
             _ => not_linear("dot"),
         }

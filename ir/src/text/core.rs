@@ -14,7 +14,7 @@ use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
 use crate::ops::{Init, Leaf, Op, OpRules, Role};
 use crate::real::Real;
 use crate::types::{DType, Type, TypeError};
-use crate::verify::is_name;
+use crate::verify::{is_name, verify};
 
 /// How many of the values defined last a misspelt one is compared with.
 const NEAR_LINES: usize = 1000;
@@ -24,7 +24,7 @@ const NEAR_LINES: usize = 1000;
 ///
 /// # Errors
 /// Every line that isn't an operation on values defined above it of the type that it states,
-/// and every name that is given twice.
+/// every name that is given twice, and whatever else [`verify`] finds.
 pub fn build(core: &CoreGraph, float: DType) -> Result<Graph, Vec<Diagnostic>> {
     let mut reader = Reader {
         core,
@@ -42,6 +42,12 @@ pub fn build(core: &CoreGraph, float: DType) -> Result<Graph, Vec<Diagnostic>> {
         if reader.errors.len() >= MAX_ERRORS {
             break;
         }
+    }
+    if reader.errors.is_empty() {
+        // What only the whole graph shows: the types of the loss and of what is updated.
+        let broken = verify(&reader.graph).err().into_iter().flatten();
+        let place = |v: Option<Value>| v.map_or(core.name.span, |v| reader.graph.span(v));
+        reader.errors = broken.map(|e| Diagnostic::new(place(e.value), e.message)).take(MAX_ERRORS).collect();
     }
     if reader.errors.is_empty() { Ok(reader.graph) } else { Err(reader.errors) }
 }
@@ -321,6 +327,12 @@ mod tests {
             ("%y = add %a : f32[2]", "`add` takes 2 operands, not 1"),
             ("output y = %a\nmetric y = %a", "two outputs are called `y`"),
             ("loss y = %a\nloss z = %a", "a graph has one loss"),
+            ("loss y = %a", "the loss is f32[2], not a floating-point scalar"),
+            ("update t = %a", "`t` is updated but there is no such parameter or state"),
+            (
+                "%s = state[\"s\", init=constant(0.0)] : f32[]\nupdate s = %a",
+                "`s` is f32[], but its update is f32[2]",
+            ),
             ("%y = input[\"x\"] : f32[]\n%z = input[\"x\"] : f32[2]", "a leaf is bound to `x` twice"),
             (
                 "%y = input[\"x y\"] : f32[]",

@@ -1,3 +1,5 @@
+//! What parses to what, and what is said of what does not.
+
 use super::*;
 use crate::text::ast::*;
 

@@ -1,0 +1,122 @@
+//! A short form of fuzzing, and inputs that are deep or huge.
+
+use std::time::{Duration, Instant};
+
+use fgc_ir::lang::Options;
+use fgc_tests::fuzz;
+use fgc_tests::soup::load;
+use fgc_tests::watch::{Plan, Report, run};
+
+fn plan(count: u64) -> Plan {
+    Plan { count, seed: 1, threads: 2, limit: Duration::from_secs(20), verbose: false }
+}
+
+fn assert_sound(report: &Report) {
+    let shown: Vec<String> =
+        report.failures.iter().take(5).map(|(seed, e)| format!("seed {seed}: {e}")).collect();
+    assert!(shown.is_empty(), "{} failures:\n{}", report.failures.len(), shown.join("\n"));
+}
+
+#[test]
+fn random_texts() {
+    let report = run(plan(2000), fuzz::parser);
+    assert_sound(&report);
+    // Neither kind of input is missing.
+    assert!(report.outcomes["accepted"] > 20 && report.outcomes["refused"] > 1000, "{:?}", report.outcomes);
+}
+
+#[test]
+fn random_graphs() {
+    let report = run(plan(300), fuzz::graph);
+    assert_sound(&report);
+    assert!(report.outcomes["agree"] > 200, "{:?}", report.outcomes);
+}
+
+/// Each of these is refused with an error, soon.
+#[test]
+fn deep_and_huge_inputs_are_refused() {
+    let deep = 100_000;
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(deep), close.repeat(deep));
+    let model = |body: &str| format!("model m(x: f32[batch, 4]) {{\n{body}\n}}");
+    let cases = [
+        ("parentheses", model(&format!("y = {}", nested("(", ")")))),
+        ("lists", model(&format!("y = {}", nested("[", "]")))),
+        ("calls", model(&format!("y = {}", nested("exp(", ")")))),
+        ("negations", model(&format!("y = {}x", "-".repeat(deep)))),
+        ("nots", model(&format!("if {} true {{ y = x }}", "not ".repeat(deep)))),
+        ("powers", model(&format!("y = {}2", "2 ** ".repeat(deep)))),
+        ("indices", model(&format!("y = {}", nested("x[", "]")))),
+        ("blocks", model(&format!("{}{}", "repeat 1 {\n".repeat(deep), "}\n".repeat(deep)))),
+        ("ifs", model(&format!("{}{}", "if true {\n".repeat(deep), "}\n".repeat(deep)))),
+        ("open parentheses", "(".repeat(deep)),
+        ("open braces", format!("model m() {}", "{".repeat(deep))),
+        ("a huge input", "model m(x: f32[2000000000, 2000000000]) { output y = x }".to_owned()),
+        (
+            "huge empty dimensions",
+            "model m(x: f32[2000000000, 2000000000, 0]) { output y = sum(x) }".to_owned(),
+        ),
+        ("a dimension too large", "model m(x: f32[99999999999999]) { output y = x }".to_owned()),
+        ("a repetition too long", model("h = x\nrepeat 1000000000 { h = h + 1 }\noutput y = h")),
+        (
+            "repetitions in repetitions",
+            model("h = x\nrepeat 90000 { repeat 90000 { h = h + 1 } }\noutput y = h"),
+        ),
+        ("nothing, often", model("repeat 90000 { repeat 90000 { repeat 90000 { } } }\noutput y = x")),
+        ("recursion", format!("fn f(x) {{ f(x) }}\n{}", model("output y = f(x)"))),
+        (
+            "mutual recursion",
+            format!("fn f(x) {{ g(x) }}\nfn g(x) {{ f(x) + f(x) }}\n{}", model("output y = f(x)")),
+        ),
+        ("many calls", {
+            let fns: String =
+                (1..60).map(|k| format!("fn f{k}(x) {{ f{}(x) + f{}(x) }}\n", k - 1, k - 1)).collect();
+            format!("fn f0(x) {{ x + 1 }}\n{fns}{}", model("output y = f59(x)"))
+        }),
+        ("a long list", model(&format!("s = [{}]\noutput y = reshape(x, s)", "1, ".repeat(1_000_000)))),
+        ("a huge broadcast", model("output y = broadcast(x, [2000000000, 2000000000])")),
+        ("a huge pad", model("output y = pad(x, [[2000000000, 2000000000], [2000000000, 2000000000]])")),
+        ("a huge power", model("const_ = 10 ** 1000\noutput y = x[:, 0:const_]")),
+        ("integer overflow", model("n = 9223372036854775807 + 1\noutput y = x")),
+        ("a long name", model(&format!("output y = {}", "a".repeat(1_000_000)))),
+        (
+            "a core graph of a huge type",
+            "graph g {\n%x = input[\"x\"] : f32[2147483647, 2147483647]\noutput y = %x\n}".to_owned(),
+        ),
+        (
+            "a core graph of many dimensions",
+            format!("graph g {{\n%x = input[\"x\"] : f32[{}0]\n}}", "2147483647, ".repeat(100)),
+        ),
+        ("nested attributes", format!("graph g {{\n%x = const[{}] : f32[]\n}}", nested("[", "]"))),
+        ("marks", format!("graph g {{\n%x = neg %x{} : f32[]\n}}", "'".repeat(1_000_000))),
+    ];
+    for (what, text) in cases {
+        let start = Instant::now();
+        let shown = load(&text, &Options { batch: Some(2), ..Options::default() }).err();
+        assert!(shown.is_some_and(|e| e.contains("error")), "{what}: accepted");
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} took {:?}", start.elapsed());
+    }
+}
+
+/// What is long but within the limits works, and in time that grows with its length.
+#[test]
+fn long_inputs_are_accepted() {
+    let cases = [
+        (
+            "a chain of one name",
+            "model m(x: f32[4]) { h = x\nrepeat 30000 { h = h * x }\noutput y = h }".to_owned(),
+        ),
+        ("a long sum", format!("model m(x: f32[4]) {{ y = {}x\noutput y }}", "x + ".repeat(20_000))),
+        (
+            "many statements",
+            format!("model m(x: f32[4]) {{ h = x\n{}output y = h }}", "h = h * x\n".repeat(20_000)),
+        ),
+    ];
+    for (what, text) in cases {
+        let start = Instant::now();
+        if let Err(e) = load(&text, &Options::default()) {
+            // A limit may be met, but it has to be said.
+            assert!(e.contains("error") && e.len() < 100_000, "{what}: {} bytes", e.len());
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} took {:?}", start.elapsed());
+    }
+}
