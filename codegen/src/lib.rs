@@ -1,0 +1,3 @@
+//! Compiled execution of fgc graphs.
+
+pub mod contract;
