@@ -102,19 +102,32 @@ impl Arrange {
 pub(super) fn line_from<T: Scalar>(src: &[T], at: isize, step: isize, line: &mut [T]) {
     if step == 1 {
         let from = &src[at as usize..at as usize + line.len()];
-        if line.len() < 16 {
-            // Shorter than a call takes.
-            for (y, &x) in line.iter_mut().zip(from) {
-                *y = x;
-            }
-        } else {
-            line.copy_from_slice(from);
+        match line.len() {
+            // Shorter than a call takes: two copies that overlap.
+            16..=32 => ends::<T, 16>(from, line),
+            8..16 => ends::<T, 8>(from, line),
+            4..8 => ends::<T, 4>(from, line),
+            2..4 => ends::<T, 2>(from, line),
+            _ => line.copy_from_slice(from),
         }
     } else {
         let mut at = at;
         for y in line {
             *y = src[at as usize];
             at += step;
+        }
+    }
+}
+
+/// Copies the first and the last `N` elements.
+#[inline(always)]
+fn ends<T: Scalar, const N: usize>(src: &[T], dst: &mut [T]) {
+    if let (Some(a), Some(b)) = (src.first_chunk::<N>(), src.last_chunk::<N>()) {
+        if let Some(dst) = dst.first_chunk_mut() {
+            *dst = *a;
+        }
+        if let Some(dst) = dst.last_chunk_mut() {
+            *dst = *b;
         }
     }
 }

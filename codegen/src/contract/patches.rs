@@ -86,6 +86,15 @@ impl Run {
         }
     }
 
+    /// The first and last position along line `d` of the elements `part`, which isn't empty.
+    fn reach(&self, d: usize, part: &Range<usize>) -> (isize, isize) {
+        let position = |i: usize, by: isize| (i / self.unit) as isize * by;
+        match self.line {
+            Some((line, by)) if line == d => (position(part.start, by), position(part.end - 1, by)),
+            _ => (0, 0),
+        }
+    }
+
     /// How many elements are copied at once.
     pub fn length(&self) -> usize {
         if self.step == 1 { self.len } else { 1 }
@@ -119,6 +128,8 @@ impl Index {
 struct Piece {
     /// Offset of the elements, without what the lines add.
     at: isize,
+    /// Offset of the first element with what they add, where there are no gaps.
+    inside: isize,
     /// Which elements of the run.
     part: Range<usize>,
     /// Where in the row.
@@ -139,6 +150,7 @@ pub(super) fn fill<T: Scalar>(
     let (n, width, outer) = (lines.len(), cols.len(), minor.steps.len() - run.dims);
     let mut pieces = Vec::with_capacity(width / run.len + 2);
     let mut places = Vec::with_capacity((width / run.len + 2) * n);
+    let mut bounds: Vec<(isize, isize)> = vec![(isize::MAX, isize::MIN); n];
     let mut at = cols.start;
     while at < cols.end {
         let (i, from) = (at / run.len, at % run.len);
@@ -146,16 +158,32 @@ pub(super) fn fill<T: Scalar>(
         places.extend(lines.iter().map(|_| 0));
         let base = places.len() - n;
         let offset = minor.place(outer, i, &mut places[base..]);
+        let mut inside = offset + from as isize * run.step;
+        for (d, (&place, bounds)) in places[base..].iter().zip(&mut bounds).enumerate() {
+            inside += place * lines[d].step;
+            let (low, high) = run.reach(d, &part);
+            *bounds = (bounds.0.min(place + low), bounds.1.max(place + high));
+        }
         let to = at - cols.start;
         at += part.len();
-        pieces.push(Piece { at: offset, part, to });
+        pieces.push(Piece { at: offset, inside, part, to });
     }
+    let dense = lines.iter().all(|l| l.dilation == 1);
     let mut here = vec![0; n];
     for (row, line) in rows.zip(block.chunks_exact_mut(width)) {
         for (p, line) in here.iter_mut().zip(lines) {
             *p = -line.low;
         }
         let at = first + major.place(major.steps.len(), row, &mut here);
+        let mut within = lines.iter().zip(&here).zip(&bounds);
+        if dense && within.all(|((l, p), b)| p + b.0 >= 0 && p + b.1 < l.size as isize) {
+            // Away from the borders every element is there.
+            let at = at + lines.iter().zip(&here).map(|(l, p)| l.step * p).sum::<isize>();
+            for piece in &pieces {
+                line_from(x, at + piece.inside, run.step, &mut line[piece.to..piece.to + piece.part.len()]);
+            }
+            continue;
+        }
         for (i, piece) in pieces.iter().enumerate() {
             let dst = &mut line[piece.to..piece.to + piece.part.len()];
             copy(x, lines, run, piece, (at + piece.at, &here, &places[i * n..(i + 1) * n]), dst);
