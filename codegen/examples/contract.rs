@@ -1,0 +1,159 @@
+//! Times the contraction engine on the shapes of common networks, beside the peak of the CPU.
+//!
+//! `cargo run --release -p fgc-codegen --example contract [THREADS [IMAGES]]`
+//! with one thread and batches of 64 images unless said otherwise.
+#![allow(
+    unsafe_code,
+    reason = "calls the engine as compiled code does, and measures the peak with intrinsics"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use fgc_codegen::contract::{Contraction, Operand};
+use fgc_ir::ops::{Conv, Dot};
+use fgc_ir::{DType, Op, OpRules, Type};
+
+/// Fused multiply-adds at full speed: GFLOP/s of one thread.
+fn peak() -> f64 {
+    const ROUNDS: usize = 50_000;
+    let mut best = f64::MAX;
+    let mut lanes = 4;
+    for _ in 0..300 {
+        let start = Instant::now();
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") {
+            lanes = 16;
+            // SAFETY: the CPU has AVX-512.
+            unsafe { avx512(ROUNDS) };
+        } else if is_x86_feature_detected!("fma") {
+            lanes = 8;
+            // SAFETY: the CPU has AVX2 and FMA.
+            unsafe { avx2(ROUNDS) };
+        }
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    (ROUNDS * 16 * lanes * 2) as f64 / best / 1e9
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512(rounds: usize) {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+    let (a, b) = (black_box(_mm512_set1_ps(0.999)), black_box(_mm512_set1_ps(0.001)));
+    let mut sums = [a; 16];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, a, b);
+        }
+    }
+    black_box(sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(rounds: usize) {
+    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
+    let (a, b) = (black_box(_mm256_set1_ps(0.999)), black_box(_mm256_set1_ps(0.001)));
+    let mut sums = [a; 16];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(*sum, a, b);
+        }
+    }
+    black_box(sums);
+}
+
+/// Seconds of the fastest of many calls.
+fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
+    let buffer = |bytes: usize, x: f32| vec![x; bytes / 4 + 16];
+    let (lhs, rhs) = (buffer(lhs.bytes(), 0.5), buffer(rhs.bytes(), 0.25));
+    let (mut out, mut scratch) = (buffer(out.bytes(), 0.0), buffer(plan.scratch_bytes(), 0.0));
+    let mut best = f64::MAX;
+    let begin = Instant::now();
+    let mut calls = 0;
+    while calls < 5 || (begin.elapsed() < Duration::from_millis(400) && calls < 2000) {
+        let start = Instant::now();
+        // SAFETY: all four buffers are as large as the plan says, and apart.
+        unsafe {
+            plan.run(
+                lhs.as_ptr().cast(),
+                rhs.as_ptr().cast(),
+                out.as_mut_ptr().cast(),
+                scratch.as_mut_ptr().cast(),
+            );
+        }
+        best = best.min(start.elapsed().as_secs_f64());
+        calls += 1;
+    }
+    black_box(&out);
+    best
+}
+
+fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], peak: f64) {
+    let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
+    let out = match op.infer(&[&lhs, &rhs]) {
+        Ok(out) => out,
+        Err(e) => return println!("{name}: {e}"),
+    };
+    let (l, r) = (Operand::dense(&lhs), Operand::dense(&rhs));
+    let plan = match &op {
+        Op::Dot(dot) => Contraction::dot(dot, &l, &r),
+        Op::Conv(conv) => Contraction::conv(conv, &l, &r),
+        _ => return,
+    };
+    let seconds = time(&plan, &lhs, &rhs, &out);
+    let rate = plan.flops() as f64 / seconds / 1e9;
+    let scratch = plan.scratch_bytes() as f64 / 1e6;
+    println!(
+        "{name:<34} {:>9.3} ms {rate:>7.1} GFLOP/s {:>5.1} %  scratch {scratch:.2} MB",
+        seconds * 1e3,
+        100.0 * rate / peak
+    );
+}
+
+fn same(dims: &str, padding: i64, flip: bool) -> Option<Op> {
+    let dims = dims.parse().ok()?;
+    Some(Conv { padding: vec![(padding, padding); 2], flip, ..Conv::plain(dims) }.into())
+}
+
+fn all(peak: f64, images: usize) {
+    let dot = |name: &str, (l, r): (usize, usize), lhs: [usize; 2], rhs: [usize; 2]| {
+        report(name, Dot { batch: vec![], contract: vec![(l, r)] }.into(), &lhs, &rhs, peak);
+    };
+    dot("dot 64x784x512", (1, 0), [64, 784], [784, 512]);
+    dot("dot 64x512x512", (1, 0), [64, 512], [512, 512]);
+    dot("dot 64x512x10", (1, 0), [64, 512], [512, 10]);
+    dot("input gradient 64x512x784", (1, 1), [64, 512], [784, 512]);
+    dot("weight gradient 784x64x512", (0, 0), [64, 784], [64, 512]);
+    dot("weight gradient 512x64x10", (0, 0), [64, 512], [64, 10]);
+    dot("dot 1024^3", (1, 0), [1024, 1024], [1024, 1024]);
+    dot("deep 64x50176x64", (0, 0), [50176, 64], [50176, 64]);
+    let scores = Dot { batch: vec![(0, 0), (2, 2)], contract: vec![(3, 3)] };
+    report("attention scores 64x4, 64x32x64", scores.into(), &[64, 64, 4, 32], &[64, 64, 4, 32], peak);
+    for (side, from, to) in [(28, 64, 64), (32, 32, 32), (14, 64, 64), (28, 1, 64), (32, 3, 32)] {
+        let (image, ct) = ([images, side, side, from], [images, side, side, to]);
+        let name = |what: &str| format!("conv {side}x{side} {from}->{to} {what}");
+        let cases = [
+            ("forward", "b01f_01io->b01f", false, &image, &[3, 3, from, to]),
+            ("input gradient", "b01f_01oi->b01f", true, &ct, &[3, 3, from, to]),
+            ("kernel gradient", "f01b_i01o->01bf", false, &image, &ct),
+        ];
+        for (what, dims, flip, lhs, rhs) in cases {
+            if let Some(op) = same(dims, 1, flip) {
+                report(&name(what), op, lhs, rhs, peak);
+            }
+        }
+    }
+}
+
+fn main() {
+    let argument = |i: usize, or: usize| std::env::args().nth(i).and_then(|n| n.parse().ok()).unwrap_or(or);
+    let (threads, images) = (argument(1, 1), argument(2, 64));
+    let one = peak();
+    println!("peak of one thread {one:.1} GFLOP/s; {threads} threads, {images} images");
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(|| all(one * threads as f64, images)),
+        Err(e) => println!("no pool of {threads} threads: {e}"),
+    }
+}

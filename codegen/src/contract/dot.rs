@@ -1,0 +1,45 @@
+//! Dots as products of matrices.
+
+use fgc_ir::Shape;
+use fgc_ir::ops::Dot;
+
+use super::Operand;
+use super::axes::Axis;
+use super::product::{Loops, Product};
+
+/// The free dimensions of each operand.
+fn free(op: &Dot, lhs: &Operand, rhs: &Operand) -> (Vec<usize>, Vec<usize>) {
+    let pairs = || op.batch.iter().chain(&op.contract);
+    let lhs = (0..lhs.view.shape.rank()).filter(|&d| !pairs().any(|p| p.0 == d)).collect();
+    let rhs = (0..rhs.view.shape.rank()).filter(|&d| !pairs().any(|p| p.1 == d)).collect();
+    (lhs, rhs)
+}
+
+/// The shape of the result.
+pub(super) fn out_shape(op: &Dot, lhs: &Operand, rhs: &Operand) -> Shape {
+    let (left, right) = free(op, lhs, rhs);
+    let batch = op.batch.iter().map(|p| lhs.view.shape[p.0]);
+    let left = left.iter().map(|&d| lhs.view.shape[d]);
+    batch.chain(left).chain(right.iter().map(|&d| rhs.view.shape[d])).collect()
+}
+
+/// The plan of a dot with a result of shape `out`.
+pub(super) fn plan(op: &Dot, lhs: &Operand, rhs: &Operand, out: &Shape) -> Product {
+    let (left, right) = free(op, lhs, rhs);
+    let (l, r) = (&lhs.view, &rhs.view);
+    let mut steps = out.strides().into_iter().map(|s| s as isize);
+    let mut step = || steps.next().unwrap_or(0);
+    let batch = op.batch.iter().map(|&(a, b)| Axis {
+        size: l.shape[a],
+        lhs: l.strides[a],
+        rhs: r.strides[b],
+        out: step(),
+    });
+    let batch = batch.collect();
+    let m = left.iter().map(|&d| Axis { size: l.shape[d], lhs: l.strides[d], rhs: 0, out: step() }).collect();
+    let n =
+        right.iter().map(|&d| Axis { size: r.shape[d], lhs: 0, rhs: r.strides[d], out: step() }).collect();
+    let contracted = op.contract.iter();
+    let k = contracted.map(|&(a, b)| Axis { size: l.shape[a], lhs: l.strides[a], rhs: r.strides[b], out: 0 });
+    Product::new(Loops { batch, m, n, k: k.collect(), lhs: l.offset as isize, rhs: r.offset as isize })
+}
