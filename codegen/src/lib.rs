@@ -1,0 +1,3 @@
+//! Code generation: what the compiled kernels are made of.
+
+pub mod vecmath;
