@@ -25,8 +25,9 @@ pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// eˣ, with `most` ≤ 89 for a larger x.
 pub(super) fn exp_at_most<L: Lanes>(l: &mut L, x: L::F, most: f32) -> L::F {
-    // e⁻¹⁰⁴ is less than half of the smallest subnormal.
-    let x = l.at_least(x, -104.0);
+    // At −176 m is −127 and 2ᵐ becomes 0, so that a large negative x, such as masks a softmax,
+    // gives 0 without the cost of an underflow.
+    let x = l.at_least(x, -176.0);
     let x = l.at_most(x, most);
     let half = l.f32(LOG2_E / 2.0);
     let (t, m) = power_of_two(l, x, half, 127.0);
@@ -34,7 +35,8 @@ pub(super) fn exp_at_most<L: Lanes>(l: &mut L, x: L::F, most: f32) -> L::F {
     scale(l, r, t)
 }
 
-/// eʳ·4ᵐ for |r| ≤ ln 2, where the low bits of t hold m + 127, −75 ≤ m ≤ 64.
+/// eʳ·4ᵐ for |r| ≤ ln 2, where the low bits of t hold m + 127, −127 ≤ m ≤ 64; 0 for the
+/// least m.
 pub(super) fn scale<L: Lanes>(l: &mut L, r: L::F, t: L::F) -> L::F {
     let p = l.polynomial(r, &EXP);
     let s = shifted(l, t);

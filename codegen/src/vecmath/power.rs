@@ -109,7 +109,7 @@ fn exp2_of_product<L: Lanes>(l: &mut L, b: L::F, high: L::F, low: L::F) -> L::F 
     let rest = l.fma(b, low, rest);
     let zero = l.f32(0.0);
     let rest = l.select(near, rest, zero);
-    let p = l.at_least(p, -151.0);
+    let p = l.at_least(p, -254.0);
     let p = l.at_most(p, 129.0);
     let half = l.f32(0.5);
     let (t, m) = power_of_two(l, p, half, 127.0);

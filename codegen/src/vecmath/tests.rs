@@ -4,7 +4,7 @@ use super::measure::{FUNCTIONS, Function, POW_BOUND, pow_arguments, pow_error, w
 use super::{Native, exp, logistic, pow, tanh};
 
 /// The arguments where a function's method changes, and where results begin to be special.
-const BREAKPOINTS: [f32; 28] = [
+const BREAKPOINTS: [f32; 29] = [
     0.0,
     1e-45,
     f32::MIN_POSITIVE,
@@ -31,6 +31,7 @@ const BREAKPOINTS: [f32; 28] = [
     89.0,
     103.972_08,
     104.0,
+    176.0,
     131_072.0,
     f32::MAX,
 ];
