@@ -6,8 +6,8 @@ use super::lanes::Native;
 pub struct Function {
     /// Its name.
     pub name: &'static str,
-    /// The function, run with [`Native`].
-    pub ours: fn(f32) -> f32,
+    /// Replaces every number by the function of it, run with [`Native`].
+    pub ours: fn(&mut [f32]),
     /// The same in f64, whose own error is below 10⁻⁷ ulp of f32.
     pub exact: fn(f64) -> f64,
     /// The largest error it may have, in ulp.
@@ -16,20 +16,35 @@ pub struct Function {
 
 /// Every function of one argument.
 pub const FUNCTIONS: [Function; 9] = [
-    Function { name: "exp", ours: |x| super::exp(&mut Native, x), exact: libm::exp, bound: 2.0 },
-    Function { name: "expm1", ours: |x| super::expm1(&mut Native, x), exact: libm::expm1, bound: 2.0 },
-    Function { name: "log", ours: |x| super::log(&mut Native, x), exact: libm::log, bound: 2.0 },
-    Function { name: "log1p", ours: |x| super::log1p(&mut Native, x), exact: libm::log1p, bound: 3.0 },
-    Function { name: "sin", ours: |x| super::sin(&mut Native, x), exact: f64::sin, bound: 3.0 },
-    Function { name: "cos", ours: |x| super::cos(&mut Native, x), exact: f64::cos, bound: 3.0 },
-    Function { name: "tanh", ours: |x| super::tanh(&mut Native, x), exact: libm::tanh, bound: 3.0 },
+    Function { name: "exp", ours: |x| each(x, |x| super::exp(&mut Native, x)), exact: libm::exp, bound: 2.0 },
+    Function {
+        name: "expm1",
+        ours: |x| each(x, |x| super::expm1(&mut Native, x)),
+        exact: libm::expm1,
+        bound: 2.0,
+    },
+    Function { name: "log", ours: |x| each(x, |x| super::log(&mut Native, x)), exact: libm::log, bound: 2.0 },
+    Function {
+        name: "log1p",
+        ours: |x| each(x, |x| super::log1p(&mut Native, x)),
+        exact: libm::log1p,
+        bound: 3.0,
+    },
+    Function { name: "sin", ours: |x| each(x, |x| super::sin(&mut Native, x)), exact: f64::sin, bound: 3.0 },
+    Function { name: "cos", ours: |x| each(x, |x| super::cos(&mut Native, x)), exact: f64::cos, bound: 3.0 },
+    Function {
+        name: "tanh",
+        ours: |x| each(x, |x| super::tanh(&mut Native, x)),
+        exact: libm::tanh,
+        bound: 3.0,
+    },
     Function {
         name: "logistic",
-        ours: |x| super::logistic(&mut Native, x),
+        ours: |x| each(x, |x| super::logistic(&mut Native, x)),
         exact: |x| 1.0 / (1.0 + libm::exp(-x)),
         bound: 3.0,
     },
-    Function { name: "erf", ours: |x| super::erf(&mut Native, x), exact: libm::erf, bound: 4.0 },
+    Function { name: "erf", ours: |x| each(x, |x| super::erf(&mut Native, x)), exact: libm::erf, bound: 4.0 },
 ];
 
 /// The largest error that [`pow`](super::pow) may have, in ulp.
@@ -73,10 +88,27 @@ pub fn worst<A>(errors: impl Iterator<Item = Worst<A>>) -> Option<Worst<A>> {
 }
 
 impl Function {
-    /// The error at `at`.
-    pub fn error(&self, at: f32) -> Worst<f32> {
-        Worst { ulps: ulps((self.ours)(at), (self.exact)(at.into())), at }
+    /// The worst error at the arguments with the given bits.
+    pub fn worst(&self, mut bits: impl Iterator<Item = u32>) -> Option<Worst<f32>> {
+        // In blocks, so that the compiler makes vectors of the function.
+        const BLOCK: usize = 1024;
+        let mut all = None;
+        loop {
+            let at: Vec<f32> = bits.by_ref().take(BLOCK).map(f32::from_bits).collect();
+            if at.is_empty() {
+                return all;
+            }
+            let mut y = at.clone();
+            (self.ours)(&mut y);
+            let errors =
+                at.iter().zip(&y).map(|(&at, &y)| Worst { ulps: ulps(y, (self.exact)(at.into())), at });
+            all = worst(all.into_iter().chain(errors));
+        }
     }
+}
+
+fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
+    x.iter_mut().for_each(|x| *x = f(*x));
 }
 
 /// The error of [`pow`](super::pow) at `at`.
