@@ -14,7 +14,7 @@ use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
 use crate::plan::Plan;
-use crate::program::{Kernel, Origin, Program, Source};
+use crate::program::{self, Kernel, Origin, Program, Source};
 
 /// The least work of a task, in elements computed: below it dividing costs more than it gains.
 const TASK: usize = 1 << 15;
@@ -82,14 +82,14 @@ impl Executable {
                 Origin::Computed => {}
             }
         }
-        let place = |name: &String, kind: OutputKind, b: usize| match bound.get(name) {
-            Some((at, ty)) if kind == OutputKind::Update => (name.clone(), *at, ty.clone()),
-            _ => (name.clone(), plan.offsets[b], program.buffers[b].ty.clone()),
+        let place = |output: &program::Result| match bound.get(&output.name) {
+            Some((at, ty)) if output.kind == OutputKind::Update => (output.name.clone(), *at, ty.clone()),
+            _ => (output.name.clone(), plan.offsets[output.buffer.0], output.ty.clone()),
         };
-        let outputs = program.outputs.iter().map(|(name, kind, b)| place(name, *kind, b.0)).collect();
+        let outputs = program.outputs.iter().map(place).collect();
         let bytes = |b: usize| program.buffers[b].ty.bytes();
         let copies =
-            plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(f.0))).collect();
+            plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(t.0))).collect();
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
         Ok(Executable { graph: g.clone(), runs, functions, arena, plan, bound, outputs, copies, compile_ms })
     }

@@ -84,7 +84,8 @@ impl Lowering<'_> {
             } else {
                 self.copy(&source, self.ready[v.index()], self.g.ty(v))
             };
-            self.program.outputs.push((output.name.clone(), output.kind, buffer));
+            let (name, kind, ty) = (output.name.clone(), output.kind, self.g.ty(v).clone());
+            self.program.outputs.push(crate::program::Result { name, kind, buffer, ty });
         }
         let loops =
             self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use fgc_ir::OutputKind;
 
-use crate::program::{BufferId, Kernel, Origin, Program};
+use crate::program::{Buffer, BufferId, Kernel, Origin, Program};
 
 /// Buffers begin at multiples of this many bytes: a cache line.
 pub const ALIGNMENT: usize = 64;
@@ -89,8 +89,8 @@ fn lives(program: &Program) -> Vec<Life> {
             lives[b].last = lives[b].last.max(k);
         }
     }
-    for (_, _, BufferId(b)) in &program.outputs {
-        lives[*b].last = end;
+    for output in &program.outputs {
+        lives[output.buffer.0].last = end;
     }
     lives
 }
@@ -99,22 +99,17 @@ fn lives(program: &Program) -> Vec<Life> {
 fn donations(program: &Program, lives: &[Life]) -> (HashMap<usize, usize>, Vec<(BufferId, BufferId)>) {
     let mut shared = HashMap::new();
     let mut copies = Vec::new();
-    for (name, kind, from) in &program.outputs {
-        if *kind != OutputKind::Update {
-            continue;
-        }
-        let bound = |b: &crate::program::Buffer| matches!(&b.origin, Origin::Bound(n) if n == name);
+    for output in program.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
+        let bound = |b: &Buffer| matches!(&b.origin, Origin::Bound(name) if *name == output.name);
         let Some(to) = program.buffers.iter().position(bound) else { continue };
-        let uses = program.outputs.iter().filter(|(_, _, b)| b == from).count();
+        let from = output.buffer;
+        let alone = program.outputs.iter().filter(|o| o.buffer == from).count() == 1;
+        let fits = program.buffers[from.0].ty.bytes() == output.ty.bytes();
         let computed = matches!(program.buffers[from.0].origin, Origin::Computed);
-        if uses == 1
-            && computed
-            && !shared.contains_key(&from.0)
-            && may_overwrite(program, *from, BufferId(to), lives)
-        {
+        if alone && fits && computed && may_overwrite(program, from, BufferId(to), lives) {
             shared.insert(from.0, to);
         } else {
-            copies.push((*from, BufferId(to)));
+            copies.push((from, BufferId(to)));
         }
     }
     (shared, copies)

@@ -118,6 +118,19 @@ impl Kernel {
     }
 }
 
+/// A result of a program: the first elements of a buffer.
+#[derive(Clone, Debug)]
+pub struct Result {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: OutputKind,
+    /// What holds it, densely.
+    pub buffer: BufferId,
+    /// Its type.
+    pub ty: Type,
+}
+
 /// Kernels in the order in which they run, over buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -125,8 +138,8 @@ pub struct Program {
     pub buffers: Vec<Buffer>,
     /// What runs.
     pub kernels: Vec<Kernel>,
-    /// The results: name and what holds it. An update is of the bound buffer of its name.
-    pub outputs: Vec<(String, OutputKind, BufferId)>,
+    /// The results. An update is of the bound buffer of its name.
+    pub outputs: Vec<Result>,
 }
 
 impl Program {

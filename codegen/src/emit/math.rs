@@ -65,10 +65,10 @@ impl Lanes for Emitter<'_, '_> {
     fn bits(&mut self, a: Lane) -> Lane {
         self.reinterpret(a, DType::I32)
     }
-    fn from_bits(&mut self, a: Lane) -> Lane {
+    fn of_bits(&mut self, a: Lane) -> Lane {
         self.reinterpret(a, DType::F32)
     }
-    fn from_int(&mut self, a: Lane) -> Lane {
+    fn of_int(&mut self, a: Lane) -> Lane {
         Emit::cast(self, a, DType::F32)
     }
     fn iadd(&mut self, a: Lane, b: Lane) -> Lane {
