@@ -28,6 +28,9 @@ pub enum Command {
     Init(Init),
     /// Check a model's derivatives
     Check(Check),
+    /// Fetch and show data sets
+    #[command(subcommand)]
+    Data(Data),
 }
 
 /// Which model, and what it is elaborated with.
@@ -179,4 +182,37 @@ pub struct Check {
     /// What parameters, inputs and directions are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+}
+
+#[derive(Subcommand)]
+pub enum Data {
+    /// Fetch a public data set, verified by hash
+    #[command(after_help = "Example:\n  fgc data get mnist")]
+    Get {
+        /// Which set
+        #[arg(value_parser = known_names())]
+        set: String,
+        #[command(flatten)]
+        folder: DataFolder,
+    },
+    /// Describe a data set: sizes, classes, statistics, and the first images
+    #[command(after_help = "Example:\n  fgc data show embedded")]
+    Show {
+        /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
+        set: String,
+        #[command(flatten)]
+        folder: DataFolder,
+    },
+}
+
+/// Where fetched data sets are.
+#[derive(Args)]
+pub struct DataFolder {
+    /// The folder that fetched sets are kept in
+    #[arg(long = "data-dir", value_name = "DIR", default_value = fgc_train::data::FOLDER)]
+    pub path: PathBuf,
+}
+
+fn known_names() -> clap::builder::PossibleValuesParser {
+    fgc_train::data::known::ALL.map(|known| known.name).into()
 }

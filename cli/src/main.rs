@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod compile;
+mod data;
 mod draw;
 mod failure;
 mod init;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, fgc.quiet),
         Command::Init(args) => init::init(args, fgc.quiet),
         Command::Check(args) => check::check(args, fgc.threads),
+        Command::Data(args) => data::data(args, fgc.quiet),
     };
     match done {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,

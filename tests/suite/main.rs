@@ -1,8 +1,11 @@
 //! The test suite.
 
-mod laws;
-
+mod data;
 mod errors;
+#[cfg(unix)]
+mod fetch;
 mod language;
+mod laws;
 mod models;
 mod oracle;
+mod runs;
