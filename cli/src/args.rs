@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod train;
+
 /// A compiler for small tensor programs, for the study and use of forward gradients.
 #[derive(Parser)]
 #[command(name = "fgc", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]

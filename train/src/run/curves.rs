@@ -71,6 +71,7 @@ fn panel(area: &Area<'_>, name: &str, records: &[Value], ends: &[(f64, &Value)])
     let fail = |e: &dyn Display| e.to_string();
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(28)
         .caption(name, ("sans-serif", 16))
         .x_label_area_size(36)
         .y_label_area_size(56)
