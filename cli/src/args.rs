@@ -3,6 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+mod train;
+
+pub use train::{Eval, Train};
 
 /// A compiler for small tensor programs, for the study and use of forward gradients.
 #[derive(Parser)]
@@ -34,6 +39,13 @@ pub enum Command {
     Init(Init),
     /// Check a model's derivatives
     Check(Check),
+    /// Train a model
+    Train(Box<Train>),
+    /// Test a trained model
+    Eval(Eval),
+    /// Fetch and show data sets
+    #[command(subcommand)]
+    Data(Data),
 }
 
 /// Which model, and what it is elaborated with.
@@ -82,7 +94,8 @@ pub struct Mode {
 }
 
 /// What a step of training does.
-#[derive(Args)]
+#[derive(Args, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct StepArgs {
     /// Where the gradient comes from; backprop if not given
     #[arg(long, value_enum, value_name = "ESTIMATOR")]
@@ -123,7 +136,8 @@ pub struct StepArgs {
     pub no_figures: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Grad {
     /// Reverse mode: exact
     Backprop,
@@ -131,7 +145,8 @@ pub enum Grad {
     Forward,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tangent {
     /// Standard normal
     Normal,
@@ -139,7 +154,8 @@ pub enum Tangent {
     Rademacher,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Optimizer {
     /// Gradient descent
     Sgd,
@@ -213,7 +229,7 @@ pub struct Run {
     #[arg(long, value_name = "F")]
     pub outputs: Option<PathBuf>,
     /// What runs it
-    #[arg(long, value_enum, default_value_t = Backend::Interp)]
+    #[arg(long, value_enum, default_value_t = Backend::Jit)]
     pub backend: Backend,
     /// What parameters, states and random numbers are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -222,6 +238,8 @@ pub struct Run {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
+    /// Machine code
+    Jit,
     /// The reference interpreter, on one thread
     Interp,
 }
@@ -247,4 +265,37 @@ pub struct Check {
     /// What parameters, inputs and directions are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+}
+
+#[derive(Subcommand)]
+pub enum Data {
+    /// Fetch a public data set, verified by hash
+    #[command(after_help = "Example:\n  fgc data get mnist")]
+    Get {
+        /// Which set
+        #[arg(value_parser = known_names())]
+        set: String,
+        #[command(flatten)]
+        folder: DataFolder,
+    },
+    /// Describe a data set: sizes, classes, statistics, and the first images
+    #[command(after_help = "Example:\n  fgc data show embedded")]
+    Show {
+        /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
+        set: String,
+        #[command(flatten)]
+        folder: DataFolder,
+    },
+}
+
+/// Where fetched data sets are.
+#[derive(Args)]
+pub struct DataFolder {
+    /// The folder that fetched sets are kept in
+    #[arg(long = "data-dir", value_name = "DIR", default_value = fgc_train::data::FOLDER)]
+    pub path: PathBuf,
+}
+
+fn known_names() -> clap::builder::PossibleValuesParser {
+    fgc_train::data::known::ALL.map(|known| known.name).into()
 }

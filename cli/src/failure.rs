@@ -7,8 +7,24 @@ use std::io::{self, ErrorKind, Write};
 pub enum Failure {
     /// The input was wrong: exit code 1, with this message.
     Input(String),
+    /// Training diverged, which has been said: exit code 3.
+    Diverged,
+    /// It was interrupted, and saved: exit code 130.
+    Interrupted,
     /// Whoever read the output has stopped reading: nothing is wrong.
     ClosedPipe,
+}
+
+impl Failure {
+    /// What is said of it.
+    pub fn message(&self) -> String {
+        match self {
+            Failure::Input(message) => message.clone(),
+            Failure::Diverged => "training diverged".to_owned(),
+            Failure::Interrupted => "interrupted".to_owned(),
+            Failure::ClosedPipe => "nobody reads the output".to_owned(),
+        }
+    }
 }
 
 /// What a command gives.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod compile;
+mod data;
 mod draw;
 mod failure;
 mod init;
@@ -11,6 +12,7 @@ mod modes;
 mod run;
 mod stats;
 mod step;
+mod train;
 
 use std::process::ExitCode;
 
@@ -23,9 +25,12 @@ fn main() -> ExitCode {
     let fgc = Fgc::parse();
     let done = match &fgc.command {
         Command::Compile(args) => compile::compile(args),
-        Command::Run(args) => run::run(args, fgc.quiet),
+        Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
+        Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),
+        Command::Eval(args) => train::eval(args, fgc.threads),
         Command::Init(args) => init::init(args, fgc.quiet),
         Command::Check(args) => check::check(args, fgc.threads),
+        Command::Data(args) => data::data(args, fgc.quiet),
     };
     match done {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
@@ -33,5 +38,7 @@ fn main() -> ExitCode {
             failure::say(&message);
             ExitCode::FAILURE
         }
+        Err(Failure::Diverged) => ExitCode::from(3),
+        Err(Failure::Interrupted) => ExitCode::from(130),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Instant;
 
+use fgc_codegen::Executable;
 use fgc_ir::{ArrayFile, Arrays, Builder, Graph, Role, Tensor, Type, arrays, interpret};
+use fgc_train::compiled;
 use fgc_transforms::Suffix;
 
 use crate::args::{Backend, ModeName, Run};
@@ -12,7 +14,7 @@ use crate::failure::{self, Done, input};
 use crate::{draw, model, modes, step};
 use fgc_ir::lang::DEFAULT_BATCH;
 
-pub fn run(args: &Run, quiet: bool) -> Done {
+pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     let float = modes::float(args.mode.dtype);
     let loaded = model::load(&args.model, float, DEFAULT_BATCH)?;
     let (graph, _) = modes::apply(&loaded, &args.mode)?;
@@ -30,16 +32,21 @@ pub fn run(args: &Run, quiet: bool) -> Done {
     for (name, x) in drawn(args, &loaded.graph, &graph)? {
         given.entry(name).or_insert(x);
     }
-    let start = Instant::now();
-    let results = match args.backend {
-        Backend::Interp => interpret(&graph, &given).map_err(input)?,
+    let (results, how) = match args.backend {
+        Backend::Interp => {
+            let start = Instant::now();
+            (interpret(&graph, &given).map_err(input)?, format!("interpreted in {:.1} ms", ms(start)))
+        }
+        Backend::Jit => {
+            let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
+            let mut program = Executable::compile(&graph).map_err(input)?;
+            let start = Instant::now();
+            let results = threads.install(|| program.run(&given)).map_err(input)?;
+            (results, format!("compiled in {:.1} ms, run in {:.1} ms", program.compile_ms(), ms(start)))
+        }
     };
     if !quiet {
-        failure::say(&format!(
-            "`{}` interpreted in {:.1} ms",
-            graph.name,
-            start.elapsed().as_secs_f64() * 1e3
-        ));
+        failure::say(&format!("`{}` {how}", graph.name));
     }
     match &args.outputs {
         Some(path) => {
@@ -48,6 +55,11 @@ pub fn run(args: &Run, quiet: bool) -> Done {
         }
         None => failure::print(&summary(&graph, &results)),
     }
+}
+
+/// Milliseconds since `start`.
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
 }
 
 /// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.

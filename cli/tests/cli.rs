@@ -277,3 +277,19 @@ fn a_reader_that_stops_is_no_error() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty());
 }
+
+#[test]
+fn data_sets_are_shown() {
+    let shown = stdout(&["data", "show", "embedded"]);
+    assert!(shown.starts_with("embedded: 5000 + 1000 samples of u8 28×28×1, 10 classes\n"), "{shown}");
+    assert!(shown.contains("\n    9       500   100  ankle boot\n"), "{shown}");
+    let shown = stdout(&["data", "show", "synthetic:20x4x4x3"]);
+    assert!(shown.starts_with("synthetic:20x4x4x3: 20 + 4 samples of u8 4×4×3, 10 classes\n"), "{shown}");
+    let folder = tempfile::tempdir().unwrap();
+    let none = path(&folder, "none");
+    let message = fails(1, &["data", "show", "mnist", "--data-dir", &none]);
+    assert!(message.contains("`fgc data get mnist`"), "{message}");
+    assert!(
+        fails(2, &["data", "get", "imagenet"]).contains("possible values: mnist, fashion-mnist, cifar10")
+    );
+}

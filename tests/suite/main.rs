@@ -1,14 +1,17 @@
 //! The test suite.
 
-mod laws;
-
+mod data;
 mod errors;
+#[cfg(unix)]
+mod fetch;
 mod fuzz;
 mod jit;
 mod language;
+mod laws;
 mod models;
 mod oracle;
 mod props;
 mod random;
+mod runs;
 mod step;
 mod tidy;

@@ -7,8 +7,9 @@ use fgc_ir::ops::Init;
 use fgc_ir::{Arrays, Builder, DType, Graph, Op, OutputKind, Role, Tensor, interpret, random};
 use fgc_tests::laws::{self, passed};
 use fgc_tests::numeric::{distance, parse_graph, part, run};
+use fgc_train::Schedule;
 use fgc_transforms::{
-    Direction, Estimator, Optimiser, Schedule, StepConfig, StepNames, estimate, grad, params, step, vmap,
+    Direction, Estimator, Optimiser, StepConfig, StepNames, estimate, grad, params, step, vmap,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -29,6 +29,6 @@ pub use grad::{grad, grad_of, hvp};
 pub use jvp::{jvp, jvp_many};
 pub use linearize::{Linearized, linearize};
 pub use names::{Suffix, params};
-pub use step::{Decay, Direction, Estimator, Optimiser, Schedule, StepConfig, StepNames, estimate, step};
+pub use step::{Direction, Estimator, Optimiser, StepConfig, StepNames, estimate, step};
 pub use transpose::transpose;
 pub use vmap::vmap;

@@ -3,7 +3,6 @@
 mod direction;
 mod estimator;
 mod optimiser;
-mod schedule;
 
 use fgc_ir::ops::Init;
 use fgc_ir::{Builder, Built, DType, Float, Graph, OutputKind, Real, Role, Scalar, Type, Value};
@@ -14,7 +13,6 @@ use crate::names::{Suffix, fresh, params};
 pub use direction::Direction;
 pub use estimator::{Estimator, estimate};
 pub use optimiser::Optimiser;
-pub use schedule::{Decay, Schedule};
 
 use optimiser::Rule;
 

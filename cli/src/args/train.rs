@@ -1,0 +1,114 @@
+//! The arguments of `fgc train` and `fgc eval`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DataFolder, Model, StepArgs, assignment};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
+pub struct Train {
+    /// A `.fg` file
+    #[arg(required_unless_present = "resume")]
+    pub model: Option<PathBuf>,
+    /// The model of the file, where it has several
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Override a const of the model (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub batch: usize,
+    /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
+    #[arg(long, value_name = "D", default_value = fgc_train::data::EMBEDDED)]
+    pub data: String,
+    #[command(flatten)]
+    pub folder: DataFolder,
+    #[command(flatten)]
+    pub step: StepArgs,
+    /// The learning rate
+    #[arg(long, value_name = "X", default_value_t = 2e-3)]
+    pub lr: f64,
+    /// How the learning rate goes on: constant, exp:K, step:EVERY:FACTOR or cosine, with
+    /// `warmup:N+` in front to rise to it
+    #[arg(long, value_name = "S", default_value = "constant")]
+    pub schedule: String,
+    /// Passes over the data
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub epochs: u64,
+    /// What everything random is drawn from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The folder of the run, which is made; a new one in `runs` if not given
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in this folder, as its `run.toml` says
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
+        "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "lr", "schedule", "epochs",
+        "seed", "out",
+    ])]
+    pub resume: Option<PathBuf>,
+    /// Write the figures of every N-th step
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub log_every: u64,
+    /// Save every N steps, beside the end of each epoch
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: Option<u64>,
+    /// Note a loss that isn't finite and go on, rather than to end with exit code 3
+    #[arg(long)]
+    pub past_divergence: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc eval models/mlp.fg --params mlp.safetensors")]
+pub struct Eval {
+    #[command(flatten)]
+    pub model: Model,
+    /// Parameters and states: a checkpoint, or what `init` has written
+    #[arg(long, value_name = "F")]
+    pub params: PathBuf,
+    /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
+    #[arg(long, value_name = "D", default_value = fgc_train::data::EMBEDDED)]
+    pub data: String,
+    #[command(flatten)]
+    pub folder: DataFolder,
+    /// What random numbers are drawn from, if the model draws any
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Grad;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        train: Train,
+    }
+
+    fn parse(line: &str) -> Result<Train, String> {
+        let words = std::iter::once("train").chain(line.split_whitespace());
+        Alone::try_parse_from(words).map(|alone| alone.train).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_model_or_a_run_to_resume() {
+        let train =
+            parse("m.fg --set hidden=16 --grad forward --tangents 8 --tangent rademacher --lr 2e-5").unwrap();
+        assert_eq!((train.step.tangents, train.lr), (Some(8), 2e-5));
+        assert!(train.step.grad == Some(Grad::Forward));
+        assert_eq!((train.data.as_str(), train.batch), ("embedded", 64));
+        assert_eq!(parse("--resume runs/a --log-every 1").unwrap().resume, Some("runs/a".into()));
+        assert!(parse("").is_err_and(|e| e.contains("<MODEL>")));
+        assert!(parse("m.fg --resume runs/a").is_err_and(|e| e.contains("cannot be used with")));
+        assert!(parse("--resume runs/a --beta 0.5").is_err_and(|e| e.contains("cannot be used with")));
+        assert!(parse("m.fg --log-every 0").is_err());
+    }
+}

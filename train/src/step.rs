@@ -1,0 +1,228 @@
+//! Programs that training and evaluation call: what they bind, and what runs them.
+
+use fgc_ir::ops::Role;
+use fgc_ir::random::SEED;
+use fgc_ir::{Arrays, DType, Graph, OutputKind, Tensor, Type, arrays, interpret};
+
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::run::Figures;
+
+/// The name under which samples are bound.
+pub const SAMPLES: &str = "x";
+/// The name under which labels are bound.
+pub const LABELS: &str = "y";
+/// The name under which the learning rate is bound.
+pub const RATE: &str = "lr";
+
+/// What the loss is called among the figures.
+pub const LOSS: &str = "loss";
+/// What a metric can't be called: the other keys of a line of figures.
+const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
+
+/// A program that keeps parameters and states between calls.
+pub trait Step {
+    /// Gives leaf `name` the content `x`. It keeps it until it is bound again or updated.
+    ///
+    /// # Errors
+    /// If there is no such leaf, or it is of another type.
+    fn bind(&mut self, name: &str, x: &Tensor) -> Result<()>;
+
+    /// Runs the program: outputs get their values, and leaves that are updated their next content.
+    ///
+    /// # Errors
+    /// If a leaf was never bound or the program can't be run.
+    fn call(&mut self) -> Result<()>;
+
+    /// The value of output `name` in the last call, or what leaf `name` holds now.
+    ///
+    /// # Errors
+    /// If there is no such output or leaf, or it has no content yet.
+    fn read(&self, name: &str) -> Result<Tensor>;
+}
+
+/// What a program binds and gives, as far as the loop is concerned.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Interface {
+    /// The name of the program.
+    pub name: String,
+    /// The type of the samples, `[batch, …]`.
+    pub samples: Type,
+    /// Whether labels are bound.
+    pub labels: bool,
+    /// Whether a key is bound.
+    pub seed: bool,
+    /// Whether a learning rate is bound.
+    pub rate: bool,
+    /// The name of the loss.
+    pub loss: String,
+    /// The names of the metrics.
+    pub metrics: Vec<String>,
+    /// Parameters and states, the optimiser's among them: what a checkpoint holds.
+    pub kept: Vec<(String, Type)>,
+}
+
+impl Interface {
+    /// The interface of `g`: inputs `x` and perhaps `y` and `lr`, and a loss.
+    ///
+    /// # Errors
+    /// If it has other inputs, or no loss.
+    pub fn of(g: &Graph) -> Result<Interface> {
+        let fail = |message: String| Error::at(format_args!("`{}`", g.name), message);
+        let loss = g.loss().ok_or_else(|| fail("there is no loss to minimise".to_owned()))?.name.clone();
+        let metrics = g.outputs.iter().filter(|o| o.kind == OutputKind::Metric && g.ty(o.value).rank() == 0);
+        let metrics: Vec<String> = metrics.map(|o| o.name.clone()).collect();
+        if let Some(name) = metrics.iter().find(|name| TAKEN.contains(&name.as_str())) {
+            return Err(fail(format!(
+                "a metric can't be called `{name}`: the figures of a step have that name for something else"
+            )));
+        }
+        let mut interface = Interface {
+            name: g.name.clone(),
+            samples: Type::scalar(DType::F32),
+            labels: false,
+            seed: false,
+            rate: false,
+            loss,
+            metrics,
+            kept: Vec::new(),
+        };
+        let mut samples = None;
+        for (v, name, role) in g.bindings() {
+            let ty = g.ty(v);
+            let like = |dtype: DType, rank: usize| ty.dtype == dtype && ty.rank() == rank;
+            match (role, name) {
+                (Role::Param(_) | Role::State(_), _) => interface.kept.push((name.to_owned(), ty.clone())),
+                (Role::Seed, SEED) => interface.seed = true,
+                (Role::Input, SAMPLES) if ty.dtype == DType::F32 && ty.rank() > 1 => {
+                    samples = Some(ty.clone())
+                }
+                (Role::Input, LABELS) if like(DType::I32, 1) => interface.labels = true,
+                (Role::Input, RATE) if like(DType::F32, 0) => interface.rate = true,
+                _ => {
+                    let expected = "training binds samples `x: f32[batch, …]` and labels `y: i32[batch]`";
+                    return Err(fail(format!("there is nothing to bind to `{name}: {ty}`; {expected}")));
+                }
+            }
+        }
+        interface.samples = samples.ok_or_else(|| fail("it has no samples `x: f32[batch, …]`".to_owned()))?;
+        Ok(interface)
+    }
+
+    /// The loss of the last call, under `loss`, and its metrics, in the order of the program.
+    ///
+    /// # Errors
+    /// If the program wasn't called.
+    pub fn figures(&self, step: &dyn Step) -> Result<Vec<(String, f32)>> {
+        let number = |name: &str| Ok(step.read(name)?.to_f64().first().copied().unwrap_or(f64::NAN) as f32);
+        let loss = number(&self.loss)?;
+        let metrics = self.metrics.iter().map(|name| Ok((name.clone(), number(name)?)));
+        std::iter::once(Ok((LOSS.to_owned(), loss))).chain(metrics).collect()
+    }
+
+    /// The means of the loss and the metrics from their sums, in that order, over `n` batches.
+    pub(crate) fn means(&self, sums: &[f64], n: u64) -> Figures {
+        let names = std::iter::once(LOSS).chain(self.metrics.iter().map(String::as_str));
+        names.zip(sums).map(|(name, sum)| (name.to_owned(), sum / n as f64)).collect()
+    }
+
+    /// The size of a batch.
+    pub fn batch(&self) -> usize {
+        self.samples.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Fails unless the samples of `split`, of data set `name`, are what the program takes.
+    pub fn check_data(&self, name: &str, split: &Split) -> Result<()> {
+        if self.samples.shape.get(1..) == Some(&split.sample()[..]) {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` takes x: {}, but a batch of `{name}` is f32{}",
+            self.name,
+            self.samples,
+            split.sample().prepend(self.batch())
+        );
+        Err(Error::new(message))
+    }
+
+    /// Fails unless `arrays` has everything that is kept, of its type. What else there is doesn't
+    /// matter: evaluation has no use for the optimiser's state.
+    pub fn check_kept(&self, arrays: &Arrays) -> Result<()> {
+        let problem = |(name, ty): &(String, Type)| match arrays.get(name) {
+            None => Some(format!("\n  `{name}` is missing: expected {ty}")),
+            Some(x) if x.ty() != *ty => Some(format!("\n  `{name}` is {}: expected {ty}", x.ty())),
+            Some(_) => None,
+        };
+        let problems: Vec<String> = self.kept.iter().filter_map(problem).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let there: Vec<String> = arrays.iter().map(|(name, x)| format!("\n  {name}: {}", x.ty())).collect();
+        let (problems, there) = (problems.concat(), there.concat());
+        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:{there}", self.name)))
+    }
+}
+
+/// A program run by the reference interpreter.
+#[derive(Clone, Debug)]
+pub struct Interpreted {
+    graph: Graph,
+    leaves: Arrays,
+    outputs: Arrays,
+}
+
+impl Interpreted {
+    /// `graph`, with nothing bound.
+    pub fn new(graph: Graph) -> Interpreted {
+        Interpreted { graph, leaves: Arrays::new(), outputs: Arrays::new() }
+    }
+}
+
+impl Step for Interpreted {
+    fn bind(&mut self, name: &str, x: &Tensor) -> Result<()> {
+        let ty = self.graph.leaf(name).map(|v| self.graph.ty(v));
+        let ty = ty.ok_or_else(|| Error::new(format!("`{}` binds no `{name}`", self.graph.name)))?;
+        if x.ty() != *ty {
+            return Err(Error::new(format!("`{name}` of `{}` is {ty}, not {}", self.graph.name, x.ty())));
+        }
+        self.leaves.insert(name.to_owned(), x.clone());
+        Ok(())
+    }
+
+    fn call(&mut self) -> Result<()> {
+        let mut results = interpret(&self.graph, &self.leaves).map_err(|e| Error::new(e.to_string()))?;
+        for output in self.graph.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
+            if let Some(next) = results.remove(&output.name) {
+                self.leaves.insert(output.name.clone(), next);
+            }
+        }
+        self.outputs = results;
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> Result<Tensor> {
+        let found = self.outputs.get(name).or_else(|| self.leaves.get(name));
+        found
+            .cloned()
+            .ok_or_else(|| Error::new(format!("`{}` has no value `{name}` to read", self.graph.name)))
+    }
+}
+
+/// The first content of every parameter and state of `g`, drawn from `seed`.
+///
+/// # Errors
+/// If a parameter isn't a float.
+pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
+    let fail = |e: &dyn std::fmt::Display| Error::new(e.to_string());
+    let program = fgc_ir::random::init_graph(g).map_err(|e| fail(&e))?;
+    let key = Arrays::from([(SEED.to_owned(), crate::rng::key(seed))]);
+    interpret(&program, &key).map_err(|e| fail(&e))
+}
+
+/// Reads parameters and states from an array file, such as a checkpoint.
+///
+/// # Errors
+/// If it isn't a valid array file.
+pub fn read_arrays(path: &std::path::Path) -> Result<Arrays> {
+    arrays::read(path).map(|file| file.tensors).map_err(|e| Error::new(e.to_string()))
+}
