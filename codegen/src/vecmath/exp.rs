@@ -15,10 +15,10 @@ const EXP: [f32; 8] =
 /// (eˣ − 1)/x on |x| ≤ ln 2 / 2, relative error 2⁻²⁶.
 const EXPM1: [f32; 6] = [1.0, 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_262, 0.001_387_065_7];
 
-/// eˣ, within 1 ulp.
+/// eˣ, within 2 ulp (measured: 1.63).
 ///
 /// Cody and Waite's reduction x = 2m ln 2 + r, |r| ≤ ln 2; the even power of two is multiplied in
-/// as 2ᵐ twice, so no intermediate leaves the normal range and a subnormal result is rounded once.
+/// as 2ᵐ twice, so no factor leaves the normal range and a subnormal result is rounded once.
 pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     exp_at_most(l, x, 89.0)
 }
@@ -84,7 +84,7 @@ pub(super) fn expm1_parts<L: Lanes>(l: &mut L, x: L::F, k: f32, b: f32) -> (L::F
     (q, s, n)
 }
 
-/// eˣ − 1, within 2 ulp.
+/// eˣ − 1, within 3 ulp (measured: 2.02).
 ///
 /// Cody and Waite's reduction x = n ln 2 + r, |r| ≤ ln 2 / 2, with a polynomial for q = eʳ − 1;
 /// then 2ⁿq + (2ⁿ − 1) with one rounding. The power is halved until the end because 2¹²⁸ isn't

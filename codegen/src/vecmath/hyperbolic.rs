@@ -3,7 +3,7 @@
 use super::exp::{exp_at_most, expm1_parts};
 use super::lanes::Lanes;
 
-/// The hyperbolic tangent, within 3 ulp; never beyond ±1.
+/// The hyperbolic tangent, within 4 ulp (measured: 3.33); never beyond ±1.
 ///
 /// u/(u + 2) with u = e²ˣ − 1, computed as by [`expm1`](super::expm1).
 pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
@@ -20,7 +20,7 @@ pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.div(u, below)
 }
 
-/// 1/(1 + e⁻ˣ), within 3 ulp; never beyond 0 and 1.
+/// 1/(1 + e⁻ˣ), within 4 ulp (measured: 3.23); never beyond 0 and 1.
 ///
 /// eˣ/(1 + eˣ), which keeps its precision where eˣ is subnormal.
 pub fn logistic<L: Lanes>(l: &mut L, x: L::F) -> L::F {

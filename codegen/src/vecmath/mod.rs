@@ -2,11 +2,11 @@
 //!
 //! Every function is free of branches, apart from the [`patch`](Lanes::patch) of arguments that
 //! a polynomial doesn't reach, and holds over every f32: subnormal, infinite, NaN, and zero of
-//! either sign. Its doc comment states its largest error in ulp (units in the last place of the
-//! exact result; below the normal range, of the smallest subnormal), measured over all 2³² bit
-//! patterns by `cargo run --release -p fgc-codegen --example ulp`.
+//! either sign. Its doc comment states a bound of its error in ulp (units in the last place of the
+//! exact result; below the normal range, of the smallest subnormal), and the largest found over
+//! all 2³² bit patterns by `cargo run --release -p fgc-codegen --example ulp`.
 //!
-//! The polynomials and rational functions are minimax fits of the relative error, found by
+//! The polynomials are minimax fits of the relative error, found by
 //! weighted least squares with Lawson's reweighting, their coefficients rounded to f32 one at a
 //! time, lowest order first, and the others fitted again after each.
 
