@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fgc_ir::DType;
 use fgc_train::compiled::{self, Compiled};
+use fgc_train::data::Batches;
 use fgc_train::run::{DataSettings, ModelSettings};
 use fgc_train::step::{initial, read_arrays};
 use fgc_train::{
@@ -27,24 +28,38 @@ const RUNS: &str = "runs";
 
 pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    let (mut run, data) = match &args.resume {
-        Some(folder) => resume(folder)?,
-        None => begin(args)?,
+    let (resumed, settings, data) = match &args.resume {
+        Some(folder) => {
+            let (run, data) = resume(folder)?;
+            let settings = run.settings.clone();
+            (Some(run), settings, data)
+        }
+        None => {
+            let (settings, data) = begin(args)?;
+            (None, settings, data)
+        }
     };
-    let settings = run.settings.clone();
     let chosen = chosen(&settings);
     let loaded = model::load(&chosen, DType::F32, settings.batch)?;
-    let asked: StepArgs =
-        settings.step.clone().try_into().map_err(|e| input(Error::file(run.folder(), e)))?;
+    let asked: StepArgs = settings.step.clone().try_into().map_err(input)?;
     let stepped = step(&loaded.graph, &config::config(&asked)?).map_err(|e| loaded.failed(e))?;
     let interface = Interface::of(&stepped).map_err(input)?;
     interface.check_data(&data.name, &data.train).map_err(|e| shape_hint(e, &loaded.graph))?;
+    Batches::training(&data, settings.batch, 0, 0).map_err(input)?;
     let mut compiled = Compiled::new(&stepped, &threads).map_err(input)?;
     let schedule: Schedule = settings.schedule.parse().map_err(input)?;
     let per_epoch = data.train.len() / settings.batch.max(1);
     let total = settings.epochs.saturating_mul(per_epoch as u64);
     let first = initial(&stepped, settings.seed).map_err(input)?;
     let compile = |batch: usize| evaluation(&chosen, batch, &threads);
+    // Whatever is wrong with model, data and settings has been said before a folder is made.
+    let mut run = match resumed {
+        Some(run) => run,
+        None => {
+            let folder = args.out.clone().map_or_else(|| unused(&loaded.graph.name), Ok)?;
+            Run::create(&folder, settings.clone()).map_err(input)?
+        }
+    };
     let mut report = report::on_stderr(quiet);
     if !quiet {
         failure::say(&format!(
@@ -105,8 +120,8 @@ fn resume(folder: &Path) -> Done<(Run, Dataset)> {
     Ok((run, data))
 }
 
-/// A new run, with its data.
-fn begin(args: &Train) -> Done<(Run, Dataset)> {
+/// The settings of a new run, and its data.
+fn begin(args: &Train) -> Done<(Settings, Dataset)> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
     config::config(&args.step)?;
@@ -131,10 +146,7 @@ fn begin(args: &Train) -> Done<(Run, Dataset)> {
         },
         step: toml::Table::try_from(&args.step).map_err(input)?,
     };
-    // What is wrong with the model is said before a folder is made.
-    let loaded = model::load(&chosen(&settings), DType::F32, settings.batch)?;
-    let folder = args.out.clone().map_or_else(|| unused(&loaded.graph.name), Ok)?;
-    Ok((Run::create(&folder, settings).map_err(input)?, data))
+    Ok((settings, data))
 }
 
 /// The first of `runs/NAME-1`, `runs/NAME-2`, … that isn't there.

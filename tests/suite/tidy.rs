@@ -167,7 +167,7 @@ fn each_family_answers_every_question() {
     let table = std::fs::read_to_string(root().join("ir/src/ops/mod.rs")).unwrap();
     let rules = table.split_once("pub trait OpRules").unwrap().1.split_once("\n}").unwrap().0;
     let asked: Vec<&str> =
-        rules.lines().filter_map(|l| l.trim().strip_prefix("fn ")?.split('(').next()).collect();
+        rules.lines().filter_map(|l| l.trim().strip_prefix("fn ")?.split(['(', '<']).next()).collect();
     assert_eq!(asked, questions, "the questions of the table");
     assert!(rules.lines().all(|l| !l.starts_with("    fn ") || l.ends_with(';')), "a default body");
     for (module, family) in families {
