@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fgc_codegen::Executable;
 use fgc_ir::arrays::{self, ArrayFile};
 use fgc_ir::bind::Arrays;
 use fgc_ir::diag::Sources;
@@ -26,6 +27,13 @@ const PRECISIONS: [Precision; 2] = [
 /// is zero but for rounding, as that by a bias in front of a normalisation is. It has no scale
 /// of its own.
 const ZERO: f64 = 1e-10;
+
+/// What compiled runs are called.
+const COMPILED: &str = "compiled";
+
+/// How many times as far compiled code may be from JAX as the interpreter: it sums in single
+/// precision, and derivatives behind a normalisation over three samples lose digits.
+const COMPILED_SLACK: f64 = 2.0;
 
 /// What has been compared, and what was wrong: how many times the tolerance, and where.
 #[derive(Default)]
@@ -118,7 +126,8 @@ impl Fixture<'_> {
             false => self.precision.first_order,
         };
         let error = distance(found, expected);
-        let allowed = tolerance * self.scale(name, expected);
+        let slack = if mode.ends_with(COMPILED) { COMPILED_SLACK } else { 1.0 };
+        let allowed = slack * tolerance * self.scale(name, expected);
         // A NaN isn't close.
         let close = error <= allowed;
         if !close {
@@ -128,16 +137,30 @@ impl Fixture<'_> {
         }
     }
 
-    /// Interprets `g` and compares its outputs. Fails if it lacks one of `required`.
+    /// Runs `g`, interpreted and compiled, and compares its outputs. Fails if it lacks one of
+    /// `required`.
     fn run(&self, report: &mut Report, mode: &str, g: &Graph, required: &[String]) {
-        let outputs = match inputs(g, self.file).and_then(|x| interpret(g, &x).map_err(|e| e.to_string())) {
-            Ok(outputs) => outputs,
-            Err(e) => return report.fail(format!("{} {mode} in {}: {e}", self.name, self.precision.float)),
+        let interpreted = |x: &Arrays| interpret(g, x).map_err(|e| e.to_string());
+        let compiled = |x: &Arrays| {
+            let mut program = Executable::compile(g).map_err(|e| e.to_string())?;
+            program.run(x).map_err(|e| e.to_string())
         };
+        let backends: [(&str, &dyn Fn(&Arrays) -> Result<Arrays, String>); 2] =
+            [("interpreted", &interpreted), (COMPILED, &compiled)];
+        for (how, backend) in backends {
+            let mode = format!("{mode} {how}");
+            match inputs(g, self.file).and_then(|x| backend(&x)) {
+                Ok(outputs) => self.compare_all(report, &mode, &outputs, required),
+                Err(e) => report.fail(format!("{} {mode} in {}: {e}", self.name, self.precision.float)),
+            }
+        }
+    }
+
+    fn compare_all(&self, report: &mut Report, mode: &str, outputs: &Arrays, required: &[String]) {
         for name in required.iter().filter(|name| !outputs.contains_key(*name)) {
             report.fail(format!("{} {mode} in {}: there is no `{name}`", self.name, self.precision.float));
         }
-        for (name, found) in &outputs {
+        for (name, found) in outputs {
             let zero = || name.ends_with(".hvp").then(|| Tensor::filled(&found.ty(), 0.0));
             if let Some(expected) = self.expected(name).cloned().or_else(zero) {
                 self.compare(report, mode, name, found, &expected);
