@@ -12,7 +12,7 @@
 //!
 //! Every pass takes a graph of which this holds and gives one back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::graph::{Graph, OutputKind, Value};
@@ -102,6 +102,9 @@ fn names(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
 
 fn outputs(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
     let mut seen = HashSet::new();
+    let is_kept = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
+    let kept = g.bindings().filter(|(_, _, role)| is_kept(role)).map(|(v, name, _)| (name, v));
+    let kept: HashMap<&str, Value> = kept.collect();
     for output in &g.outputs {
         let name = &output.name;
         if !is_name(name) {
@@ -119,13 +122,11 @@ fn outputs(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
             fail(Some(output.value), format!("the loss is {ty}, not a floating-point scalar"));
         }
         if output.kind == OutputKind::Update {
-            let kept = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
-            let updated = g.bindings().find(|(_, n, role)| n == name && kept(role));
-            match updated {
+            match kept.get(name.as_str()) {
                 None => {
                     fail(None, format!("`{name}` is updated but there is no such parameter or state"));
                 }
-                Some((v, ..)) if g.ty(v) != ty => {
+                Some(&v) if g.ty(v) != ty => {
                     fail(Some(output.value), format!("`{name}` is {}, but its update is {ty}", g.ty(v)))
                 }
                 Some(_) => {}
