@@ -28,6 +28,9 @@ const PRECISIONS: [Precision; 2] = [
 /// of its own.
 const ZERO: f64 = 1e-10;
 
+/// Runs a graph on arrays.
+type Backend<'a> = &'a dyn Fn(&Arrays) -> Result<Arrays, String>;
+
 /// What compiled runs are called.
 const COMPILED: &str = "compiled";
 
@@ -145,8 +148,7 @@ impl Fixture<'_> {
             let mut program = Executable::compile(g).map_err(|e| e.to_string())?;
             program.run(x).map_err(|e| e.to_string())
         };
-        let backends: [(&str, &dyn Fn(&Arrays) -> Result<Arrays, String>); 2] =
-            [("interpreted", &interpreted), (COMPILED, &compiled)];
+        let backends: [(&str, Backend); 2] = [("interpreted", &interpreted), (COMPILED, &compiled)];
         for (how, backend) in backends {
             let mode = format!("{mode} {how}");
             match inputs(g, self.file).and_then(|x| backend(&x)) {
