@@ -1,23 +1,17 @@
 //! Random arrays for commands, drawn by programs from a seed.
 
-use fgc_ir::{
-    Arrays, Builder, Built, DType, Graph, OutputKind, Scalar, Tensor, Type, Value, interpret, random,
-};
+use fgc_ir::{Arrays, Builder, Built, DType, Graph, OutputKind, Scalar, Type, Value, interpret, random};
+
+pub use fgc_train::rng::key;
 
 use crate::failure::{Done, input};
 
-/// Two seeds apart from the one that parameters are drawn from.
+/// What tells the seed of directions from that of parameters.
 pub const DIRECTIONS: u64 = 0x5bd1_e995_97f4_a7c5;
-
-/// The key for `seed`.
-pub fn key(seed: u64) -> Tensor {
-    Tensor::of([2], vec![seed as u32, (seed >> 32) as u32])
-}
 
 /// The first content of all parameters and states of `g`.
 pub fn initial(g: &Graph, seed: u64) -> Done<Arrays> {
-    let program = random::init_graph(g).map_err(input)?;
-    run(&program, seed)
+    fgc_train::step::initial(g, seed).map_err(input)
 }
 
 /// Arrays of the given names and types, each from its own stream. `distribution` adds the draw of
