@@ -16,9 +16,6 @@ use crate::memory::Arena;
 use crate::plan::Plan;
 use crate::program::{self, Kernel, Origin, Program, Source};
 
-/// The least work of a task, in elements computed: below it dividing costs more than it gains.
-const TASK: usize = 1 << 15;
-
 /// One thing to run.
 enum Run {
     /// A compiled kernel, in tasks of so many indices.
@@ -67,8 +64,7 @@ impl Executable {
             }
             let function = compiler
                 .kernel(|e, arena, range| emit::emit(e, &program, kernel, &plan.offsets, arena, range))?;
-            let Division { size, unit, work } = division;
-            let task = TASK.div_ceil(work.max(1)).next_multiple_of(unit);
+            let Division { size, task } = division;
             runs.push(Run::Compiled { function, size, task });
         }
         let functions = compiler.finish()?;

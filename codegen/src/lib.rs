@@ -15,6 +15,7 @@ mod executable;
 mod jit;
 mod lower;
 mod memory;
+mod parts;
 pub mod plan;
 pub mod program;
 pub mod vecmath;

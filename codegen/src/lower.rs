@@ -12,9 +12,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fgc_ir::ops::{Leaf, Lower, Placement, Reduce};
+use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce};
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
+use crate::parts;
 use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program, Source, Step};
 use crate::view::compose;
 
@@ -93,6 +94,7 @@ impl Lowering<'_> {
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
         kernels.sort_by_key(|(level, _)| *level);
         self.program.kernels = kernels.into_iter().map(|(_, kernel)| kernel).collect();
+        parts::divide(&mut self.program);
         self.program
     }
 
@@ -108,7 +110,7 @@ impl Lowering<'_> {
             Lower::Conv(op) => self.other(v, |args, out| Kernel::Conv(op, pair(args), out)),
             Lower::Gather(op) => self.other(v, |args, out| Kernel::Gather(op, pair(args), out)),
             Lower::Window(op) => self.other(v, |args, out| Kernel::Window(op, args, out)),
-            Lower::Random(op) => self.other(v, |mut args, out| Kernel::Random(op, args.remove(0), out)),
+            Lower::Random(op) => self.random(v, op),
         }
     }
 
@@ -267,6 +269,15 @@ impl Lowering<'_> {
         }
     }
 
+    /// Has loop `id` write its step `v` at `to`, a view of the loop's shape. Says whether it is
+    /// one of its steps.
+    fn store(&mut self, id: usize, v: Value, to: &Source) -> bool {
+        let Some(growing) = &mut self.loops[id] else { return false };
+        let Some(&at) = growing.steps.get(&v) else { return false };
+        growing.nest.stores.push((at, to.clone()));
+        true
+    }
+
     /// A view of a buffer that holds `v`; a step is stored for it, a constant written out.
     fn source(&mut self, v: Value) -> Source {
         let ty = self.g.ty(v).clone();
@@ -274,11 +285,7 @@ impl Lowering<'_> {
             Form::Source(source) | Form::Step(_, Some(source)) => source,
             Form::Step(id, None) => {
                 let to = self.whole(&ty, Origin::Computed);
-                if let Some(growing) = &mut self.loops[id]
-                    && let Some(&at) = growing.steps.get(&v)
-                {
-                    growing.nest.stores.push((at, to.clone()));
-                }
+                self.store(id, v, &to);
                 self.forms[v.index()] = Form::Step(id, Some(to.clone()));
                 to
             }
@@ -322,27 +329,48 @@ impl Lowering<'_> {
         self.set(v, Form::Source(out), level);
     }
 
+    /// Bits are drawn in the loop of what is made of them.
+    fn random(&mut self, v: Value, op: Random) {
+        let key = self.g.node(v).args[0];
+        let (source, level) = (self.source(key), self.ready[key.index()] + 1);
+        let id = self.new_loop(self.g.ty(v), level);
+        self.step(id, v, Step::Random(op, source));
+        self.set(v, Form::Step(id, None), level);
+    }
+
     fn place(&mut self, v: Value, places: &[Placement]) {
         let (node, ty) = (self.g.node(v), self.g.ty(v).clone());
         let out = self.whole(&ty, Origin::Computed);
-        let mut level = 0;
+        // The highest level of what is placed, and the lowest.
+        let (mut level, mut first) = (0, usize::MAX);
         let mut copies = Vec::new();
+        let mut placed = 0;
         for (&a, place) in node.args.iter().zip(places) {
             if place.from.shape.elements() == 0 {
                 continue;
             }
-            let from = self.source(a);
-            let (from, ready) = self.through(&from, &place.from, self.ready[a.index()], self.g.ty(a));
-            level = level.max(ready + 1);
+            placed += place.from.shape.elements();
             let to = Source { buffer: out.buffer, view: place.to.clone() };
-            copies.push(write(Step::Load(from), &ty.reshaped(place.from.shape.clone()), to));
+            let whole = place.from == View::dense(&self.g.ty(a).shape);
+            let at = match self.forms[a.index()].clone() {
+                // The loop that makes it puts it there.
+                Form::Step(id, None) if whole && self.store(id, a, &to) => self.ready[a.index()],
+                _ => {
+                    let from = self.source(a);
+                    let ready = self.ready[a.index()];
+                    let (from, ready) = self.through(&from, &place.from, ready, self.g.ty(a));
+                    let piece = ty.reshaped(place.from.shape.clone());
+                    copies.push((ready + 1, Kernel::Loop(write(Step::Load(from), &piece, to))));
+                    ready + 1
+                }
+            };
+            (level, first) = (level.max(at), first.min(at));
         }
-        let placed: usize = copies.iter().map(|nest| nest.shape.elements()).sum();
         if placed < ty.elements() {
-            self.others.push((level, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
-            level += 1;
+            let before = first.saturating_sub(1).min(level);
+            self.others.push((before, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
         }
-        self.others.extend(copies.into_iter().map(|nest| (level, Kernel::Loop(nest))));
+        self.others.extend(copies);
         self.set(v, Form::Source(out), level);
     }
 
@@ -364,5 +392,5 @@ fn pair(mut args: Vec<Source>) -> [Source; 2] {
 
 /// The loop that writes one step.
 fn write(step: Step, ty: &Type, to: Source) -> Loop {
-    Loop { shape: ty.shape.clone(), steps: vec![(step, ty.dtype)], stores: vec![(0, to)], folds: Vec::new() }
+    Loop { shape: ty.shape.clone(), steps: vec![(step, ty.dtype)], stores: vec![(0, to)], ..Loop::default() }
 }

@@ -54,6 +54,18 @@ pub enum Step {
     Constant(f64),
     /// The index along a dimension.
     Index(usize),
+    /// Random bits under a key; the loop has the shape of the operation's result.
+    Random(Random, Source),
+}
+
+impl Step {
+    /// What it reads of a buffer.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Step::Load(source) | Step::Random(_, source) => Some(source),
+            Step::Apply { .. } | Step::Constant(_) | Step::Index(_) => None,
+        }
+    }
 }
 
 /// A loop over every index of a shape.
@@ -67,6 +79,9 @@ pub struct Loop {
     pub stores: Vec<(usize, Source)>,
     /// Steps that are folded over the axes of the reduction, and the buffer that the results fill.
     pub folds: Vec<(usize, Reduce, BufferId)>,
+    /// If folds are of parts, which other kernels put together: so many indices of the outermost
+    /// dimension that is folded make one. The results of a part follow those of the one before.
+    pub part: Option<usize>,
 }
 
 /// What runs.
@@ -82,8 +97,6 @@ pub enum Kernel {
     Window(Window, Vec<Source>, BufferId),
     /// Reads or writes at indices.
     Gather(Index, [Source; 2], BufferId),
-    /// Random bits from a key.
-    Random(Random, Source, BufferId),
 }
 
 impl Kernel {
@@ -92,13 +105,12 @@ impl Kernel {
         match self {
             Kernel::Loop(nest) => {
                 let steps = nest.steps.iter();
-                steps.filter_map(|(step, _)| if let Step::Load(s) = step { Some(s) } else { None }).collect()
+                steps.filter_map(|(step, _)| step.source()).collect()
             }
             Kernel::Dot(_, args, _) | Kernel::Conv(_, args, _) | Kernel::Gather(_, args, _) => {
                 args.iter().collect()
             }
             Kernel::Window(_, args, _) => args.iter().collect(),
-            Kernel::Random(_, key, _) => vec![key],
         }
     }
 
@@ -112,8 +124,7 @@ impl Kernel {
             Kernel::Dot(.., out)
             | Kernel::Conv(.., out)
             | Kernel::Window(.., out)
-            | Kernel::Gather(.., out)
-            | Kernel::Random(.., out) => vec![*out],
+            | Kernel::Gather(.., out) => vec![*out],
         }
     }
 }

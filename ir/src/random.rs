@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::builder::{Builder, Built};
 use crate::graph::{Graph, OutputKind, Value};
 use crate::ops::random::Random;
-use crate::ops::{Binary, Init, Op, Role};
+use crate::ops::{Binary, Concat, Init, Leaf, Op, Role, Slice};
 use crate::scalar::{Float, Int, Scalar};
 use crate::types::{DType, Shape, Type, TypeError};
 
@@ -80,6 +80,8 @@ pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: D
     let part = |b: &mut Builder, bits: Value, drop: f64| {
         let by = b.lit(bits, drop);
         let kept = Int::shr(b, bits, by);
+        // What is left is a small positive number, whose conversion is simpler with a sign.
+        let kept = b.cast(kept, DType::I32)?;
         b.cast(kept, dtype)
     };
     let scaled = |b: &mut Builder, x: Value, by: f64| {
@@ -105,13 +107,15 @@ pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: D
 }
 
 /// Independent standard normal numbers, by the transform of Box and Muller (1958), "A note on
-/// the generation of random normal deviates".
+/// the generation of random normal deviates": of the pairs that it makes, the first numbers are
+/// the first half of the elements in row-major order, the second ones the other half.
 ///
 /// # Errors
 /// If `dtype` isn't a float or the shape is too large.
 pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
-    // One of the pair that the transform makes: each element then depends on its own words only.
-    let (u, v) = (uniform(b, key, stream, shape, dtype)?, uniform(b, key, angle(stream), shape, dtype)?);
+    let n = shape.elements();
+    let pairs = Shape::from([n.div_ceil(2)]);
+    let (u, v) = (uniform(b, key, stream, &pairs, dtype)?, uniform(b, key, angle(stream), &pairs, dtype)?);
     // 1 − u is exact and never 0.
     let (one, turn, minus_two) = (b.lit(u, 1.0), b.lit(v, std::f64::consts::TAU), b.lit(u, -2.0));
     let positive = b.sub(one, u);
@@ -119,26 +123,48 @@ pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DT
     let square = b.mul(minus_two, log);
     let radius = b.sqrt(square);
     let angle = b.mul(v, turn);
-    let cos = b.cos(angle);
-    let z = b.mul(radius, cos);
-    b.healthy().map(|()| z)
+    let (cos, sin) = (b.cos(angle), b.sin(angle));
+    let (first, second) = (b.mul(radius, cos), b.mul(radius, sin));
+    b.healthy()?;
+    let both = b.push(Concat { axis: 0 }, &[first, second])?;
+    leading(b, both, shape)
 }
 
-/// Independent numbers that are −1 or 1, equally likely.
+/// The first elements of the vector `x`, as many as `shape` has, in that shape.
+fn leading(b: &mut Builder, x: Value, shape: &Shape) -> Built {
+    let n = shape.elements();
+    let kept = Slice { start: vec![0], stop: vec![n], step: vec![1] };
+    let x = if b.shape(x).elements() == n { x } else { b.push(kept, &[x])? };
+    b.reshape(x, shape.clone())
+}
+
+/// Independent numbers that are −1 or 1, equally likely: bit by bit of random words, the lowest
+/// bits of all words first.
 ///
 /// # Errors
 /// If `dtype` isn't a float or the shape is too large.
 pub fn rademacher(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    const BITS: usize = 32;
     if !dtype.is_float() {
         return Err(not_float(dtype));
     }
-    let word = b.push(Random { stream, shape: shape.clone() }, &[key])?;
-    let ty = Type::new(dtype, b.shape(word).clone());
+    let words = shape.elements().div_ceil(BITS);
+    let word = b.push(Random { stream, shape: [words].into() }, &[key])?;
+    let word = b.cast(word, DType::I32)?;
+    let word = b.broadcast(word, [BITS, words], &[1])?;
+    // Each bit in turn becomes the sign.
+    let place = b.push(Leaf::Iota { ty: b.ty(word).clone(), dim: 0 }, &[])?;
+    let last = b.lit(place, (BITS - 1) as f64);
+    let by = b.sub(last, place);
+    let sign = Int::shl(b, word, by);
+    let ty = Type::new(dtype, b.shape(sign).clone());
     let (one, minus) = (b.constant(ty.clone(), 1.0)?, b.constant(ty, -1.0)?);
-    let half = b.lit(word, 2f64.powi(31));
-    let low = b.lt(word, half);
-    let sign = b.select(low, minus, one);
-    b.healthy().map(|()| sign)
+    let zero = b.lit(sign, 0.0);
+    let negative = b.lt(sign, zero);
+    let signs = b.select(negative, minus, one);
+    b.healthy()?;
+    let signs = b.reshape(signs, [BITS * words])?;
+    leading(b, signs, shape)
 }
 
 fn not_float(dtype: DType) -> TypeError {

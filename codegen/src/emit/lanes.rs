@@ -28,6 +28,8 @@ struct Parts {
     values: Vec<Value>,
     /// The number that every element is, if that is known.
     constant: Option<f64>,
+    /// Whether all elements are known to be the same.
+    uniform: bool,
 }
 
 /// How many elements a value has.
@@ -79,7 +81,7 @@ fn memory() -> MemFlagsData {
 }
 
 /// Flags for reinterpreting vectors.
-fn bits() -> MemFlagsData {
+pub(super) fn bits() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
 }
 
@@ -122,8 +124,22 @@ impl<'a, 'f> Emitter<'a, 'f> {
     }
 
     pub(super) fn lane(&mut self, dtype: DType, values: Vec<Value>) -> Lane {
-        self.lanes.push(Parts { dtype, values, constant: None });
+        self.lanes.push(Parts { dtype, values, constant: None, uniform: false });
         Lane(self.lanes.len() - 1)
+    }
+
+    /// Says that the elements of `x` are all the same, if those of `of` are.
+    fn alike(&mut self, x: Lane, of: &[Lane]) -> Lane {
+        self.lanes[x.0].uniform = of.iter().all(|of| self.lanes[of.0].uniform);
+        x
+    }
+
+    /// The element that `x` has everywhere, if it is known to.
+    pub(super) fn uniform(&mut self, x: Lane) -> Option<Value> {
+        let Parts { values, uniform, .. } = &self.lanes[x.0];
+        let first = *values.first()?;
+        let vector = self.width != Width::Scalar;
+        uniform.then(|| if vector { self.b.ins().extractlane(first, 0) } else { first })
     }
 
     /// The parts of a value.
@@ -146,6 +162,19 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.lane(dtype, values)
     }
 
+    /// The element `word` everywhere.
+    pub fn everywhere(&mut self, dtype: DType, word: Value) -> Lane {
+        let value = match self.width {
+            Width::Scalar => word,
+            Width::Vectors(_) => {
+                let ty = self.part_type(dtype);
+                self.b.ins().splat(ty, word)
+            }
+        };
+        let x = self.lane(dtype, vec![value; self.width.parts()]);
+        self.alike(x, &[])
+    }
+
     /// The constant `c` as an element of `dtype`.
     pub fn constant(&mut self, dtype: DType, c: f64) -> Lane {
         let word = match dtype {
@@ -166,7 +195,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
         let value = self.word(word, ty);
         let x = self.lane(dtype, vec![value; self.width.parts()]);
         self.lanes[x.0].constant = Some(c);
-        x
+        self.alike(x, &[])
     }
 
     /// A constant of type `ty` with these bits (in each element), made once in the entry block.
@@ -203,9 +232,10 @@ impl<'a, 'f> Emitter<'a, 'f> {
         dtype: DType,
         mut f: impl FnMut(&mut FunctionBuilder<'f>, Value) -> Value,
     ) -> Lane {
-        let x = self.lanes[x.0].values.clone();
-        let values = x.into_iter().map(|x| f(self.b, x)).collect();
-        self.lane(dtype, values)
+        let parts = self.lanes[x.0].values.clone();
+        let values = parts.into_iter().map(|x| f(self.b, x)).collect();
+        let y = self.lane(dtype, values);
+        self.alike(y, &[x])
     }
 
     /// A value made part by part of two.
@@ -216,9 +246,10 @@ impl<'a, 'f> Emitter<'a, 'f> {
         dtype: DType,
         mut f: impl FnMut(&mut FunctionBuilder<'f>, Value, Value) -> Value,
     ) -> Lane {
-        let (x, y) = (self.lanes[x.0].values.clone(), self.lanes[y.0].values.clone());
-        let values = x.into_iter().zip(y).map(|(x, y)| f(self.b, x, y)).collect();
-        self.lane(dtype, values)
+        let [a, b] = [x, y].map(|lane| self.lanes[lane.0].values.clone());
+        let values = a.into_iter().zip(b).map(|(a, b)| f(self.b, a, b)).collect();
+        let z = self.lane(dtype, values);
+        self.alike(z, &[x, y])
     }
 
     /// A value made part by part of three.
@@ -265,8 +296,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
     pub(super) fn reinterpret(&mut self, x: Lane, dtype: DType) -> Lane {
         let (to, from) = (self.part_type(dtype), self.part_type(self.dtype_of(x)));
         if to == from {
-            let values = self.lanes[x.0].values.clone();
-            return self.lane(dtype, values);
+            return self.map1(x, dtype, |_, x| x);
         }
         self.map1(x, dtype, |b, x| b.ins().bitcast(to, bits(), x))
     }
@@ -350,36 +380,41 @@ impl<'a, 'f> Emitter<'a, 'f> {
     /// The elements of `y`, but where `m` holds `host` of those of `x`, through a branch that is
     /// taken only if `m` holds anywhere.
     pub(super) fn patched(&mut self, m: Lane, x: Lane, y: Lane, host: usize) -> Lane {
-        let (m, x, y) =
-            (self.lanes[m.0].values.clone(), self.lanes[x.0].values.clone(), self.lanes[y.0].values.clone());
+        let [m, x, y] = [m, x, y].map(|lane| self.lanes[lane.0].values.clone());
         let vector = self.width != Width::Scalar;
         let ty = self.part_type(DType::F32);
-        let mut values = Vec::new();
-        for ((m, x), y) in m.into_iter().zip(x).zip(y) {
-            let (rare, done): (Block, Block) = (self.b.create_block(), self.b.create_block());
-            let result = self.b.append_block_param(done, ty);
-            let any = if vector { self.b.ins().vany_true(m) } else { m };
-            self.b.ins().brif(any, rare, &[], done, &[BlockArg::Value(y)]);
-            self.b.seal_block(rare);
-            self.b.switch_to_block(rare);
-            let patched = if vector {
-                let mut called = x;
-                for lane in 0..LANES as u8 {
-                    let element = self.b.ins().extractlane(x, lane);
-                    let element = self.call_one(host, F32, &[element]);
-                    called = self.b.ins().insertlane(called, element, lane);
-                }
-                let m = self.b.ins().bitcast(F32X4, bits(), m);
-                self.b.ins().bitselect(m, called, y)
-            } else {
-                self.call_one(host, F32, &[x])
-            };
-            self.b.ins().jump(done, &[BlockArg::Value(patched)]);
-            self.b.seal_block(done);
-            self.b.switch_to_block(done);
-            values.push(result);
+        let (rare, done): (Block, Block) = (self.b.create_block(), self.b.create_block());
+        let results: Vec<Value> = y.iter().map(|_| self.b.append_block_param(done, ty)).collect();
+        let mut any = m[0];
+        for &m in &m[1..] {
+            any = self.b.ins().bor(any, m);
         }
-        self.lane(DType::F32, values)
+        if vector {
+            any = self.b.ins().vany_true(any);
+        }
+        let usual: Vec<BlockArg> = y.iter().map(|&y| BlockArg::Value(y)).collect();
+        self.b.ins().brif(any, rare, &[], done, &usual);
+        self.b.seal_block(rare);
+        self.b.switch_to_block(rare);
+        let mut patched = Vec::with_capacity(y.len());
+        for ((m, x), y) in m.into_iter().zip(x).zip(y) {
+            if !vector {
+                patched.push(BlockArg::Value(self.call_one(host, F32, &[x])));
+                continue;
+            }
+            let mut called = x;
+            for lane in 0..LANES as u8 {
+                let element = self.b.ins().extractlane(x, lane);
+                let element = self.call_one(host, F32, &[element]);
+                called = self.b.ins().insertlane(called, element, lane);
+            }
+            let m = self.b.ins().bitcast(F32X4, bits(), m);
+            patched.push(BlockArg::Value(self.b.ins().bitselect(m, called, y)));
+        }
+        self.b.ins().jump(done, &patched);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
+        self.lane(DType::F32, results)
     }
 
     /// Reads an element, or elements `stride` bytes apart, at `address`.
@@ -418,7 +453,8 @@ impl<'a, 'f> Emitter<'a, 'f> {
             };
             values.push(value);
         }
-        self.lane(dtype, values)
+        let x = self.lane(dtype, values);
+        if stride == 0 { self.alike(x, &[]) } else { x }
     }
 
     /// One element as an element of a vector: a truth value becomes all ones or zero.

@@ -8,12 +8,13 @@
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use fgc_ir::ops::reduce::ReduceKind;
-use fgc_ir::ops::{Emit, Reduce};
-use fgc_ir::{DType, OpRules};
+use fgc_ir::ops::{Emit, Random, Reduce};
+use fgc_ir::{DType, OpRules, Shape};
 
 use super::folds::Fold;
 use super::lanes::{Emitter, Lane, Width};
 use super::nest::repeat;
+use super::random::{self, Keys};
 use crate::program::{BufferId, Loop, Source, Step};
 
 /// How many vectors are interleaved.
@@ -22,6 +23,12 @@ const INTERLEAVED: usize = 4;
 /// The unit that the outermost dimension is split in between tasks if it runs in vectors: the
 /// elements of all interleaved vectors.
 pub const VECTOR_UNIT: usize = 4 * INTERLEAVED;
+
+/// The work of a task, in elements times steps: below it dividing costs more than it gains.
+const TASK: usize = 1 << 17;
+
+/// The most parts that folds are divided into.
+const PARTS: usize = 16;
 
 /// A dimension of the loop as it runs.
 #[derive(Clone, Debug)]
@@ -39,35 +46,84 @@ struct Dim {
 pub struct Plan<'a> {
     nest: &'a Loop,
     dims: Vec<Dim>,
+    /// The dimension that tasks split, if any, and how many of its indices each has.
+    split: Option<(usize, usize)>,
 }
 
-/// The accesses of a loop: its loads, its stores, and the results of its folds.
-fn accesses(nest: &Loop) -> Vec<(&Source, DType)> {
-    let loads = nest.steps.iter().filter_map(|(step, dtype)| match step {
-        Step::Load(source) => Some((source, *dtype)),
-        _ => None,
-    });
-    loads.chain(nest.stores.iter().map(|(at, to)| (to, nest.steps[*at].1))).collect()
+/// Something that moves with the indices of a loop.
+struct Access {
+    /// The buffer, and the first byte in it; a count of elements is in none.
+    at: Option<(BufferId, i64)>,
+    /// The step along each dimension, in bytes.
+    strides: Vec<i64>,
+}
+
+impl Access {
+    fn of(source: &Source, dtype: DType) -> Access {
+        let size = dtype.size() as i64;
+        let strides = source.view.strides.iter().map(|&s| s as i64 * size).collect();
+        Access { at: Some((source.buffer, source.view.offset as i64 * size)), strides }
+    }
+
+    /// The key of a draw of `shape`, the rightmost dimensions of the loop's.
+    fn key(key: &Source, rank: usize) -> Access {
+        let mut access = Access::of(key, DType::U32);
+        // The words of the key are no dimension of the loop.
+        access.strides.pop();
+        access.strides.resize(rank, 0);
+        access
+    }
+
+    /// Four bytes for each element before in row-major order, within the rightmost dimensions
+    /// from `leading` on.
+    fn position(shape: &Shape, leading: usize) -> Access {
+        let mut strides: Vec<i64> = shape.strides().into_iter().map(|s| 4 * s as i64).collect();
+        strides[..leading].fill(0);
+        Access { at: None, strides }
+    }
+}
+
+/// The accesses of a loop in the order of its steps and stores, and then the position of the
+/// results of its folds.
+fn accesses(nest: &Loop) -> Vec<Access> {
+    let mut accesses = Vec::new();
+    let rank = nest.shape.rank();
+    for (step, dtype) in &nest.steps {
+        match step {
+            Step::Load(source) => accesses.push(Access::of(source, *dtype)),
+            Step::Random(op, key) => {
+                accesses.push(Access::key(key, rank));
+                accesses.push(Access::position(&nest.shape, rank - op.shape.rank()));
+            }
+            Step::Apply { .. } | Step::Constant(_) | Step::Index(_) => {}
+        }
+    }
+    accesses.extend(nest.stores.iter().map(|(at, to)| Access::of(to, nest.steps[*at].1)));
+    // The results of folds are dense over the kept dimensions.
+    let axes = fold_axes(nest);
+    let mut kept = 1i64;
+    let mut strides = vec![0i64; rank];
+    for k in (0..rank).rev().filter(|k| !axes.contains(k)) {
+        strides[k] = kept;
+        kept *= nest.shape[k] as i64;
+    }
+    accesses.push(Access { at: None, strides });
+    accesses
+}
+
+fn fold_axes(nest: &Loop) -> &[usize] {
+    nest.folds.first().map_or(&[], |(_, reduce, _)| &reduce.axes)
 }
 
 impl<'a> Plan<'a> {
     /// The order for `nest`.
     pub fn new(nest: &'a Loop) -> Plan<'a> {
-        let axes: &[usize] = nest.folds.first().map_or(&[], |(_, reduce, _)| &reduce.axes);
+        let axes = fold_axes(nest);
         let accesses = accesses(nest);
         let ramps = nest.steps.iter().any(|(step, _)| matches!(step, Step::Index(_)));
         let mut dims: Vec<Dim> = Vec::new();
-        // The results of folds are dense over the kept dimensions.
-        let mut kept_stride = 1i64;
-        let mut result = vec![0i64; nest.shape.rank()];
-        for k in (0..nest.shape.rank()).rev().filter(|k| !axes.contains(k)) {
-            result[k] = kept_stride;
-            kept_stride *= nest.shape[k] as i64;
-        }
         for (k, &size) in nest.shape.iter().enumerate() {
-            let mut strides: Vec<i64> =
-                accesses.iter().map(|(s, dtype)| s.view.strides[k] as i64 * dtype.size() as i64).collect();
-            strides.push(result[k]);
+            let strides = accesses.iter().map(|access| access.strides[k]).collect();
             let dim = Dim { size, of: k, folded: axes.contains(&k), vector: false, strides };
             match dims.last_mut() {
                 Some(last) if !ramps && last.folded == dim.folded && contiguous(last, &dim) => {
@@ -79,26 +135,55 @@ impl<'a> Plan<'a> {
             }
         }
         let (kept, folded): (Vec<Dim>, Vec<Dim>) = dims.into_iter().partition(|d| !d.folded);
+        let first_folded = kept.len();
         let mut dims: Vec<Dim> = kept.into_iter().chain(folded).collect();
         if let Some(k) = vector_dim(nest, &dims) {
             dims[k].vector = true;
         }
-        Plan { nest, dims }
+        let mut plan = Plan { nest, dims, split: None };
+        plan.split = match nest.part {
+            Some(part) => Some((first_folded, part)),
+            None => (first_folded > 0).then(|| (0, plan.task(0))),
+        };
+        plan
     }
 
-    /// The size of the dimension that tasks split, and the unit that they split it in; the
-    /// whole is one task if it is folded over.
+    /// How many indices of dimension `k` make a task.
+    fn task(&self, k: usize) -> usize {
+        let size = self.dims[k].size.max(1);
+        let each = (self.work() / size).max(1);
+        TASK.div_ceil(each).next_multiple_of(self.unit(k))
+    }
+
+    /// Tasks begin at multiples of this along dimension `k`.
+    fn unit(&self, k: usize) -> usize {
+        if self.dims[k].vector { VECTOR_UNIT } else { 1 }
+    }
+
+    fn work(&self) -> usize {
+        self.dims.iter().map(|d| d.size).product::<usize>().saturating_mul(self.nest.steps.len())
+    }
+
+    /// The size of the dimension that tasks split, and the indices of each task.
     pub fn split(&self) -> (usize, usize) {
-        match self.dims.first() {
-            Some(dim) if !dim.folded => (dim.size, if dim.vector { VECTOR_UNIT } else { 1 }),
-            _ => (1, 1),
-        }
+        self.split.map_or((1, 1), |(k, task)| (self.dims[k].size, task))
     }
 
-    /// The elements computed for each index of the dimension that tasks split.
-    pub fn work(&self) -> usize {
-        let all: usize = self.dims.iter().map(|d| d.size).product();
-        all.checked_div(self.split().0).unwrap_or(0)
+    /// The part that tasks fold on their own, as indices of the outermost folded dimension, if
+    /// folding in parts lets more tasks run at a time; and the number of parts.
+    pub fn parts(&self) -> Option<(usize, usize)> {
+        let k = self.dims.iter().position(|d| d.folded)?;
+        if self.nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax) {
+            return None;
+        }
+        let (size, task) = self.split();
+        let results: usize = self.dims[..k].iter().map(|d| d.size).product();
+        let wanted = PARTS.min(self.work() / TASK).min(self.dims[k].size / results.max(1));
+        if size.div_ceil(task) >= wanted.min(PARTS / 2) {
+            return None;
+        }
+        let part = self.dims[k].size.div_ceil(wanted).next_multiple_of(self.unit(k));
+        Some((part, self.dims[k].size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
     }
 }
 
@@ -114,8 +199,11 @@ fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
     if wide || positions {
         return None;
     }
-    let kept = dims.iter().rposition(|d| !d.folded);
-    let folded = dims.iter().rposition(|d| d.folded);
+    // Vectors draw under one key.
+    let keys = key_accesses(nest);
+    let one_key = |k: &usize| keys.iter().all(|&key| dims[*k].strides[key] == 0);
+    let kept = dims.iter().rposition(|d| !d.folded).filter(one_key);
+    let folded = dims.iter().rposition(|d| d.folded).filter(one_key);
     let dense = |k: &usize| {
         let steps = dims[*k].strides.iter().take(dims[*k].strides.len() - 1);
         (steps.filter(|s| s.abs() <= 4).count(), dims[*k].size)
@@ -124,8 +212,8 @@ fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
     (dims[best].size >= 4).then_some(best)
 }
 
-/// Emits the loop for the indices `lo` to `hi` of the dimension that tasks split, with the
-/// buffers at `offsets` from `base`.
+/// Emits the loop for the indices `range` of the dimension that tasks split, with the buffers at
+/// `offset` from `base`.
 pub fn emit(
     e: &mut Emitter<'_, '_>,
     plan: &Plan<'_>,
@@ -133,18 +221,59 @@ pub fn emit(
     range: (Value, Value),
     offset: impl Fn(BufferId) -> i64,
 ) {
-    let mut at = Vec::new();
-    for (source, dtype) in accesses(plan.nest) {
-        let bytes = offset(source.buffer) + source.view.offset as i64 * dtype.size() as i64;
-        at.push(e.b.ins().iadd_imm_s(base, bytes));
-    }
     let zero = e.b.ins().iconst(I64, 0);
-    at.push(zero);
+    let mut at = Vec::new();
+    for access in accesses(plan.nest) {
+        at.push(match access.at {
+            Some((buffer, byte)) => e.b.ins().iadd_imm_s(base, offset(buffer) + byte),
+            None => zero,
+        });
+    }
     let index = vec![zero; plan.nest.shape.rank()];
     let results = plan.nest.folds.iter().map(|(_, _, to)| offset(*to));
     let results = results.map(|bytes| e.b.ins().iadd_imm_s(base, bytes)).collect();
-    let mut walk = Walk { plan, range, results, folds: Vec::new() };
+    if let (Some((k, part)), Some(_), Some(position)) = (plan.split, plan.nest.part, at.last_mut()) {
+        let kept: usize = plan.dims[..k].iter().map(|d| d.size).product();
+        let part = e.b.ins().iconst(I64, part as i64);
+        let before = e.b.ins().udiv(range.0, part);
+        *position = e.b.ins().imul_imm_s(before, kept as i64);
+    }
+    let keys = keys(e, plan.nest, &at);
+    let mut walk = Walk { plan, range, results, folds: Vec::new(), keys };
     walk.level(e, 0, at, index);
+}
+
+/// The access to the key of each draw.
+fn key_accesses(nest: &Loop) -> Vec<usize> {
+    let mut access = 0;
+    let mut keys = Vec::new();
+    for (step, _) in &nest.steps {
+        if let Step::Random(..) = step {
+            keys.push(access);
+            access += 1;
+        }
+        access += step.source().is_some() as usize;
+    }
+    keys
+}
+
+/// The schedule of the key of each draw that has the same everywhere.
+fn keys(e: &mut Emitter<'_, '_>, nest: &Loop, at: &[Value]) -> Vec<Option<Keys>> {
+    let draws = nest.steps.iter().filter_map(|(step, _)| match step {
+        Step::Random(op, key) => Some((op, key)),
+        _ => None,
+    });
+    let one = |(op, _): &(&Random, &Source)| op.shape.rank() == nest.shape.rank();
+    let addresses = key_accesses(nest).into_iter().map(|access| at[access]);
+    draws
+        .zip(addresses)
+        .map(|(draw, at)| one(&draw).then(|| Keys::load(e, at, words_apart(draw.1))))
+        .collect()
+}
+
+/// The bytes from the first word of a key to the second.
+fn words_apart(key: &Source) -> i64 {
+    key.view.strides.last().map_or(0, |&s| 4 * s as i64)
 }
 
 struct Walk<'p, 'a> {
@@ -154,6 +283,8 @@ struct Walk<'p, 'a> {
     results: Vec<Value>,
     /// The running values of the folds, while they run.
     folds: Vec<Fold>,
+    /// For each draw the schedule of its key, if that is the same everywhere.
+    keys: Vec<Option<Keys>>,
 }
 
 impl Walk<'_, '_> {
@@ -173,7 +304,7 @@ impl Walk<'_, '_> {
     fn dimension(&mut self, e: &mut Emitter<'_, '_>, k: usize, at: Vec<Value>, index: Vec<Value>) {
         let plan = self.plan;
         let Some(dim) = plan.dims.get(k) else { return self.body(e, &at, &index) };
-        let (first, end) = if k == 0 && !dim.folded {
+        let (first, end) = if plan.split.is_some_and(|(split, _)| split == k) {
             self.range
         } else {
             (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64))
@@ -217,15 +348,33 @@ impl Walk<'_, '_> {
         self.plan.dims.iter().find(|d| d.vector).map_or(0, |d| d.strides[access])
     }
 
+    /// Whether a position goes on one by one along the vector dimension, and whether vectors
+    /// begin at multiples of four.
+    fn run(&self, access: usize) -> (bool, bool) {
+        let others = self.plan.dims.iter().filter(|d| !d.vector);
+        let aligned = others.clone().all(|d| d.strides[access] % 16 == 0);
+        (self.vector_stride(access) == 4, aligned)
+    }
+
     fn body(&mut self, e: &mut Emitter<'_, '_>, at: &[Value], index: &[Value]) {
         let nest = self.plan.nest;
         let mut lanes: Vec<Lane> = Vec::with_capacity(nest.steps.len());
-        let mut access = 0;
+        let (mut access, mut draw) = (0, 0);
         for (step, dtype) in &nest.steps {
             let lane = match step {
                 Step::Load(_) => {
                     let lane = e.load(*dtype, at[access], self.vector_stride(access));
                     access += 1;
+                    lane
+                }
+                Step::Random(op, key) => {
+                    let keys = match &self.keys[draw] {
+                        Some(keys) => keys.clone(),
+                        None => Keys::load(e, at[access], words_apart(key)),
+                    };
+                    let first = e.b.ins().ushr_imm_u(at[access + 1], 2);
+                    let lane = random::emit(e, &keys, op.stream, first, self.run(access + 1));
+                    (access, draw) = (access + 2, draw + 1);
                     lane
                 }
                 Step::Constant(c) => e.constant(*dtype, *c),
@@ -282,21 +431,17 @@ impl Walk<'_, '_> {
         let vector = self.plan.dims.iter().any(|d| d.vector && d.of == dim);
         let word = e.b.ins().ireduce(cranelift_codegen::ir::types::I32, i);
         let whole = match e.width() {
-            Width::Scalar => e.wrap(DType::I32, vec![word]),
-            Width::Vectors(parts) => {
+            Width::Vectors(parts) if vector => {
                 let ty = e.part_type(DType::I32);
                 let first = e.b.ins().splat(ty, word);
                 let mut values = Vec::with_capacity(parts);
                 for part in 0..parts as u32 {
-                    values.push(if vector {
-                        let ramp = e.ramp(4 * part);
-                        e.b.ins().iadd(first, ramp)
-                    } else {
-                        first
-                    });
+                    let ramp = e.ramp(4 * part);
+                    values.push(e.b.ins().iadd(first, ramp));
                 }
                 e.wrap(DType::I32, values)
             }
+            _ => e.everywhere(DType::I32, word),
         };
         e.cast(whole, dtype)
     }

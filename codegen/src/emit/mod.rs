@@ -15,24 +15,30 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use fgc_ir::ops::index::IndexKind;
 use fgc_ir::ops::window::WindowKind;
 
-use crate::program::{BufferId, Kernel, Program, Source};
+use crate::program::{BufferId, Kernel, Loop, Program, Source};
 
 pub use lanes::Emitter;
+
+/// The least work of a task, in elements read.
+const TASK: usize = 1 << 14;
 
 /// How the work of a kernel is divided between tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Division {
     /// The size of the dimension that is split.
     pub size: usize,
-    /// Tasks begin at multiples of this.
-    pub unit: usize,
-    /// About how many elements are computed for each index.
-    pub work: usize,
+    /// How many of its indices each task has.
+    pub task: usize,
 }
 
 impl Division {
     /// One task.
-    const WHOLE: Division = Division { size: 1, unit: 1, work: 0 };
+    const WHOLE: Division = Division { size: 1, task: 1 };
+}
+
+/// How the folds of `nest` are divided, if they are: see [`Loop::part`], and the number of parts.
+pub fn parts(nest: &Loop) -> Option<(usize, usize)> {
+    loops::Plan::new(nest).parts()
 }
 
 /// How `kernel` is divided; `None` if it isn't compiled by Cranelift.
@@ -40,25 +46,22 @@ pub fn division(program: &Program, kernel: &Kernel) -> Option<Division> {
     let out = |b: &BufferId| &program.buffers[b.0].ty.shape;
     let rows = |b: &BufferId, taps: usize| match out(b).split_first() {
         Some((&size, rest)) => {
-            Division { size, unit: 1, work: rest.iter().product::<usize>().saturating_mul(taps) }
+            let each = rest.iter().product::<usize>().saturating_mul(taps).max(1);
+            Division { size, task: TASK.div_ceil(each) }
         }
         None => Division::WHOLE,
     };
     Some(match kernel {
         Kernel::Dot(..) | Kernel::Conv(..) => return None,
         Kernel::Loop(nest) => {
-            let plan = loops::Plan::new(nest);
-            let (size, unit) = plan.split();
-            Division { size, unit, work: plan.work().saturating_mul(nest.steps.len()) }
+            let (size, task) = loops::Plan::new(nest).split();
+            Division { size, task }
         }
         // What is added up at one place may come from anywhere.
         Kernel::Window(op, ..) if matches!(op.kind, WindowKind::Scatter(_)) => Division::WHOLE,
         Kernel::Gather(op, ..) if matches!(op.kind, IndexKind::ScatterAdd(_)) => Division::WHOLE,
         Kernel::Window(op, _, to) => rows(to, op.spec.size.iter().product()),
         Kernel::Gather(_, _, to) => rows(to, 1),
-        Kernel::Random(op, ..) => {
-            Division { size: op.shape.elements().div_ceil(random::BLOCK), unit: 1, work: 20 * random::BLOCK }
-        }
     })
 }
 
@@ -96,10 +99,6 @@ pub fn emit(
         Kernel::Dot(..) | Kernel::Conv(..) => {}
         Kernel::Loop(nest) => {
             loops::emit(e, &loops::Plan::new(nest), arena, range, |b| offsets[b.0] as i64);
-        }
-        Kernel::Random(op, key, out) => {
-            let (at, to) = (first(e, key), whole(e, *out));
-            random::emit(e, op, &key.view, at, to, range);
         }
         Kernel::Gather(op, [x, index], out) => {
             let (x_at, index_at, to) = (first(e, x), first(e, index), whole(e, *out));

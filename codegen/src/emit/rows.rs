@@ -1,8 +1,9 @@
 //! The meaning of elementwise rows in instructions.
 
-use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F64, I32};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_frontend::FunctionBuilder;
 use fgc_ir::DType;
 use fgc_ir::ops::Emit;
 use fgc_ir::scalar::{Float, Int, Logic, Scalar};
@@ -227,42 +228,56 @@ impl Logic for Emitter<'_, '_> {
 /// How far a value is shifted by the most.
 const BITS: f64 = 32.0;
 
+/// A shift of an element, or of each of a vector's, by so many bits.
+type Shift = fn(&mut FunctionBuilder<'_>, Value, Value) -> Value;
+
+/// Whether there are as many as `by` bits.
+fn within(i: &mut FunctionBuilder<'_>, by: Value) -> Value {
+    i.ins().icmp_imm_u(IntCC::UnsignedLessThan, by, BITS as i64)
+}
+
+impl Emitter<'_, '_> {
+    /// `a` shifted by `b` bits; where there aren't as many, by `most`, or if there is no such
+    /// number, to zero.
+    fn shifted(&mut self, a: Lane, b: Lane, most: Option<i64>, shift: Shift) -> Lane {
+        let dtype = self.dtype_of(a);
+        if let Some(by) = self.constant_of(b) {
+            let by = if (0.0..BITS).contains(&by) { Some(by as i64) } else { most };
+            let Some(by) = by else { return self.constant(dtype, 0.0) };
+            return self.map1(a, dtype, |i, a| {
+                let by = i.ins().iconst(I32, by);
+                shift(i, a, by)
+            });
+        }
+        let Some(by) = self.uniform(b) else {
+            return self.each2(a, b, dtype, |i, a, by| {
+                let (inside, far) = (within(i, by), i.ins().iconst(I32, most.unwrap_or(0)));
+                let shifted = shift(i, a, by);
+                let outside = if most.is_some() { shift(i, a, far) } else { far };
+                i.ins().select(inside, shifted, outside)
+            });
+        };
+        let (inside, far) = (within(self.b, by), self.b.ins().iconst(I32, most.unwrap_or(0)));
+        let least = self.b.ins().select(inside, by, far);
+        let shifted = self.map1(a, dtype, |i, a| shift(i, a, least));
+        if most.is_some() {
+            return shifted;
+        }
+        let kept = self.b.ins().bmask(I32, inside);
+        let kept = self.everywhere(dtype, kept);
+        Logic::and(self, shifted, kept)
+    }
+}
+
 impl Int for Emitter<'_, '_> {
     fn shl(&mut self, a: Lane, b: Lane) -> Lane {
-        let dtype = self.dtype_of(a);
-        match self.constant_of(b) {
-            Some(by) if (0.0..BITS).contains(&by) => self.map1(a, dtype, |i, a| {
-                let by = i.ins().iconst(I32, by as i64);
-                i.ins().ishl(a, by)
-            }),
-            Some(_) => self.constant(dtype, 0.0),
-            None => self.each2(a, b, dtype, |i, a, by| {
-                let (zero, most) = (i.ins().iconst(I32, 0), i.ins().iconst(I32, BITS as i64));
-                let inside = i.ins().icmp(IntCC::UnsignedLessThan, by, most);
-                let shifted = i.ins().ishl(a, by);
-                i.ins().select(inside, shifted, zero)
-            }),
-        }
+        self.shifted(a, b, None, |i, a, by| i.ins().ishl(a, by))
     }
     fn shr(&mut self, a: Lane, b: Lane) -> Lane {
-        let dtype = self.dtype_of(a);
-        let signed = dtype == DType::I32;
-        let all = if signed { 31 } else { 0 };
-        match self.constant_of(b) {
-            Some(by) if (0.0..BITS).contains(&by) || signed => self.map1(a, dtype, |i, a| {
-                let by = if (0.0..BITS).contains(&by) { by as i64 } else { all };
-                let by = i.ins().iconst(I32, by);
-                if signed { i.ins().sshr(a, by) } else { i.ins().ushr(a, by) }
-            }),
-            Some(_) => self.constant(dtype, 0.0),
-            None => self.each2(a, b, dtype, |i, a, by| {
-                let most = i.ins().iconst(I32, BITS as i64);
-                let inside = i.ins().icmp(IntCC::UnsignedLessThan, by, most);
-                let shifted = if signed { i.ins().sshr(a, by) } else { i.ins().ushr(a, by) };
-                let far = i.ins().iconst(I32, all);
-                let outside = if signed { i.ins().sshr(a, far) } else { far };
-                i.ins().select(inside, shifted, outside)
-            }),
+        if self.dtype_of(a) == DType::I32 {
+            self.shifted(a, b, Some(BITS as i64 - 1), |i, a, by| i.ins().sshr(a, by))
+        } else {
+            self.shifted(a, b, None, |i, a, by| i.ins().ushr(a, by))
         }
     }
     fn mulhi(&mut self, a: Lane, b: Lane) -> Lane {
