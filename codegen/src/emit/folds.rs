@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::Variable;
 use fgc_ir::DType;
 use fgc_ir::ops::reduce::ReduceKind;
-use fgc_ir::scalar::Scalar;
+use fgc_ir::scalar::{Logic, Scalar};
 
 use super::lanes::{Emitter, Lane, Width};
 
@@ -15,8 +15,10 @@ pub struct Fold {
     dtype: DType,
     /// A value for each vector that is worked on at a time; empty if only elements are.
     vectors: Vec<Variable>,
-    /// A value for what is worked on element by element; and for a position, that too.
+    /// A value for what is worked on element by element.
     elements: Vec<Variable>,
+    /// For a position, which is worked on in one width, that of each value.
+    positions: Vec<Variable>,
 }
 
 /// What a fold of nothing is.
@@ -40,11 +42,22 @@ fn combine(e: &mut Emitter<'_, '_>, kind: ReduceKind, a: Lane, b: Lane) -> Lane 
     }
 }
 
+fn get(e: &mut Emitter<'_, '_>, dtype: DType, variables: &[Variable]) -> Lane {
+    let values = variables.iter().map(|&v| e.b.use_var(v)).collect();
+    e.wrap(dtype, values)
+}
+
+fn set(e: &mut Emitter<'_, '_>, variables: &[Variable], x: Lane) {
+    for (&variable, value) in variables.iter().zip(e.parts(x).to_vec()) {
+        e.b.def_var(variable, value);
+    }
+}
+
 impl Fold {
     /// Starts a fold that is worked on in each of `widths`.
     pub fn start(e: &mut Emitter<'_, '_>, kind: ReduceKind, dtype: DType, widths: &[Width]) -> Fold {
         let outer = e.width();
-        let mut fold = Fold { kind, dtype, vectors: Vec::new(), elements: Vec::new() };
+        let mut fold = Fold { kind, dtype, vectors: Vec::new(), elements: Vec::new(), positions: Vec::new() };
         for &width in widths {
             e.set_width(width);
             let first = e.constant(dtype, initial(kind, dtype));
@@ -55,66 +68,70 @@ impl Fold {
                 let into = if width == Width::Scalar { &mut fold.elements } else { &mut fold.vectors };
                 into.push(variable);
             }
-        }
-        if kind == ReduceKind::Argmax {
-            // A position of −1 says that there is none yet.
-            let none = e.b.ins().iconst(I32, -1);
-            let variable = e.b.declare_var(I32);
-            e.b.def_var(variable, none);
-            fold.elements.push(variable);
+            if kind == ReduceKind::Argmax {
+                // A position of −1 says that there is none yet.
+                let none = e.constant(DType::I32, -1.0);
+                for value in e.parts(none).to_vec() {
+                    let variable = e.b.declare_var(e.b.func.dfg.value_type(value));
+                    e.b.def_var(variable, value);
+                    fold.positions.push(variable);
+                }
+            }
         }
         e.set_width(outer);
         fold
     }
 
-    /// Takes in `x`, which is at `position` along the axis.
-    pub fn take(&self, e: &mut Emitter<'_, '_>, x: Lane, position: Option<Value>) {
-        if let (ReduceKind::Argmax, [best, at], Some(position)) =
-            (self.kind, self.elements.as_slice(), position)
-        {
-            return self.take_position(e, x, *best, *at, position);
-        }
-        let variables = match e.width() {
+    /// The running value of the width that is worked on.
+    fn variables(&self, e: &Emitter<'_, '_>) -> Vec<Variable> {
+        match e.width() {
             Width::Scalar => self.elements.clone(),
             Width::Vectors(n) => self.vectors[..n].to_vec(),
-        };
-        let so_far = variables.iter().map(|&v| e.b.use_var(v)).collect();
-        let so_far = e.wrap(self.dtype, so_far);
-        let now = combine(e, self.kind, so_far, x);
-        for (variable, value) in variables.into_iter().zip(e.parts(now).to_vec()) {
-            e.b.def_var(variable, value);
         }
     }
 
-    /// The first element, a larger one, and the first NaN are the best so far.
-    fn take_position(&self, e: &mut Emitter<'_, '_>, x: Lane, best: Variable, at: Variable, position: Value) {
-        let (best_value, at_value) = (e.b.use_var(best), e.b.use_var(at));
-        let so_far = e.wrap(self.dtype, vec![best_value]);
-        let none = e.wrap(DType::I32, vec![at_value]);
+    /// Takes in `x`, which is at `position` along the axis.
+    pub fn take(&self, e: &mut Emitter<'_, '_>, x: Lane, position: Option<Value>) {
+        let so_far = get(e, self.dtype, &self.variables(e));
+        let now = match (self.kind, position) {
+            (ReduceKind::Argmax, Some(position)) => self.better(e, x, so_far, position),
+            _ => combine(e, self.kind, so_far, x),
+        };
+        set(e, &self.variables(e), now);
+    }
+
+    /// Takes `x` for the value where `m` holds.
+    pub fn replace(&self, e: &mut Emitter<'_, '_>, m: Lane, x: Lane) {
+        let so_far = get(e, self.dtype, &self.variables(e));
+        let now = e.select(m, x, so_far);
+        set(e, &self.variables(e), now);
+    }
+
+    /// The better of `x`, which is at `position`, and the best so far: the first element, a larger
+    /// one, and the first NaN.
+    fn better(&self, e: &mut Emitter<'_, '_>, x: Lane, so_far: Lane, position: Value) -> Lane {
+        let at = get(e, DType::I32, &self.positions);
         let zero = e.constant(DType::I32, 0.0);
-        let first = e.lt(none, zero);
+        let first = e.lt(at, zero);
         let larger = e.lt(so_far, x);
-        let mut better = fgc_ir::scalar::Logic::or(e, first, larger);
+        let mut better = Logic::or(e, first, larger);
         if self.dtype.is_float() {
             let (nan, known) = (e.ne(x, x), e.eq(so_far, so_far));
-            let new_nan = fgc_ir::scalar::Logic::and(e, nan, known);
-            better = fgc_ir::scalar::Logic::or(e, better, new_nan);
+            let new_nan = Logic::and(e, nan, known);
+            better = Logic::or(e, better, new_nan);
         }
-        let value = e.select(better, x, so_far);
         let position = e.b.ins().ireduce(I32, position);
-        let position = e.wrap(DType::I32, vec![position]);
-        let index = e.select(better, position, none);
-        let (value, index) = (e.parts(value)[0], e.parts(index)[0]);
-        e.b.def_var(best, value);
-        e.b.def_var(at, index);
+        let position = e.everywhere(DType::I32, position);
+        let at = e.select(better, position, at);
+        set(e, &self.positions, at);
+        e.select(better, x, so_far)
     }
 
     /// The result, in the width in which it is stored: what vectors and elements have folded is
     /// put together if both have.
     pub fn finish(&self, e: &mut Emitter<'_, '_>) -> Lane {
         if self.kind == ReduceKind::Argmax {
-            let at = self.elements.last().map(|&at| e.b.use_var(at));
-            return e.wrap(DType::I32, at.into_iter().collect());
+            return get(e, DType::I32, &self.positions);
         }
         let vectors: Vec<Value> = self.vectors.iter().map(|&v| e.b.use_var(v)).collect();
         let elements: Vec<Value> = self.elements.iter().map(|&v| e.b.use_var(v)).collect();

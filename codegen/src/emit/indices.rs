@@ -8,7 +8,7 @@ use fgc_ir::scalar::Scalar;
 use fgc_ir::{DType, Shape, View};
 
 use super::lanes::Emitter;
-use super::nest::{Split, address, each_in, guarded};
+use super::nest::{Split, address, each_in, guarded, when};
 
 /// Emits `op` for the operands `x` (or what is scattered) and `index`, at their addresses. The
 /// dimensions of the loop are those of the gathered value; `split` is what of the first of them
@@ -60,12 +60,10 @@ pub fn emit(
                 e.store(found, here, 0);
             }
             IndexKind::ScatterAdd(_) => {
-                let nothing = e.word(0, I32);
-                guarded(e, inside, nothing, |e| {
+                when(e, Some(inside), |e| {
                     let (x, y) = (e.load(dtype, here, 0), e.load(dtype, there, 0));
                     let sum = e.add(x, y);
                     e.store(sum, there, 0);
-                    nothing
                 });
             }
         }

@@ -13,16 +13,9 @@ use fgc_ir::{DType, OpRules, Shape};
 
 use super::folds::Fold;
 use super::lanes::{Emitter, Lane, Width};
-use super::nest::repeat;
+use super::nest::{INTERLEAVED, VECTOR_UNIT, in_vectors, repeat};
 use super::random::{self, Keys};
 use crate::program::{BufferId, Loop, Source, Step};
-
-/// How many vectors are interleaved.
-const INTERLEAVED: usize = 4;
-
-/// The unit that the outermost dimension is split in between tasks if it runs in vectors: the
-/// elements of all interleaved vectors.
-pub const VECTOR_UNIT: usize = 4 * INTERLEAVED;
 
 /// The work of a task, in elements times steps: below it dividing costs more than it gains.
 const TASK: usize = 1 << 17;
@@ -309,37 +302,22 @@ impl Walk<'_, '_> {
         } else {
             (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64))
         };
-        let mut from = first;
-        let widths: &[Width] = match dim.vector {
-            true => &[Width::Vectors(INTERLEAVED), Width::Vectors(1), Width::Scalar],
-            false => &[Width::Scalar],
-        };
-        for &width in widths {
-            let unneeded = match width {
-                Width::Vectors(INTERLEAVED) => dim.size < VECTOR_UNIT,
-                Width::Vectors(_) => dim.size < 4 || dim.size % VECTOR_UNIT == 0,
-                Width::Scalar => dim.vector && dim.size % 4 == 0,
-            };
-            if unneeded {
-                continue;
+        let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
+            let mut next = at.clone();
+            for (address, &stride) in next.iter_mut().zip(&dim.strides) {
+                if stride != 0 {
+                    let step = e.b.ins().imul_imm_s(i, stride);
+                    *address = e.b.ins().iadd(*address, step);
+                }
             }
-            let outer = e.width();
-            from = repeat(e, from, end, width.elements(), |e, i| {
-                if dim.vector {
-                    e.set_width(width);
-                }
-                let mut next = at.clone();
-                for (address, &stride) in next.iter_mut().zip(&dim.strides) {
-                    if stride != 0 {
-                        let step = e.b.ins().imul_imm_s(i, stride);
-                        *address = e.b.ins().iadd(*address, step);
-                    }
-                }
-                let mut index = index.clone();
-                index[dim.of] = i;
-                self.level(e, k + 1, next, index);
-                e.set_width(outer);
-            });
+            let mut index = index.clone();
+            index[dim.of] = i;
+            self.level(e, k + 1, next, index);
+        };
+        if dim.vector {
+            in_vectors(e, (first, end), dim.size, &mut step);
+        } else {
+            repeat(e, first, end, 1, step);
         }
     }
 

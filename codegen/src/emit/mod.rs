@@ -13,7 +13,6 @@ mod windows;
 
 use cranelift_codegen::ir::{InstBuilder, Value};
 use fgc_ir::ops::index::IndexKind;
-use fgc_ir::ops::window::WindowKind;
 
 use crate::program::{BufferId, Kernel, Loop, Program, Source};
 
@@ -58,7 +57,7 @@ pub fn division(program: &Program, kernel: &Kernel) -> Option<Division> {
             Division { size, task }
         }
         // What is added up at one place may come from anywhere.
-        Kernel::Window(op, ..) if matches!(op.kind, WindowKind::Scatter(_)) => Division::WHOLE,
+        Kernel::Window(op, ..) if !windows::divides(op) => Division::WHOLE,
         Kernel::Gather(op, ..) if matches!(op.kind, IndexKind::ScatterAdd(_)) => Division::WHOLE,
         Kernel::Window(op, _, to) => rows(to, op.spec.size.iter().product()),
         Kernel::Gather(_, _, to) => rows(to, 1),
@@ -68,7 +67,7 @@ pub fn division(program: &Program, kernel: &Kernel) -> Option<Division> {
 /// Whether the buffer that `kernel` fills has to be zero before.
 pub fn accumulates(kernel: &Kernel) -> bool {
     match kernel {
-        Kernel::Window(op, ..) => matches!(op.kind, WindowKind::Scatter(_)),
+        Kernel::Window(op, ..) => windows::accumulates(op),
         Kernel::Gather(op, ..) => matches!(op.kind, IndexKind::ScatterAdd(_)),
         _ => false,
     }

@@ -5,7 +5,13 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value};
 use cranelift_frontend::FunctionBuilder;
 
-use super::lanes::Emitter;
+use super::lanes::{Emitter, Width};
+
+/// How many vectors are interleaved.
+pub const INTERLEAVED: usize = 4;
+
+/// The elements of all interleaved vectors.
+pub const VECTOR_UNIT: usize = 4 * INTERLEAVED;
 
 /// Gives access to the function that is built, for what is built on top of it.
 pub trait Building<'f> {
@@ -116,6 +122,47 @@ pub fn guarded<'f, B: Building<'f>>(
     f.seal_block(done);
     f.switch_to_block(done);
     result
+}
+
+/// Runs `body`, if `m` holds or there is no condition.
+pub fn when<'f, B: Building<'f>>(b: &mut B, m: Option<Value>, body: impl FnOnce(&mut B)) {
+    let Some(m) = m else { return body(b) };
+    let f = b.function();
+    let (inside, done) = (f.create_block(), f.create_block());
+    f.ins().brif(m, inside, &[], done, &[]);
+    f.seal_block(inside);
+    f.switch_to_block(inside);
+    body(b);
+    let f = b.function();
+    f.ins().jump(done, &[]);
+    f.seal_block(done);
+    f.switch_to_block(done);
+}
+
+/// Runs `body` for the indices of `range`, of a dimension of `size`, as many at a time as vectors
+/// have, and what is left one by one.
+pub fn in_vectors(
+    e: &mut Emitter<'_, '_>,
+    (mut from, end): (Value, Value),
+    size: usize,
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
+) {
+    for width in [Width::Vectors(INTERLEAVED), Width::Vectors(1), Width::Scalar] {
+        let unneeded = match width {
+            Width::Vectors(INTERLEAVED) => size < VECTOR_UNIT,
+            Width::Vectors(_) => size < 4 || size.is_multiple_of(VECTOR_UNIT),
+            Width::Scalar => size.is_multiple_of(4),
+        };
+        if unneeded {
+            continue;
+        }
+        let outer = e.width();
+        from = repeat(e, from, end, width.elements(), |e, i| {
+            e.set_width(width);
+            body(e, i);
+            e.set_width(outer);
+        });
+    }
 }
 
 /// `base + Σ indexₖ·strides[k]`.

@@ -1,4 +1,8 @@
 //! Sliding windows.
+//!
+//! Windows that don't extend along the innermost dimension, as those of channels-last images,
+//! are worked on in vectors along it. What is at a position within a window is found by comparing
+//! the index with each position, as long as there are few.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -10,11 +14,59 @@ use fgc_ir::scalar::Scalar;
 use fgc_ir::{DType, Shape, View};
 
 use super::folds::Fold;
-use super::lanes::{Emitter, Width};
-use super::nest::{Split, address, each, each_in, guarded};
+use super::lanes::{Emitter, Lane};
+use super::nest::{Split, address, each, each_in, guarded, in_vectors, when};
+
+/// The most positions of a window that are written out one by one.
+const UNROLLED: usize = 16;
+
+/// An array that indices lead into.
+struct Array {
+    shape: Shape,
+    at: Value,
+    /// In bytes.
+    strides: Vec<i64>,
+}
+
+impl Array {
+    fn new(view: &View, at: Value, size: i64) -> Array {
+        let strides = view.strides.iter().map(|&s| s as i64 * size).collect();
+        Array { shape: view.shape.clone(), at, strides }
+    }
+
+    fn address(&self, e: &mut Emitter<'_, '_>, index: &[Value]) -> Value {
+        address(e.b, self.at, index, &self.strides)
+    }
+
+    fn innermost(&self) -> i64 {
+        self.strides.last().copied().unwrap_or(0)
+    }
+
+    fn load(&self, e: &mut Emitter<'_, '_>, dtype: DType, index: &[Value]) -> Lane {
+        let at = self.address(e, index);
+        e.load(dtype, at, self.innermost())
+    }
+
+    fn store(&self, e: &mut Emitter<'_, '_>, x: Lane, index: &[Value]) {
+        let at = self.address(e, index);
+        e.store(x, at, self.innermost());
+    }
+}
+
+/// What is known of a kernel.
+struct Sweep<'a> {
+    spec: &'a WindowSpec,
+    dtype: DType,
+    /// What the windows slide over.
+    base: Array,
+    /// What has one element for each of them.
+    windows: Array,
+    /// Their positions, if they are read or written.
+    index: Option<Array>,
+}
 
 /// Emits `op` for its operand `x` and index, at their addresses, on the windows that `split`
-/// says; `count` is how many there are in each dimension.
+/// says.
 pub fn emit(
     e: &mut Emitter<'_, '_>,
     op: &Window,
@@ -24,115 +76,208 @@ pub fn emit(
     out: (&Shape, Value),
     split: Split,
 ) {
-    let spec = &op.spec;
     let size = dtype.size() as i64;
-    let strides =
-        |view: &View, by: i64| -> Vec<i64> { view.strides.iter().map(|&s| s as i64 * by).collect() };
-    // What the windows slide over, and what has one element for each of them.
-    let (base, windows) = match &op.kind {
-        WindowKind::Scatter(shape) => ((View::dense(shape), out.1), (x.0.clone(), x.1)),
-        _ => ((x.0.clone(), x.1), (View::dense(out.0), out.1)),
-    };
-    let (base_strides, window_strides) = (strides(&base.0, size), strides(&windows.0, size));
-    let counts = windows.0.shape.to_vec();
-    each_in(e, &counts, split, &mut |e, window| {
-        match (&op.kind, index) {
-            (WindowKind::Sum, _) => {
-                let fold = Fold::start(e, ReduceKind::Sum, dtype, &[Width::Scalar]);
-                each(e, &spec.size, &mut |e, tap| {
-                    let (inside, at) = element(e, spec, &base.0.shape, window, tap);
-                    let from = address(e.b, base.1, &at, &base_strides);
-                    let zero = e.constant(dtype, 0.0);
-                    let x = guarded(e, inside, e.parts(zero)[0], |e| {
-                        let x = e.load(dtype, from, 0);
-                        e.parts(x)[0]
-                    });
-                    let x = e.wrap(dtype, vec![x]);
-                    fold.take(e, x, None);
-                });
-                let sum = fold.finish(e);
-                let to = address(e.b, windows.1, window, &window_strides);
-                e.store(sum, to, 0);
-            }
-            (WindowKind::Argmax, _) => {
-                let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[Width::Scalar]);
-                each(e, &spec.size, &mut |e, tap| {
-                    let (inside, at) = element(e, spec, &base.0.shape, window, tap);
-                    let from = address(e.b, base.1, &at, &base_strides);
-                    let position = flat(e, tap, &spec.size);
-                    let nothing = e.word(0, I32);
-                    guarded(e, inside, nothing, |e| {
-                        let x = e.load(dtype, from, 0);
-                        fold.take(e, x, Some(position));
-                        nothing
-                    });
-                });
-                let best = fold.finish(e);
-                let dense = strides(&View::dense(&windows.0.shape), 4);
-                let to = address(e.b, windows.1, window, &dense);
-                e.store(best, to, 0);
-            }
-            (WindowKind::Gather | WindowKind::Scatter(_), Some((view, address_of_index))) => {
-                let from = address(e.b, address_of_index, window, &strides(view, 4));
-                let position = e.b.ins().load(I32, MemFlagsData::trusted(), from, 0);
-                let position = e.b.ins().sextend(I64, position);
-                let taps: usize = spec.size.iter().product();
-                let known = e.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, position, taps as i64);
-                let tap = unflat(e, position, &spec.size);
-                let (within, at) = element(e, spec, &base.0.shape, window, &tap);
-                let inside = e.b.ins().band(known, within);
-                let (there, here) = (
-                    address(e.b, base.1, &at, &base_strides),
-                    address(e.b, windows.1, window, &window_strides),
-                );
-                let zero = e.constant(dtype, 0.0);
-                let zero = e.parts(zero)[0];
-                if op.kind == WindowKind::Gather {
-                    let x = guarded(e, inside, zero, |e| {
-                        let x = e.load(dtype, there, 0);
-                        e.parts(x)[0]
-                    });
-                    let x = e.wrap(dtype, vec![x]);
-                    e.store(x, here, 0);
-                } else {
-                    guarded(e, inside, zero, |e| {
-                        let (x, y) = (e.load(dtype, here, 0), e.load(dtype, there, 0));
-                        let sum = e.add(x, y);
-                        e.store(sum, there, 0);
-                        zero
-                    });
-                }
-            }
-            // An operation that reads an index has one.
-            _ => {}
+    let (operand, result) = (Array::new(x.0, x.1, size), Array::new(&View::dense(out.0), out.1, size));
+    let given = index.map(|(view, at)| Array::new(view, at, 4));
+    let (base, windows, index) = match op.kind {
+        WindowKind::Scatter(_) => (result, operand, given),
+        WindowKind::Argmax => {
+            let positions = Array::new(&View::dense(out.0), out.1, 4);
+            (operand, result, Some(positions))
         }
+        _ => (operand, result, given),
+    };
+    let sweep = Sweep { spec: &op.spec, dtype, base, windows, index };
+    let counts = sweep.windows.shape.to_vec();
+    let Some((&channels, outer)) = counts.split_last().filter(|_| sweep.in_vectors()) else {
+        return each_in(e, &counts, split, &mut |e, window| sweep.window(e, &op.kind, window));
+    };
+    each_in(e, outer, split, &mut |e, at| {
+        let range = (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, channels as i64));
+        in_vectors(e, range, channels, &mut |e, channel| {
+            let window: Vec<Value> = at.iter().copied().chain([channel]).collect();
+            sweep.window(e, &op.kind, &window);
+        });
     });
 }
 
-/// Where element `tap` of window `window` is, and whether that is inside of `shape`.
-fn element(
-    e: &mut Emitter<'_, '_>,
-    spec: &WindowSpec,
-    shape: &Shape,
-    window: &[Value],
-    tap: &[Value],
-) -> (Value, Vec<Value>) {
-    let mut inside = None;
-    let mut at = Vec::with_capacity(tap.len());
-    for k in 0..tap.len() {
-        let start = e.b.ins().imul_imm_s(window[k], spec.stride[k] as i64);
-        let step = e.b.ins().imul_imm_s(tap[k], spec.dilation[k] as i64);
-        let sum = e.b.ins().iadd(start, step);
-        let position = e.b.ins().iadd_imm_s(sum, -spec.padding[k].0);
-        let fits = e.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, position, shape[k] as i64);
-        inside = Some(inside.map_or(fits, |others| e.b.ins().band(others, fits)));
-        at.push(position);
+/// Whether tasks can have windows of their own along the outermost dimension.
+pub fn divides(op: &Window) -> bool {
+    let spec = &op.spec;
+    let alone = |k: usize| spec.size[k] == 1 && spec.stride[k] == 1 && spec.padding[k] == (0, 0);
+    !matches!(op.kind, WindowKind::Scatter(_)) || (!spec.size.is_empty() && alone(0))
+}
+
+/// Whether a result is added up, and so has to be zero before.
+pub fn accumulates(op: &Window) -> bool {
+    matches!(&op.kind, WindowKind::Scatter(shape) if !(tiles(&op.spec, shape) && few(&op.spec)))
+}
+
+/// Whether each element of `shape` is in exactly one window.
+fn tiles(spec: &WindowSpec, shape: &Shape) -> bool {
+    (0..shape.rank()).all(|k| {
+        let whole = spec.stride[k] == spec.size[k] && shape[k].is_multiple_of(spec.size[k].max(1));
+        whole && spec.padding[k] == (0, 0) && (spec.dilation[k] == 1 || spec.size[k] == 1)
+    })
+}
+
+fn few(spec: &WindowSpec) -> bool {
+    spec.size.iter().product::<usize>() <= UNROLLED
+}
+
+impl Sweep<'_> {
+    fn in_vectors(&self) -> bool {
+        let (spec, rank) = (self.spec, self.windows.shape.rank());
+        let flat = |k: usize| spec.size[k] == 1 && spec.stride[k] == 1 && spec.padding[k] == (0, 0);
+        rank > 1 && flat(rank - 1) && few(spec) && self.dtype.size() == 4
     }
-    let inside = match inside {
-        Some(inside) => inside,
-        None => e.b.ins().iconst(cranelift_codegen::ir::types::I8, 1),
-    };
-    (inside, at)
+
+    fn window(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, window: &[Value]) {
+        let dtype = self.dtype;
+        match (kind, &self.index) {
+            (WindowKind::Sum, _) => {
+                let fold = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
+                self.taps(e, window, |e, at, _| {
+                    let x = self.base.load(e, dtype, at);
+                    fold.take(e, x, None);
+                });
+                let sum = fold.finish(e);
+                self.windows.store(e, sum, window);
+            }
+            (WindowKind::Argmax, Some(index)) => {
+                let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[e.width()]);
+                self.taps(e, window, |e, at, position| {
+                    let x = self.base.load(e, dtype, at);
+                    fold.take(e, x, Some(position));
+                });
+                let best = fold.finish(e);
+                index.store(e, best, window);
+            }
+            (WindowKind::Gather, Some(index)) if few(self.spec) => {
+                let found = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
+                let wanted = index.load(e, DType::I32, window);
+                self.taps(e, window, |e, at, position| {
+                    let here = is(e, wanted, position);
+                    let x = self.base.load(e, dtype, at);
+                    found.replace(e, here, x);
+                });
+                let found = found.finish(e);
+                self.windows.store(e, found, window);
+            }
+            (WindowKind::Scatter(shape), Some(index)) if few(self.spec) => {
+                let wanted = index.load(e, DType::I32, window);
+                let x = self.windows.load(e, dtype, window);
+                let zero = e.constant(dtype, 0.0);
+                let alone = tiles(self.spec, shape);
+                self.taps(e, window, |e, at, position| {
+                    let here = is(e, wanted, position);
+                    let mut part = e.select(here, x, zero);
+                    if !alone {
+                        let sum = self.base.load(e, dtype, at);
+                        part = e.add(sum, part);
+                    }
+                    self.base.store(e, part, at);
+                });
+            }
+            (_, Some(index)) => self.reached(e, kind, index, window),
+            // An operation that reads an index has one.
+            _ => {}
+        }
+    }
+
+    /// Runs `body` with the place in the base and the position of each element of a window that
+    /// lies inside.
+    fn taps(
+        &self,
+        e: &mut Emitter<'_, '_>,
+        window: &[Value],
+        mut body: impl FnMut(&mut Emitter<'_, '_>, &[Value], Value),
+    ) {
+        let size = &self.spec.size;
+        let mut one = |e: &mut Emitter<'_, '_>, tap: &[Value], position: Value| {
+            let (inside, at) = self.element(e, window, tap);
+            when(e, inside, |e| body(e, &at, position));
+        };
+        if !few(self.spec) {
+            return each(e, size, &mut |e, tap| {
+                let position = flat(e, tap, size);
+                one(e, tap, position);
+            });
+        }
+        for position in 0..size.iter().product::<usize>() {
+            let mut rest = position;
+            let mut tap = vec![0; size.len()];
+            for (at, n) in tap.iter_mut().zip(size).rev() {
+                (*at, rest) = (rest % n, rest / n);
+            }
+            let tap: Vec<Value> = tap.into_iter().map(|t| e.b.ins().iconst(I64, t as i64)).collect();
+            let position = e.b.ins().iconst(I64, position as i64);
+            one(e, &tap, position);
+        }
+    }
+
+    /// Where element `tap` of window `window` is, and whether that is inside of the base, unless
+    /// it always is.
+    fn element(
+        &self,
+        e: &mut Emitter<'_, '_>,
+        window: &[Value],
+        tap: &[Value],
+    ) -> (Option<Value>, Vec<Value>) {
+        let (spec, shape, counts) = (self.spec, &self.base.shape, &self.windows.shape);
+        let mut inside = None;
+        let mut at = Vec::with_capacity(tap.len());
+        for k in 0..tap.len() {
+            let start = e.b.ins().imul_imm_s(window[k], spec.stride[k] as i64);
+            let step = e.b.ins().imul_imm_s(tap[k], spec.dilation[k] as i64);
+            let sum = e.b.ins().iadd(start, step);
+            let position = e.b.ins().iadd_imm_s(sum, -spec.padding[k].0);
+            let last = |n: usize, by: usize| n.saturating_sub(1).saturating_mul(by) as i64;
+            let highest =
+                last(counts[k], spec.stride[k]).saturating_add(last(spec.size[k], spec.dilation[k]));
+            if spec.padding[k].0 > 0 || highest.saturating_sub(spec.padding[k].0) >= shape[k] as i64 {
+                let fits = e.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, position, shape[k] as i64);
+                inside = Some(inside.map_or(fits, |others| e.b.ins().band(others, fits)));
+            }
+            at.push(position);
+        }
+        (inside, at)
+    }
+
+    /// Gathers or scatters one element through its address.
+    fn reached(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, index: &Array, window: &[Value]) {
+        let from = index.address(e, window);
+        let position = e.b.ins().load(I32, MemFlagsData::trusted(), from, 0);
+        let position = e.b.ins().sextend(I64, position);
+        let taps: usize = self.spec.size.iter().product();
+        let known = e.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, position, taps as i64);
+        let tap = unflat(e, position, &self.spec.size);
+        let (within, at) = self.element(e, window, &tap);
+        let inside = within.map_or(known, |within| e.b.ins().band(known, within));
+        if *kind == WindowKind::Gather {
+            let zero = e.constant(self.dtype, 0.0);
+            let zero = e.parts(zero)[0];
+            let x = guarded(e, inside, zero, |e| {
+                let x = self.base.load(e, self.dtype, &at);
+                e.parts(x)[0]
+            });
+            let x = e.wrap(self.dtype, vec![x]);
+            self.windows.store(e, x, window);
+        } else {
+            when(e, Some(inside), |e| {
+                let (x, sum) = (self.windows.load(e, self.dtype, window), self.base.load(e, self.dtype, &at));
+                let sum = e.add(sum, x);
+                self.base.store(e, sum, &at);
+            });
+        }
+    }
+}
+
+/// Where `index` is `position`.
+fn is(e: &mut Emitter<'_, '_>, index: Lane, position: Value) -> Lane {
+    let position = e.b.ins().ireduce(I32, position);
+    let position = e.everywhere(DType::I32, position);
+    e.eq(index, position)
 }
 
 /// The position in row-major order of `tap` in a window of `size`.
