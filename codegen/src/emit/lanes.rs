@@ -483,6 +483,18 @@ impl<'a, 'f> Emitter<'a, 'f> {
     pub fn store(&mut self, x: Lane, address: Value, stride: i64) {
         let Parts { dtype, values, .. } = self.lanes[x.0].clone();
         let size = dtype.size() as i64;
+        if let (DType::Bool, Width::Vectors(_), true, &[a, b, c, d]) =
+            (dtype, self.width, stride == size, &values[..])
+        {
+            // Words of ones and zeros to bytes of them.
+            let (low, high) = (self.b.ins().snarrow(a, b), self.b.ins().snarrow(c, d));
+            let bytes = self.b.ins().snarrow(low, high);
+            let one = self.b.ins().iconst(I8, 1);
+            let ones = self.b.ins().splat(I8X16, one);
+            let bytes = self.b.ins().band(bytes, ones);
+            self.b.ins().store(memory(), bytes, address, 0);
+            return;
+        }
         for (part, value) in values.into_iter().enumerate() {
             let at = part as i64 * 4;
             match self.width {
