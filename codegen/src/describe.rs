@@ -108,7 +108,9 @@ impl Lowered {
             Kernel::Window(op, _, out) => format!("{} {}", op.name(), whole(out)),
             Kernel::Gather(op, _, out) => format!("{} {}", op.name(), whole(out)),
         };
-        let made = listed(kernel.writes().iter().map(|b| self.names[b.0].clone()));
+        let mut made = kernel.writes();
+        made.dedup();
+        let made = listed(made.iter().map(|b| self.names[b.0].clone()));
         format!("{what} → {made}")
     }
 
@@ -241,8 +243,8 @@ impl fmt::Display for Lowered {
     }
 }
 
-/// Buffers are called after the first value of the graph that they hold, as its text spells it;
-/// the next content of a bound one has its name and a `*`, and copies have numbers.
+/// Buffers are called after a value of the graph that they hold, as its text spells it; the next
+/// content of a bound one has its name and a `*`, and copies have numbers.
 fn names(program: &Program) -> Vec<String> {
     let label = |k: usize| program.labels.get(k).cloned().flatten();
     let name = |k: usize| label(k).unwrap_or_else(|| format!("b{k}"));

@@ -100,15 +100,23 @@ impl Lowering<'_> {
         self.program
     }
 
-    /// Calls buffers after the values that they hold.
+    /// Calls buffers after the values that they hold: after the first that has a name and all of
+    /// the elements, or else the first.
     fn label(&mut self) {
-        let mut labels = vec![None; self.program.buffers.len()];
+        let buffers = &self.program.buffers;
+        let mut named = vec![None; buffers.len()];
+        let mut first = vec![None; buffers.len()];
         for (v, form) in self.g.values().zip(&self.forms) {
             if let Form::Source(at) | Form::Step(_, Some(at)) = form {
-                labels[at.buffer.0].get_or_insert_with(|| spelling(self.g, v));
+                let k = at.buffer.0;
+                first[k].get_or_insert_with(|| spelling(self.g, v));
+                let all = self.g.ty(v).elements() == buffers[k].ty.elements();
+                if all && self.g.label(v).name.is_some() {
+                    named[k].get_or_insert_with(|| spelling(self.g, v));
+                }
             }
         }
-        self.program.labels = labels;
+        self.program.labels = named.into_iter().zip(first).map(|(named, first)| named.or(first)).collect();
     }
 
     fn lower(&mut self, v: Value) {

@@ -147,8 +147,8 @@ pub struct Result {
 pub struct Program {
     /// The buffers.
     pub buffers: Vec<Buffer>,
-    /// The first value of the graph that each holds, as the graph's text calls it. Buffers behind
-    /// the last of these hold none.
+    /// A value of the graph that each holds, as the graph's text calls it. Buffers behind the last
+    /// of these hold none.
     pub labels: Vec<Option<String>>,
     /// What runs.
     pub kernels: Vec<Kernel>,
