@@ -43,6 +43,8 @@ pub enum Command {
     Train(Box<Train>),
     /// Test a trained model
     Eval(Eval),
+    /// Measure compiled code
+    Bench(Bench),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
@@ -213,6 +215,12 @@ pub enum Emit {
     Dot,
     /// Counts of values, kernels, operations and bytes
     Stats,
+    /// The compiled program: its kernels, and its buffers with their places in memory
+    Kernels,
+    /// What Cranelift compiles, function by function
+    Clif,
+    /// The instructions of this machine, function by function
+    Asm,
 }
 
 #[derive(Args)]
@@ -242,6 +250,24 @@ pub enum Backend {
     Jit,
     /// The reference interpreter, on one thread
     Interp,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc bench models/mlp.fg --mode step --grad forward --threads 1")]
+pub struct Bench {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub mode: Mode,
+    /// About how long calls are timed, in seconds; at least 10 are
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Print all figures as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What parameters, inputs and random numbers are drawn from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use fgc_codegen::{Code, Lowered};
 use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
 
@@ -25,8 +26,16 @@ pub fn compile(args: &Compile) -> Done {
     let text = match args.emit {
         Emit::Fg => print::print(&graph),
         Emit::Dot => dot::dot(&graph),
-        Emit::Stats if args.json => stats::json(&graph, &passes),
-        Emit::Stats => stats::text(&graph, &passes),
+        Emit::Stats => {
+            let start = Instant::now();
+            let lowered = Lowered::new(&graph);
+            passes.push(("lower", start.elapsed().as_secs_f64() * 1e3));
+            let print = if args.json { stats::json } else { stats::text };
+            print(&graph, &lowered, &passes)
+        }
+        Emit::Kernels => Lowered::new(&graph).to_string(),
+        Emit::Clif => Lowered::new(&graph).code(Code::Clif).map_err(input)?,
+        Emit::Asm => Lowered::new(&graph).code(Code::Asm).map_err(input)?,
     };
     match &args.output {
         None => failure::print(&text),

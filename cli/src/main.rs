@@ -1,6 +1,7 @@
 //! `fgc`: a compiler for small tensor programs, for the study and use of forward gradients.
 
 mod args;
+mod bench;
 mod check;
 mod compile;
 mod data;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let fgc = Fgc::parse();
     let done = match &fgc.command {
         Command::Compile(args) => compile::compile(args),
+        Command::Bench(args) => bench::bench(args, fgc.threads),
         Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
         Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),
         Command::Eval(args) => train::eval(args, fgc.threads),

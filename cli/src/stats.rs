@@ -1,9 +1,10 @@
-//! What a graph costs: `--emit stats`.
+//! What a graph costs when it is compiled: `--emit stats`.
 
 use std::fmt::Write;
 
+use fgc_codegen::{KernelInfo, Lowered};
 use fgc_ir::ops::Lower;
-use fgc_ir::{Graph, OpRules, live};
+use fgc_ir::{Graph, OpRules};
 use serde_json::{Map, Value, json};
 
 use crate::modes::Timing;
@@ -14,9 +15,19 @@ fn classes(g: &Graph) -> Vec<(&'static str, usize)> {
     Lower::CLASSES.into_iter().map(|class| (class, count(class))).filter(|(_, n)| *n > 0).collect()
 }
 
-/// Each operation that computes is a kernel of its own: all but leaves and views.
-fn kernels(g: &Graph) -> usize {
-    g.values().filter(|&v| lower(g, v).is_kernel()).count()
+/// What all kernels do in a call.
+struct Cost {
+    kernels: usize,
+    flops: u64,
+    bytes: u64,
+}
+
+impl Cost {
+    fn of(lowered: &Lowered) -> Cost {
+        let kernels = lowered.kernels();
+        let sum = |of: fn(&KernelInfo) -> u64| kernels.iter().map(of).sum();
+        Cost { kernels: kernels.len(), flops: sum(|k| k.flops), bytes: sum(|k| k.bytes) }
+    }
 }
 
 fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
@@ -24,7 +35,8 @@ fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
 }
 
 /// The statistics for people.
-pub fn text(g: &Graph, passes: &[Timing]) -> String {
+pub fn text(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
+    let cost = Cost::of(lowered);
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<12} {value:>12}");
@@ -33,10 +45,10 @@ pub fn text(g: &Graph, passes: &[Timing]) -> String {
     for (class, count) in classes(g) {
         line(&format!("  {class}"), count.to_string());
     }
-    line("kernels", kernels(g).to_string());
-    line("flops", scaled(live::flops(g), ""));
-    line("bytes moved", scaled(live::bytes_moved(g), "B"));
-    line("peak memory", scaled(live::peak_bytes(g), "B"));
+    line("kernels", cost.kernels.to_string());
+    line("flops", scaled(cost.flops, ""));
+    line("bytes moved", scaled(cost.bytes, "B"));
+    line("peak memory", scaled(lowered.bytes() as u64, "B"));
     for (pass, ms) in passes {
         line(&format!("{pass} time"), format!("{ms:.2} ms"));
     }
@@ -44,7 +56,7 @@ pub fn text(g: &Graph, passes: &[Timing]) -> String {
 }
 
 /// `n` to four digits with a decimal prefix.
-fn scaled(n: u64, unit: &str) -> String {
+pub fn scaled(n: u64, unit: &str) -> String {
     const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
     let mut x = n as f64;
     let mut prefix = 0;
@@ -57,7 +69,8 @@ fn scaled(n: u64, unit: &str) -> String {
 }
 
 /// The statistics for machines.
-pub fn json(g: &Graph, passes: &[Timing]) -> String {
+pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
+    let cost = Cost::of(lowered);
     let table = |rows: Vec<(&str, Value)>| {
         Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
     };
@@ -65,10 +78,10 @@ pub fn json(g: &Graph, passes: &[Timing]) -> String {
         "name": g.name,
         "values": g.len(),
         "classes": table(classes(g).into_iter().map(|(k, n)| (k, n.into())).collect()),
-        "kernels": kernels(g),
-        "flops": live::flops(g),
-        "bytes": live::bytes_moved(g),
-        "peak_bytes": live::peak_bytes(g),
+        "kernels": cost.kernels,
+        "flops": cost.flops,
+        "bytes": cost.bytes,
+        "peak_bytes": lowered.bytes(),
         "passes": table(passes.iter().map(|&(k, ms)| (k, ms.into())).collect()),
     });
     format!("{stats:#}\n")

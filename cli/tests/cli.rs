@@ -194,6 +194,55 @@ fn statistics_and_drawings() {
 }
 
 #[test]
+fn compiled_programs_are_shown() {
+    let beale = |emit: &str| stdout(&["compile", "models/beale.fg", "--mode", "grad", "--emit", emit]);
+    let kernels = beale("kernels");
+    assert!(kernels.starts_with("memory: ") && kernels.contains("output x.grad = "), "{kernels}");
+    assert!(beale("clif").contains("function u0:0(i64, i64, i64)"));
+    assert!(beale("asm").contains("; kernel 0: loop 1"));
+}
+
+/// What a benchmark reports, and that it is of the program that is compiled.
+#[test]
+fn benchmarks() {
+    let model = ["models/mlp.fg", "--set", "hidden=16", "--batch", "4", "--mode"];
+    let quick = ["--seconds", "0.01", "--threads", "2"];
+    let cases: [&[&str]; 5] = [
+        &["primal"],
+        &["jvp", "--tangents", "2"],
+        &["grad"],
+        &["hvp"],
+        &["step", "--grad", "forward", "--tangent", "rademacher", "--optimizer", "adam"],
+    ];
+    for mode in cases {
+        let json = stdout(&[&["bench"][..], &model, mode, &quick, &["--json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for key in ["median_ms", "min_ms", "compile_ms", "gflops", "flops", "peak_bytes"] {
+            assert!(report[key].as_f64().unwrap() > 0.0, "{mode:?} {key}: {json}");
+        }
+        assert!(report["calls"].as_u64().unwrap() >= 10 && report["threads"] == 2, "{json}");
+        let kernels = report["kernels"].as_array().unwrap();
+        for kernel in kernels {
+            assert!(kernel["name"].as_str().unwrap().contains('→'), "{json}");
+            assert!(
+                ["ms", "gflops", "gbs", "share"].iter().all(|key| kernel[key].as_f64().is_some()),
+                "{json}"
+            );
+        }
+        let stats = stdout(&[&["compile"][..], &model, mode, &["--emit", "stats", "--json"]].concat());
+        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        assert_eq!(stats["peak_bytes"], report["peak_bytes"], "{mode:?}");
+        assert_eq!(stats["flops"], report["flops"], "{mode:?}");
+        assert_eq!(stats["kernels"], kernels.len(), "{mode:?}");
+    }
+    let text = stdout(&[&["bench"][..], &model, &["step"], &quick].concat());
+    assert!(
+        text.starts_with("call ") && text.contains("the median of") && text.contains("of peak"),
+        "{text}"
+    );
+}
+
+#[test]
 fn check_passes_on_models_and_reports_each_error() {
     let report = stdout(&["check", "models/mlp.fg", "--set", "hidden=8", "--threads", "1"]);
     assert_eq!(report.matches("  ok\n").count(), 6, "{report}");
@@ -206,7 +255,7 @@ fn wrong_input_is_exit_code_1_and_says_what_and_where() {
     let folder = tempfile::tempdir().unwrap();
     let bad = path(&folder, "bad.fg");
     std::fs::write(&bad, "model m(x: f32[batch, 4]) {\n  loss = mean(x @ w)\n}\n").unwrap();
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["compile", "no-such.fg"], "no-such.fg: No such file"),
         (&["compile", "models"], "models: Is a directory"),
         (&["compile", IMAGES], "not a text file"),
@@ -228,6 +277,8 @@ fn wrong_input_is_exit_code_1_and_says_what_and_where() {
         ),
         (&["compile", "models/mlp.fg", "--mode", "step", "--clip", "0"], "has to be positive, not 0"),
         (&["compile", "models/mlp.fg", "--json"], "--json is for --emit stats"),
+        (&["bench", "models/mlp.fg", "--seconds=-1"], "--seconds: "),
+        (&["bench", "models/mlp.fg", "--grad", "forward"], "--grad is for mode step"),
         (&["run", "models/mlp.fg"], "`x` is missing: expected f32[64, 28, 28, 1]"),
         (
             &["run", "models/mlp.fg", "--batch", "2", "--inputs", IMAGES],
@@ -255,7 +306,7 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["compile", "run", "init", "check"] {
+    for name in ["compile", "run", "init", "check", "bench"] {
         let help = stdout(&[name, "--help"]);
         let line = help.lines().find_map(|line| line.trim().strip_prefix("fgc ")).expect("an example");
         let output = path(&folder, "output");

@@ -3,13 +3,14 @@
 #![expect(unsafe_code, reason = "kernels run on raw memory, several at a time")]
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
 use rayon::prelude::*;
 
 use crate::contract::{Contraction, Operand};
+use crate::describe::{KernelInfo, Lowered};
 use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
@@ -26,13 +27,45 @@ enum Run {
     Clear { at: usize, bytes: usize },
 }
 
+impl Run {
+    /// Runs it on `arena`, on the threads of the pool that it is called in.
+    fn run(&self, functions: &Functions, arena: &mut Arena, scratch: usize) {
+        let shared = Shared(arena.address());
+        match self {
+            Run::Clear { at, bytes } => arena.bytes_mut()[*at..at + bytes].fill(0),
+            Run::Contract { contraction, lhs, rhs, out } => {
+                let at = |offset: usize| shared.get().wrapping_add(offset);
+                // SAFETY: the plan gives operands, result and scratch bytes of the arena of
+                // their own while the kernel runs, and the arena isn't used otherwise.
+                unsafe { contraction.run(at(*lhs), at(*rhs), at(*out), at(scratch)) }
+            }
+            Run::Compiled { function, size, task } => {
+                let function = functions.get(*function);
+                let one = |k: usize| {
+                    let (lo, hi) = (k * task, ((k + 1) * task).min(*size));
+                    // SAFETY: the arena has the layout that the kernels were compiled for;
+                    // tasks write the results of disjoint ranges, and read only what no
+                    // task of the kernel writes, or what their own range does.
+                    unsafe { function.call(shared.get(), lo, hi) }
+                };
+                match size.div_ceil(*task) {
+                    0 => {}
+                    1 => one(0),
+                    tasks => (0..tasks).into_par_iter().for_each(one),
+                }
+            }
+        }
+    }
+}
+
 /// A compiled graph, with the arrays that it is bound to.
 pub struct Executable {
     graph: Graph,
-    runs: Vec<Run>,
+    /// What runs, with the kernel that it is of.
+    runs: Vec<(usize, Run)>,
     functions: Functions,
     arena: Arena,
-    plan: Plan,
+    lowered: Lowered,
     /// Where the bound arrays and the outputs are.
     bound: HashMap<String, (usize, Type)>,
     outputs: Vec<(String, usize, Type)>,
@@ -52,20 +85,21 @@ impl Executable {
         let plan = Plan::new(&program, scratch);
         let mut compiler = Compiler::new()?;
         let mut runs = Vec::new();
-        for (kernel, contraction) in program.kernels.iter().zip(contractions) {
+        for ((k, kernel), contraction) in program.kernels.iter().enumerate().zip(contractions) {
             if let Some(contraction) = contraction {
-                runs.push(contract(&plan, kernel, contraction));
+                runs.push((k, contract(&plan, kernel, contraction)));
                 continue;
             }
             let Some(division) = emit::division(&program, kernel) else { continue };
             if emit::accumulates(kernel) {
                 let out = kernel.writes()[0].0;
-                runs.push(Run::Clear { at: plan.offsets[out], bytes: program.buffers[out].ty.bytes() });
+                let clear = Run::Clear { at: plan.offsets[out], bytes: program.buffers[out].ty.bytes() };
+                runs.push((k, clear));
             }
             let function = compiler
                 .kernel(|e, arena, range| emit::emit(e, &program, kernel, &plan.offsets, arena, range))?;
             let Division { size, task } = division;
-            runs.push(Run::Compiled { function, size, task });
+            runs.push((k, Run::Compiled { function, size, task }));
         }
         let functions = compiler.finish()?;
         let too_large = || CompileError(format!("there isn't memory for {} bytes", plan.bytes));
@@ -86,8 +120,19 @@ impl Executable {
         let bytes = |b: usize| program.buffers[b].ty.bytes();
         let copies =
             plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(t.0))).collect();
+        let lowered = Lowered::of(program, plan);
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
-        Ok(Executable { graph: g.clone(), runs, functions, arena, plan, bound, outputs, copies, compile_ms })
+        Ok(Executable {
+            graph: g.clone(),
+            runs,
+            functions,
+            arena,
+            lowered,
+            bound,
+            outputs,
+            copies,
+            compile_ms,
+        })
     }
 
     /// What it took to compile, in milliseconds.
@@ -97,12 +142,12 @@ impl Executable {
 
     /// The bytes of memory that arrays and kernels use.
     pub fn bytes(&self) -> usize {
-        self.plan.bytes
+        self.lowered.bytes()
     }
 
-    /// The kernels that a call runs.
-    pub fn kernels(&self) -> usize {
-        self.runs.len()
+    /// The kernels that a call runs, in their order.
+    pub fn kernels(&self) -> Vec<KernelInfo> {
+        self.lowered.kernels()
     }
 
     /// Sets what the graph binds under `name`. It stays until it is set again or updated.
@@ -120,33 +165,30 @@ impl Executable {
     /// Runs the graph on what is bound, on the threads of the rayon pool that it is called in.
     /// Results and updates have the same bits whatever their number.
     pub fn call(&mut self) {
-        let arena = Shared(self.arena.address());
-        for run in &self.runs {
-            match run {
-                Run::Clear { at, bytes } => self.arena.bytes_mut()[*at..at + bytes].fill(0),
-                Run::Contract { contraction, lhs, rhs, out } => {
-                    let at = |offset: usize| arena.get().wrapping_add(offset);
-                    // SAFETY: the plan gives operands, result and scratch bytes of the arena of
-                    // their own while the kernel runs, and the arena isn't used otherwise.
-                    unsafe { contraction.run(at(*lhs), at(*rhs), at(*out), at(self.plan.scratch)) }
-                }
-                Run::Compiled { function, size, task } => {
-                    let function = self.functions.get(*function);
-                    let one = |k: usize| {
-                        let (lo, hi) = (k * task, ((k + 1) * task).min(*size));
-                        // SAFETY: the arena has the layout that the kernels were compiled for;
-                        // tasks write the results of disjoint ranges, and read only what no
-                        // task of the kernel writes, or what their own range does.
-                        unsafe { function.call(arena.get(), lo, hi) }
-                    };
-                    match size.div_ceil(*task) {
-                        0 => {}
-                        1 => one(0),
-                        tasks => (0..tasks).into_par_iter().for_each(one),
-                    }
-                }
-            }
+        for (_, run) in &self.runs {
+            run.run(&self.functions, &mut self.arena, self.lowered.plan.scratch);
         }
+        self.copy();
+    }
+
+    /// [`call`](Executable::call), with the time that each of its [kernels](Executable::kernels)
+    /// takes.
+    pub fn profile(&mut self) -> Vec<Duration> {
+        let mut times = vec![Duration::ZERO; self.kernels().len()];
+        for (kernel, run) in &self.runs {
+            let start = Instant::now();
+            run.run(&self.functions, &mut self.arena, self.lowered.plan.scratch);
+            times[*kernel] += start.elapsed();
+        }
+        let start = Instant::now();
+        self.copy();
+        if let (false, Some(last)) = (self.copies.is_empty(), times.last_mut()) {
+            *last = start.elapsed();
+        }
+        times
+    }
+
+    fn copy(&mut self) {
         for &(from, to, bytes) in &self.copies {
             self.arena.bytes_mut().copy_within(from..from + bytes, to);
         }
@@ -187,7 +229,8 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
-fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
+/// The contraction that `kernel` is, if it is one.
+pub(crate) fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
     let operand = |s: &Source| Operand { dtype: program.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
     match kernel {
         Kernel::Dot(op, [lhs, rhs], _) => Some(Contraction::dot(op, &operand(lhs), &operand(rhs))),
@@ -232,5 +275,28 @@ fn read(bytes: &[u8], at: usize, ty: &Type) -> Tensor {
         fgc_ir::DType::I32 => Tensor::of(shape, get(from, i32::from_ne_bytes)),
         fgc_ir::DType::U32 => Tensor::of(shape, get(from, u32::from_ne_bytes)),
         fgc_ir::DType::Bool => Tensor::of(shape, get(from, |[x]: [u8; 1]| x != 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fgc_ir::ops::Conv;
+    use fgc_ir::ops::conv::ConvDims;
+    use fgc_ir::{Builder, DType, Role};
+
+    use super::*;
+
+    /// With scratch for a contraction, and sizes that aren't multiples of a cache line.
+    #[test]
+    fn memory_is_what_is_allocated() {
+        let mut b = Builder::new("m");
+        let x = b.bound("x", Role::Input, Type::new(DType::F32, [7, 5, 5, 3])).expect("a leaf");
+        let w = b.bound("w", Role::Input, Type::new(DType::F32, [3, 3, 3, 9])).expect("a leaf");
+        let conv = Conv::plain(ConvDims::channels_last(2));
+        let y = b.push(conv, &[x, w]).expect("a convolution");
+        b.output("y", OutputKind::Value, y);
+        let program = Executable::compile(&b.finish().expect("a graph")).expect("code");
+        assert_eq!(program.arena.bytes().len(), program.bytes());
+        assert_eq!(program.bytes(), Lowered::new(&program.graph).bytes());
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "compiled functions are called through their addresses")]
 
+use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Value};
 use cranelift_codegen::settings::{self, Configurable};
@@ -27,9 +28,18 @@ fn failed(e: impl std::fmt::Display) -> CompileError {
     CompileError(e.to_string())
 }
 
+/// The forms in which code can be shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// What Cranelift compiles.
+    Clif,
+    /// The instructions of this machine.
+    Asm,
+}
+
 /// A kernel's code: it takes the arena, and the first and one past the last index of what it is
 /// to do.
-type Code = unsafe extern "C" fn(*mut u8, i64, i64);
+type Entry = unsafe extern "C" fn(*mut u8, i64, i64);
 
 /// Functions under construction.
 pub struct Compiler {
@@ -65,9 +75,37 @@ impl Compiler {
         &mut self,
         body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value)),
     ) -> Result<usize, CompileError> {
+        self.build(body);
+        let id = self.module.declare_anonymous_function(&self.context.func.signature).map_err(failed)?;
+        self.module.define_function(id, &mut self.context).map_err(|e| failed(format!("{e:?}")))?;
+        self.module.clear_context(&mut self.context);
+        self.functions.push(id);
+        Ok(self.functions.len() - 1)
+    }
+
+    /// The code of such a kernel as text.
+    pub fn text(
+        &mut self,
+        code: Code,
+        body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value)),
+    ) -> Result<String, CompileError> {
+        self.build(body);
+        let text = match code {
+            Code::Clif => self.context.func.display().to_string(),
+            Code::Asm => {
+                self.context.set_disasm(true);
+                let compiled = self.context.compile(self.module.isa(), &mut ControlPlane::default());
+                compiled.map_err(|e| failed(format!("{:?}", e.inner)))?.vcode.clone().unwrap_or_default()
+            }
+        };
+        self.module.clear_context(&mut self.context);
+        Ok(text)
+    }
+
+    /// Makes the function of a kernel the one in `context`.
+    fn build(&mut self, body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value))) {
         let mut signature = self.module.make_signature();
         signature.params = vec![AbiParam::new(I64); 3];
-        let id = self.module.declare_anonymous_function(&signature).map_err(failed)?;
         self.context.func.signature = signature;
         let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
         let (entry, start) = (b.create_block(), b.create_block());
@@ -82,10 +120,6 @@ impl Compiler {
         body(&mut emitter, params[0], (params[1], params[2]));
         b.ins().return_(&[]);
         b.finalize(self.module.target_config());
-        self.module.define_function(id, &mut self.context).map_err(|e| failed(format!("{e:?}")))?;
-        self.module.clear_context(&mut self.context);
-        self.functions.push(id);
-        Ok(self.functions.len() - 1)
     }
 
     /// The compiled functions.
@@ -95,7 +129,7 @@ impl Compiler {
             let address = self.module.get_finalized_function(*id);
             // SAFETY: `kernel` declared every function with this signature, in the calling
             // convention of the host, and `finalize_definitions` has made its code executable.
-            unsafe { std::mem::transmute::<*const u8, Code>(address) }
+            unsafe { std::mem::transmute::<*const u8, Entry>(address) }
         };
         let functions = self.functions.iter().map(address).collect();
         Ok(Functions { functions, module: Some(self.module) })
@@ -104,13 +138,13 @@ impl Compiler {
 
 /// Compiled kernels, and the memory that their code is in.
 pub struct Functions {
-    functions: Vec<Code>,
+    functions: Vec<Entry>,
     module: Option<JITModule>,
 }
 
 /// A compiled kernel.
 #[derive(Clone, Copy)]
-pub struct Function(Code);
+pub struct Function(Entry);
 
 impl Functions {
     /// Function `k`.

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod contract;
+mod describe;
 mod emit;
 mod executable;
 mod jit;
@@ -17,9 +18,12 @@ mod lower;
 mod memory;
 mod parts;
 pub mod plan;
+mod probe;
 pub mod program;
 pub mod vecmath;
 mod view;
 
+pub use describe::{KernelInfo, Lowered};
 pub use executable::Executable;
-pub use jit::CompileError;
+pub use jit::{Code, CompileError};
+pub use probe::Peaks;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce};
+use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
 use crate::parts;
@@ -88,6 +89,7 @@ impl Lowering<'_> {
             let (name, kind, ty) = (output.name.clone(), output.kind, self.g.ty(v).clone());
             self.program.outputs.push(crate::program::Result { name, kind, buffer, ty });
         }
+        self.label();
         let loops =
             self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
         let mut kernels: Vec<(usize, Kernel)> = loops.chain(self.others).collect();
@@ -96,6 +98,25 @@ impl Lowering<'_> {
         self.program.kernels = kernels.into_iter().map(|(_, kernel)| kernel).collect();
         parts::divide(&mut self.program);
         self.program
+    }
+
+    /// Calls buffers after the values that they hold: after the first that has a name and all of
+    /// the elements, or else the first.
+    fn label(&mut self) {
+        let buffers = &self.program.buffers;
+        let mut named = vec![None; buffers.len()];
+        let mut first = vec![None; buffers.len()];
+        for (v, form) in self.g.values().zip(&self.forms) {
+            if let Form::Source(at) | Form::Step(_, Some(at)) = form {
+                let k = at.buffer.0;
+                first[k].get_or_insert_with(|| spelling(self.g, v));
+                let all = self.g.ty(v).elements() == buffers[k].ty.elements();
+                if all && self.g.label(v).name.is_some() {
+                    named[k].get_or_insert_with(|| spelling(self.g, v));
+                }
+            }
+        }
+        self.program.labels = named.into_iter().zip(first).map(|(named, first)| named.or(first)).collect();
     }
 
     fn lower(&mut self, v: Value) {

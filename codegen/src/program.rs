@@ -147,6 +147,9 @@ pub struct Result {
 pub struct Program {
     /// The buffers.
     pub buffers: Vec<Buffer>,
+    /// A value of the graph that each holds, as the graph's text calls it. Buffers behind the last
+    /// of these hold none.
+    pub labels: Vec<Option<String>>,
     /// What runs.
     pub kernels: Vec<Kernel>,
     /// The results. An update is of the bound buffer of its name.

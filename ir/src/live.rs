@@ -53,11 +53,3 @@ pub fn flops(g: &Graph) -> u64 {
     let of = |v: Value| g.node(v).op.flops(&g.arg_types(v), g.ty(v));
     g.values().map(of).fold(0, u64::saturating_add)
 }
-
-/// Bytes read and written if each operation is a kernel of its own, views included.
-pub fn bytes_moved(g: &Graph) -> u64 {
-    let leaf = |v: Value| g.node(v).op.is_leaf();
-    let of = |v: Value| g.ty(v).bytes() as u64;
-    let node = |v: Value| g.node(v).args.iter().map(|&a| of(a)).fold(of(v), u64::saturating_add);
-    g.values().filter(|&v| !leaf(v)).map(node).fold(0, u64::saturating_add)
-}

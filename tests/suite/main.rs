@@ -1,5 +1,6 @@
 //! The test suite.
 
+mod compiled;
 mod data;
 mod errors;
 #[cfg(unix)]

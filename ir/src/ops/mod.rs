@@ -149,12 +149,6 @@ impl Lower {
             Lower::Leaf(_) => "leaf",
         }
     }
-
-    /// Whether a kernel runs for it, if each operation is one of its own: not for leaves, and
-    /// not for views, which are another indexing of the same elements.
-    pub fn is_kernel(&self) -> bool {
-        !matches!(self, Lower::View(_) | Lower::Leaf(_))
-    }
 }
 
 /// What an operation on single elements is written in, whatever their type: a context that

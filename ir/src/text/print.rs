@@ -47,7 +47,7 @@ fn width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
 }
 
 /// `v` as the text refers to it: `%fc.0.w'`, or `%12` if it has no name.
-pub(super) fn spelling(g: &Graph, v: Value) -> String {
+pub fn spelling(g: &Graph, v: Value) -> String {
     let label = g.label(v);
     match &label.name {
         Some(name) => format!("%{name}{}", label.marks),

@@ -1,0 +1,120 @@
+//! What was measured, for people and for machines.
+
+use std::fmt::Write;
+
+use fgc_codegen::KernelInfo;
+use serde_json::{Map, Value, json};
+
+use super::Measured;
+use crate::stats::scaled;
+
+/// How many kernels are listed one by one: those that take longest.
+const LISTED: usize = 20;
+
+/// Thousand millions each second.
+fn giga(amount: u64, ms: f64) -> f64 {
+    if ms > 0.0 { amount as f64 / ms * 1e-6 } else { 0.0 }
+}
+
+/// What `kernel` makes of what the machine can do.
+fn share(m: &Measured, kernel: &KernelInfo, ms: f64) -> f64 {
+    m.peaks[1].share(kernel.flops, kernel.bytes, ms * 1e-3)
+}
+
+/// For people.
+pub fn text(m: &Measured) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<8} {value}");
+    };
+    let [least, low, median, high] = [0.0, 0.25, 0.5, 0.75].map(|q| m.calls.quantile(q));
+    let (calls, s) = (m.calls.0.len(), if m.threads == 1 { "" } else { "s" });
+    line(
+        "call",
+        format!(
+            "{median:.3} ms, the median of {calls} on {} thread{s} (least {least:.3}, quartiles {low:.3} and {high:.3})",
+            m.threads
+        ),
+    );
+    let parts: Vec<String> = m.compile.iter().map(|(part, ms)| format!("{part} {ms:.1}")).collect();
+    line(
+        "compile",
+        format!(
+            "{:.1} ms ({}), then {:.3} ms for the first call",
+            m.compile_ms(),
+            parts.join(", "),
+            m.first_ms
+        ),
+    );
+    let rate = giga(m.flops(), median);
+    let part = 100.0 * m.peaks[1].share(m.flops(), 0, median * 1e-3);
+    line("work", format!("{}, {rate:.1} GFLOP/s, {part:.0} % of the peak", scaled(m.flops(), "FLOP")));
+    line("memory", scaled(m.peak_bytes as u64, "B"));
+    let machine = |k: usize| {
+        let (flops, memory) = (m.peaks[k].flops * 1e-9, m.peaks[k].memory() * 1e-9);
+        format!("{flops:.1} GFLOP/s and {memory:.1} GB/s")
+    };
+    let all = if m.threads == 1 { String::new() } else { format!(", on {} {}", m.threads, machine(1)) };
+    line("machine", format!("on 1 thread {}{all}", machine(0)));
+
+    let total: f64 = m.kernels.iter().map(|(_, ms)| ms).sum();
+    let part = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
+    let _ = writeln!(out, "\n      ms      %  GFLOP/s     GB/s  of peak  kernel");
+    let mut longest: Vec<&(KernelInfo, f64)> = m.kernels.iter().collect();
+    longest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    for (kernel, ms) in longest.iter().take(LISTED) {
+        let (gflops, gbs) = (giga(kernel.flops, *ms), giga(kernel.bytes, *ms));
+        let (part, share) = (part(*ms), 100.0 * share(m, kernel, *ms));
+        let name = &kernel.name;
+        let _ = writeln!(out, "{ms:8.3} {part:6.1} {gflops:8.1} {gbs:8.1}    {share:3.0} %  {name}");
+    }
+    if let Some(rest) = longest.get(LISTED..).filter(|rest| !rest.is_empty()) {
+        let ms: f64 = rest.iter().map(|(_, ms)| ms).sum();
+        let _ = writeln!(out, "{ms:8.3} {:6.1} {:>28} {} others", part(ms), "", rest.len());
+    }
+    out
+}
+
+/// For machines.
+pub fn json(m: &Measured) -> String {
+    let median = m.calls.median();
+    let kernel = |(kernel, ms): &(KernelInfo, f64)| {
+        json!({
+            "name": kernel.name,
+            "class": kernel.class,
+            "ms": ms,
+            "flops": kernel.flops,
+            "bytes": kernel.bytes,
+            "gflops": giga(kernel.flops, *ms),
+            "gbs": giga(kernel.bytes, *ms),
+            "share": share(m, kernel, *ms),
+        })
+    };
+    let peaks = |k: usize| {
+        let copies: Vec<Value> = m.peaks[k]
+            .copies
+            .iter()
+            .map(|(bytes, rate)| json!({ "bytes": bytes, "gbs": rate * 1e-9 }))
+            .collect();
+        json!({ "gflops": m.peaks[k].flops * 1e-9, "gbs": m.peaks[k].memory() * 1e-9, "copies": copies })
+    };
+    let passes: Map<String, Value> =
+        m.compile.iter().map(|&(part, ms)| (part.to_owned(), ms.into())).collect();
+    let report = json!({
+        "name": m.name,
+        "threads": m.threads,
+        "calls": m.calls.0.len(),
+        "median_ms": median,
+        "min_ms": m.calls.quantile(0.0),
+        "quartiles_ms": [m.calls.quantile(0.25), m.calls.quantile(0.75)],
+        "compile_ms": m.compile_ms(),
+        "passes": passes,
+        "first_call_ms": m.first_ms,
+        "flops": m.flops(),
+        "gflops": giga(m.flops(), median),
+        "peak_bytes": m.peak_bytes,
+        "machine": { "one_thread": peaks(0), "all_threads": peaks(1) },
+        "kernels": m.kernels.iter().map(kernel).collect::<Vec<_>>(),
+    });
+    format!("{report:#}\n")
+}
