@@ -9,7 +9,7 @@ use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
 use rayon::prelude::*;
 
-use crate::contract::{Contraction, Operand};
+use crate::contract::{Contraction, Operand, Product, Term};
 use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
@@ -132,7 +132,10 @@ impl Executable {
                     let at = |offset: usize| arena.get().wrapping_add(offset);
                     // SAFETY: the plan gives operands, result and scratch bytes of the arena of
                     // their own while the kernel runs, and the arena isn't used otherwise.
-                    unsafe { contraction.run(at(*lhs), at(*rhs), at(*out), at(self.plan.scratch)) }
+                    unsafe {
+                        let operands = [[at(*lhs).cast_const(), at(*rhs).cast_const()]];
+                        contraction.run(&operands, &[at(*out)], at(self.plan.scratch))
+                    }
                 }
                 Run::Compiled { function, size, task } => {
                     let function = self.functions.get(*function);
@@ -193,11 +196,12 @@ unsafe impl Sync for Shared {}
 
 fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
     let operand = |s: &Source| Operand { dtype: program.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
-    match kernel {
-        Kernel::Dot(op, [lhs, rhs], _) => Some(Contraction::dot(op, &operand(lhs), &operand(rhs))),
-        Kernel::Conv(op, [lhs, rhs], _) => Some(Contraction::conv(op, &operand(lhs), &operand(rhs))),
-        _ => None,
-    }
+    let (op, [lhs, rhs]) = match kernel {
+        Kernel::Dot(op, operands, _) => (Product::Dot(op.clone()), operands),
+        Kernel::Conv(op, operands, _) => (Product::Conv(op.clone()), operands),
+        _ => return None,
+    };
+    Some(Contraction::new(&[Term { op, lhs: operand(lhs), rhs: operand(rhs), result: 0 }]))
 }
 
 fn contract(plan: &Plan, kernel: &Kernel, contraction: Contraction) -> Run {
