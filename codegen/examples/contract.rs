@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fgc_codegen::contract::{Contraction, Operand};
+use fgc_codegen::contract::{Contraction, Isa, Operand, Product, Term};
 use fgc_ir::ops::{Conv, Dot};
 use fgc_ir::{DType, Op, OpRules, Type};
 
@@ -77,9 +77,8 @@ fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
         // SAFETY: all four buffers are as large as the plan says, and apart.
         unsafe {
             plan.run(
-                lhs.as_ptr().cast(),
-                rhs.as_ptr().cast(),
-                out.as_mut_ptr().cast(),
+                &[[lhs.as_ptr().cast(), rhs.as_ptr().cast()]],
+                &[out.as_mut_ptr().cast()],
                 scratch.as_mut_ptr().cast(),
             );
         }
@@ -90,18 +89,19 @@ fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
     best
 }
 
-fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], peak: f64) {
+fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], (peak, isa): (f64, Isa)) {
     let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
     let out = match op.infer(&[&lhs, &rhs]) {
         Ok(out) => out,
         Err(e) => return println!("{name}: {e}"),
     };
-    let (l, r) = (Operand::dense(&lhs), Operand::dense(&rhs));
-    let plan = match &op {
-        Op::Dot(dot) => Contraction::dot(dot, &l, &r),
-        Op::Conv(conv) => Contraction::conv(conv, &l, &r),
+    let op = match op {
+        Op::Dot(dot) => Product::Dot(dot),
+        Op::Conv(conv) => Product::Conv(conv),
         _ => return,
     };
+    let term = Term { op, lhs: Operand::dense(&lhs), rhs: Operand::dense(&rhs), result: 0 };
+    let plan = Contraction::with_isa(&[term], isa);
     let seconds = time(&plan, &lhs, &rhs, &out);
     let rate = plan.flops() as f64 / seconds / 1e9;
     let scratch = plan.scratch_bytes() as f64 / 1e6;
@@ -117,7 +117,7 @@ fn same(dims: &str, padding: i64, flip: bool) -> Option<Op> {
     Some(Conv { padding: vec![(padding, padding); 2], flip, ..Conv::plain(dims) }.into())
 }
 
-fn all(peak: f64, images: usize) {
+fn all(peak: (f64, Isa), images: usize) {
     let dot = |name: &str, (l, r): (usize, usize), lhs: [usize; 2], rhs: [usize; 2]| {
         report(name, Dot { batch: vec![], contract: vec![(l, r)] }.into(), &lhs, &rhs, peak);
     };
@@ -150,10 +150,13 @@ fn all(peak: f64, images: usize) {
 fn main() {
     let argument = |i: usize, or: usize| std::env::args().nth(i).and_then(|n| n.parse().ok()).unwrap_or(or);
     let (threads, images) = (argument(1, 1), argument(2, 64));
+    let named = std::env::args().nth(3);
+    let isa = Isa::ALL.into_iter().find(|isa| Some(format!("{isa:?}").to_lowercase()) == named);
+    let isa = isa.unwrap_or(Isa::best());
     let one = peak();
     println!("peak of one thread {one:.1} GFLOP/s; {threads} threads, {images} images");
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-        Ok(pool) => pool.install(|| all(one * threads as f64, images)),
+        Ok(pool) => pool.install(|| all((one * threads as f64, isa), images)),
         Err(e) => println!("no pool of {threads} threads: {e}"),
     }
 }

@@ -9,7 +9,7 @@ use crate::emit;
 use crate::executable::contraction;
 use crate::jit::{Code, CompileError, Compiler};
 use crate::plan::Plan;
-use crate::program::{BufferId, Kernel, Loop, Origin, Program, Source, Step};
+use crate::program::{BufferId, Kernel, Loop, Origin, Program, Source, Step, Term};
 
 /// What a kernel is and what it has to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,8 +103,15 @@ impl Lowered {
         let whole = |b: &BufferId| sizes(&self.ty(*b).shape);
         let what = match kernel {
             Kernel::Loop(nest) => format!("loop {} {}", sizes(&nest.shape), operations(nest)),
-            Kernel::Dot(_, [l, r], out) => format!("dot {} {} · {}", whole(out), of(l), of(r)),
-            Kernel::Conv(_, [l, r], out) => format!("conv {} {} * {}", whole(out), of(l), of(r)),
+            Kernel::Contract(sums) => {
+                let terms: Vec<String> = sums
+                    .terms
+                    .iter()
+                    .map(|Term { op, args: [l, r], .. }| format!("{}{}{}", of(l), op.sign(), of(r)))
+                    .collect();
+                let shape = sums.results.first().map(whole).unwrap_or_default();
+                format!("{} {shape} {}", class(kernel), shortened(terms, " + ", 3))
+            }
             Kernel::Window(op, _, out) => format!("{} {}", op.name(), whole(out)),
             Kernel::Gather(op, _, out) => format!("{} {}", op.name(), whole(out)),
         };
@@ -121,8 +128,14 @@ impl Lowered {
         };
         match kernel {
             Kernel::Loop(nest) => loop_flops(nest),
-            Kernel::Dot(op, [l, r], out) => of(&|a, t| op.flops(a, t), &[l, r], *out),
-            Kernel::Conv(op, [l, r], out) => of(&|a, t| op.flops(a, t), &[l, r], *out),
+            Kernel::Contract(sums) => sums
+                .terms
+                .iter()
+                .map(|Term { op, args: [l, r], result }| {
+                    let out = sums.results[*result];
+                    of(&|a, t| op.flops(a, t), &[l, r], out)
+                })
+                .sum(),
             Kernel::Gather(op, [x, i], out) => of(&|a, t| op.flops(a, t), &[x, i], *out),
             Kernel::Window(op, args, out) => {
                 of(&|a, t| op.flops(a, t), &args.iter().collect::<Vec<_>>(), *out)
@@ -169,8 +182,15 @@ impl Lowered {
         let of = |args: &[&Source]| args.iter().map(|s| self.view(s)).collect::<Vec<_>>().join(", ");
         let (name, args, out) = match kernel {
             Kernel::Loop(nest) => return self.write_loop(f, nest),
-            Kernel::Dot(op, [l, r], out) => (format!("{}{}", op.name(), op.attrs()), of(&[l, r]), out),
-            Kernel::Conv(op, [l, r], out) => (format!("{}{}", op.name(), op.attrs()), of(&[l, r]), out),
+            Kernel::Contract(sums) => {
+                for (k, Term { op, args: [l, r], result }) in sums.terms.iter().enumerate() {
+                    let added = sums.terms[..k].iter().any(|t| t.result == *result);
+                    let (indent, is) = (if k > 0 { "       " } else { "" }, if added { "+=" } else { "=" });
+                    let out = &self.names[sums.results[*result].0];
+                    writeln!(f, "{indent}{out} {is} {}{} {}", op.name(), op.attrs(), of(&[l, r]))?;
+                }
+                return Ok(());
+            }
             Kernel::Gather(op, [x, i], out) => (format!("{}{}", op.name(), op.attrs()), of(&[x, i]), out),
             Kernel::Window(op, args, out) => {
                 (format!("{}{}", op.name(), op.attrs()), of(&args.iter().collect::<Vec<_>>()), out)
@@ -258,8 +278,7 @@ fn names(program: &Program) -> Vec<String> {
 fn class(kernel: &Kernel) -> &'static str {
     match kernel {
         Kernel::Loop(_) => "loop",
-        Kernel::Dot(..) => "dot",
-        Kernel::Conv(..) => "conv",
+        Kernel::Contract(sums) => sums.terms.first().map_or("dot", |t| t.op.name()),
         Kernel::Window(..) => "window",
         Kernel::Gather(..) => "gather",
     }

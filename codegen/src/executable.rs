@@ -9,20 +9,20 @@ use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
 use rayon::prelude::*;
 
-use crate::contract::{Contraction, Operand};
+use crate::contract::{self, Contraction, Operand};
 use crate::describe::{KernelInfo, Lowered};
 use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
 use crate::plan::Plan;
-use crate::program::{self, Kernel, Origin, Program, Source};
+use crate::program::{self, BufferId, Contract, Kernel, Origin, Program, Source};
 
 /// One thing to run.
 enum Run {
     /// A compiled kernel, in tasks of so many indices.
     Compiled { function: usize, size: usize, task: usize },
-    /// A contraction of operands at these bytes of the arena.
-    Contract { contraction: Box<Contraction>, lhs: usize, rhs: usize, out: usize },
+    /// A contraction of each term's operands, at these bytes of the arena, and its results.
+    Contract { contraction: Box<Contraction>, operands: Vec<[usize; 2]>, results: Vec<usize> },
     /// Bytes set to zero.
     Clear { at: usize, bytes: usize },
 }
@@ -33,11 +33,13 @@ impl Run {
         let shared = Shared(arena.address());
         match self {
             Run::Clear { at, bytes } => arena.bytes_mut()[*at..at + bytes].fill(0),
-            Run::Contract { contraction, lhs, rhs, out } => {
+            Run::Contract { contraction, operands, results } => {
                 let at = |offset: usize| shared.get().wrapping_add(offset);
-                // SAFETY: the plan gives operands, result and scratch bytes of the arena of
+                let operands: Vec<_> = operands.iter().map(|o| o.map(|o| at(o).cast_const())).collect();
+                let results: Vec<_> = results.iter().map(|&r| at(r)).collect();
+                // SAFETY: the plan gives operands, results and scratch bytes of the arena of
                 // their own while the kernel runs, and the arena isn't used otherwise.
-                unsafe { contraction.run(at(*lhs), at(*rhs), at(*out), at(scratch)) }
+                unsafe { contraction.run(&operands, &results, at(scratch)) }
             }
             Run::Compiled { function, size, task } => {
                 let function = functions.get(*function);
@@ -231,18 +233,21 @@ unsafe impl Sync for Shared {}
 
 /// The contraction that `kernel` is, if it is one.
 pub(crate) fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
+    let Kernel::Contract(Contract { terms, .. }) = kernel else { return None };
     let operand = |s: &Source| Operand { dtype: program.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
-    match kernel {
-        Kernel::Dot(op, [lhs, rhs], _) => Some(Contraction::dot(op, &operand(lhs), &operand(rhs))),
-        Kernel::Conv(op, [lhs, rhs], _) => Some(Contraction::conv(op, &operand(lhs), &operand(rhs))),
-        _ => None,
-    }
+    let term = |t: &program::Term| {
+        let [lhs, rhs] = t.args.each_ref().map(operand);
+        contract::Term { op: t.op.clone(), lhs, rhs, result: t.result }
+    };
+    Some(Contraction::new(&terms.iter().map(term).collect::<Vec<_>>()))
 }
 
 fn contract(plan: &Plan, kernel: &Kernel, contraction: Contraction) -> Run {
-    let at: Vec<usize> = kernel.reads().iter().map(|s| plan.offsets[s.buffer.0]).collect();
-    let out = plan.offsets[kernel.writes()[0].0];
-    Run::Contract { contraction: Box::new(contraction), lhs: at[0], rhs: at[1], out }
+    let at = |b: BufferId| plan.offsets[b.0];
+    let operands: Vec<usize> = kernel.reads().iter().map(|s| at(s.buffer)).collect();
+    let operands = operands.as_chunks().0.to_vec();
+    let results = kernel.writes().into_iter().map(at).collect();
+    Run::Contract { contraction: Box::new(contraction), operands, results }
 }
 
 /// Writes the elements of `x` at byte `at`.

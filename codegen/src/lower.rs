@@ -16,8 +16,9 @@ use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce};
 use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
+use crate::contract::Product;
 use crate::parts;
-use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program, Source, Step};
+use crate::program::{Buffer, BufferId, Contract, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::view::compose;
 
 /// The program that computes the outputs of `g`.
@@ -127,8 +128,8 @@ impl Lowering<'_> {
             Lower::Map => self.map(v),
             Lower::Reduce(reduce) => self.reduce(v, reduce),
             Lower::Place(places) => self.place(v, &places),
-            Lower::Dot(op) => self.other(v, |args, out| Kernel::Dot(op, pair(args), out)),
-            Lower::Conv(op) => self.other(v, |args, out| Kernel::Conv(op, pair(args), out)),
+            Lower::Dot(op) => self.contract(v, Product::Dot(op)),
+            Lower::Conv(op) => self.contract(v, Product::Conv(op)),
             Lower::Gather(op) => self.other(v, |args, out| Kernel::Gather(op, pair(args), out)),
             Lower::Window(op) => self.other(v, |args, out| Kernel::Window(op, args, out)),
             Lower::Random(op) => self.random(v, op),
@@ -393,6 +394,13 @@ impl Lowering<'_> {
         }
         self.others.extend(copies);
         self.set(v, Form::Source(out), level);
+    }
+
+    fn contract(&mut self, v: Value, op: Product) {
+        self.other(v, |args, out| {
+            let terms = vec![Term { op, args: pair(args), result: 0 }];
+            Kernel::Contract(Contract { terms, results: vec![out] })
+        });
     }
 
     fn other(&mut self, v: Value, kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel) {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use fgc_ir::ops::{Conv, Dot, Index, Op, Random, Reduce, Window};
+use crate::contract::Product;
+use fgc_ir::ops::{Index, Op, Random, Reduce, Window};
 use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, View};
 
 /// A buffer of a [`Program`], by its position.
@@ -84,15 +85,33 @@ pub struct Loop {
     pub part: Option<usize>,
 }
 
+/// A product of two operands, and the result that it is added to.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// How its operands are multiplied.
+    pub op: Product,
+    /// The left operand and the right one.
+    pub args: [Source; 2],
+    /// The position of the result.
+    pub result: usize,
+}
+
+/// Results of one type, each the sum of some of the terms.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    /// The products.
+    pub terms: Vec<Term>,
+    /// What is filled.
+    pub results: Vec<BufferId>,
+}
+
 /// What runs.
 #[derive(Clone, Debug)]
 pub enum Kernel {
     /// Elementwise operations and folds.
     Loop(Loop),
-    /// A product.
-    Dot(Dot, [Source; 2], BufferId),
-    /// A convolution.
-    Conv(Conv, [Source; 2], BufferId),
+    /// Sums of products.
+    Contract(Contract),
     /// A sliding window.
     Window(Window, Vec<Source>, BufferId),
     /// Reads or writes at indices.
@@ -107,9 +126,8 @@ impl Kernel {
                 let steps = nest.steps.iter();
                 steps.filter_map(|(step, _)| step.source()).collect()
             }
-            Kernel::Dot(_, args, _) | Kernel::Conv(_, args, _) | Kernel::Gather(_, args, _) => {
-                args.iter().collect()
-            }
+            Kernel::Contract(sums) => sums.terms.iter().flat_map(|t| &t.args).collect(),
+            Kernel::Gather(_, args, _) => args.iter().collect(),
             Kernel::Window(_, args, _) => args.iter().collect(),
         }
     }
@@ -121,10 +139,8 @@ impl Kernel {
                 let stores = nest.stores.iter().map(|(_, to)| to.buffer);
                 stores.chain(nest.folds.iter().map(|(_, _, to)| *to)).collect()
             }
-            Kernel::Dot(.., out)
-            | Kernel::Conv(.., out)
-            | Kernel::Window(.., out)
-            | Kernel::Gather(.., out) => vec![*out],
+            Kernel::Contract(sums) => sums.results.clone(),
+            Kernel::Window(.., out) | Kernel::Gather(.., out) => vec![*out],
         }
     }
 }

@@ -1,22 +1,17 @@
-//! Convolutions as products: which loops they are.
+//! Convolutions as loops.
 
 use fgc_ir::Shape;
 use fgc_ir::ops::Conv;
 
-use super::axes::Axis;
-use super::patches::{Line, Step};
-use super::product::{Loops, Product};
-use super::windows::{Reads, Windows};
-use super::{Operand, Plan};
+use super::Operand;
+use super::loops::{Axis, Line, Loops, Step};
 
-/// The plan of a convolution with a result of shape `out`.
-pub(super) fn plan(op: &Conv, lhs: &Operand, rhs: &Operand, out: &Shape) -> Plan {
+/// The loops of a convolution with a result of shape `out`.
+pub(super) fn loops(op: &Conv, lhs: &Operand, rhs: &Operand, out: &Shape) -> Loops {
     let (x, w, y) = (&lhs.view, &rhs.view, out.strides());
     let groups = op.groups;
     let (features, outputs) = (w.shape[op.dims.rhs.inner], w.shape[op.dims.rhs.outer] / groups.max(1));
-    let lhs_at = |d: usize| (x.shape[d], x.strides[d]);
     let out_at = |d: usize| y.get(d).map_or(0, |&s| s as isize);
-
     let inner = (x.strides[op.dims.lhs.inner], w.strides[op.dims.rhs.outer], out_at(op.dims.out.inner));
     let batch = vec![Axis {
         size: groups,
@@ -25,50 +20,37 @@ pub(super) fn plan(op: &Conv, lhs: &Operand, rhs: &Operand, out: &Shape) -> Plan
         out: inner.2 * outputs as isize,
     }];
     let n = vec![Axis { size: outputs, lhs: 0, rhs: inner.1, out: inner.2 }];
-    let (images, step) = lhs_at(op.dims.lhs.outer);
-    let mut m = vec![Step::element(Axis { size: images, lhs: step, rhs: 0, out: out_at(op.dims.out.outer) })];
+    let image = op.dims.lhs.outer;
+    let images = Axis { size: x.shape[image], lhs: x.strides[image], rhs: 0, out: out_at(op.dims.out.outer) };
     let features = Axis { size: features, lhs: inner.0, rhs: w.strides[op.dims.rhs.inner], out: 0 };
-    let mut k = vec![Step::element(features)];
+    let (mut m, mut k) = (vec![Step::element(images)], vec![Step::element(features)]);
     let mut lines = Vec::with_capacity(op.dims.spatial());
-    let mut rhs_first = w.offset as isize;
+    let mut first_tap = w.offset as isize;
     for d in 0..op.dims.spatial() {
-        let (size, step) = lhs_at(op.dims.lhs.spatial[d]);
-        let dim = op.dims.rhs.spatial[d];
-        let (taps, mut tap) = (w.shape[dim], w.strides[dim]);
+        let at = op.dims.lhs.spatial[d];
+        let (size, step) = (x.shape[at], x.strides[at]);
+        let at = op.dims.rhs.spatial[d];
+        let (taps, mut tap) = (w.shape[at], w.strides[at]);
         if op.flip {
-            rhs_first += (taps as isize - 1) * tap;
+            first_tap += (taps as isize - 1) * tap;
             tap = -tap;
         }
-        let line = Line { size, step, dilation: op.lhs_dilation[d] as isize, low: op.padding[d].0 as isize };
-        let axis = |size: usize, by: usize, rhs: isize, out: isize| Step {
+        lines.push(Line { size, step, dilation: op.lhs_dilation[d], low: op.padding[d].0 as isize });
+        let along = |size: usize, by: usize, rhs: isize, out: isize| Step {
             axis: Axis { size, lhs: step.saturating_mul(by as isize), rhs, out },
             line: Some((d, by as isize)),
         };
         let at = op.dims.out.spatial[d];
-        m.push(axis(out[at], op.stride[d], 0, out_at(at)));
-        k.push(axis(taps, op.rhs_dilation[d], tap, 0));
-        lines.push(line);
+        m.push(along(out[at], op.stride[d], 0, out_at(at)));
+        k.push(along(taps, op.rhs_dilation[d], tap, 0));
     }
-
+    let mut lhs = x.offset as isize;
     if let Some(first) = inside(&lines, &m, &k) {
-        let axes = |steps: &[Step]| steps.iter().map(|s| s.axis).collect::<Vec<_>>();
-        let mut rows = axes(&m);
-        // In the order of the result, where the dimensions are most likely to merge.
-        rows.sort_by_key(|a| std::cmp::Reverse(a.out));
-        let loops = Loops {
-            batch: batch.clone(),
-            m: rows,
-            n: n.clone(),
-            k: axes(&k),
-            lhs: x.offset as isize + first,
-            rhs: rhs_first,
-        };
-        if loops.needs_no_copy_of_lhs() {
-            return Plan::Product(Product::new(loops));
-        }
+        lhs += first;
+        lines.clear();
+        m.iter_mut().chain(&mut k).for_each(|s| s.line = None);
     }
-    let reads = Reads { lhs: x.offset as isize, rhs: rhs_first, lines, groups: batch[0], m, n: n[0], k };
-    Plan::Windows(Windows::new(reads))
+    Loops { batch, m, n, k, lines, lhs, rhs: first_tap }
 }
 
 /// Where the first read is, if no read falls on padding or between dilated elements.

@@ -1,11 +1,10 @@
-//! Dots as products of matrices.
+//! Dots as loops.
 
 use fgc_ir::Shape;
 use fgc_ir::ops::Dot;
 
 use super::Operand;
-use super::axes::Axis;
-use super::product::{Loops, Product};
+use super::loops::{Axis, Loops, Step};
 
 /// The free dimensions of each operand.
 fn free(op: &Dot, lhs: &Operand, rhs: &Operand) -> (Vec<usize>, Vec<usize>) {
@@ -15,16 +14,8 @@ fn free(op: &Dot, lhs: &Operand, rhs: &Operand) -> (Vec<usize>, Vec<usize>) {
     (lhs, rhs)
 }
 
-/// The shape of the result.
-pub(super) fn out_shape(op: &Dot, lhs: &Operand, rhs: &Operand) -> Shape {
-    let (left, right) = free(op, lhs, rhs);
-    let batch = op.batch.iter().map(|p| lhs.view.shape[p.0]);
-    let left = left.iter().map(|&d| lhs.view.shape[d]);
-    batch.chain(left).chain(right.iter().map(|&d| rhs.view.shape[d])).collect()
-}
-
-/// The plan of a dot with a result of shape `out`.
-pub(super) fn plan(op: &Dot, lhs: &Operand, rhs: &Operand, out: &Shape) -> Product {
+/// The loops of a dot with a result of shape `out`.
+pub(super) fn loops(op: &Dot, lhs: &Operand, rhs: &Operand, out: &Shape) -> Loops {
     let (left, right) = free(op, lhs, rhs);
     let (l, r) = (&lhs.view, &rhs.view);
     let mut steps = out.strides().into_iter().map(|s| s as isize);
@@ -36,10 +27,12 @@ pub(super) fn plan(op: &Dot, lhs: &Operand, rhs: &Operand, out: &Shape) -> Produ
         out: step(),
     });
     let batch = batch.collect();
-    let m = left.iter().map(|&d| Axis { size: l.shape[d], lhs: l.strides[d], rhs: 0, out: step() }).collect();
+    let rows = left.iter().map(|&d| Axis { size: l.shape[d], lhs: l.strides[d], rhs: 0, out: step() });
+    let m = rows.map(Step::element).collect();
     let n =
         right.iter().map(|&d| Axis { size: r.shape[d], lhs: 0, rhs: r.strides[d], out: step() }).collect();
     let contracted = op.contract.iter();
     let k = contracted.map(|&(a, b)| Axis { size: l.shape[a], lhs: l.strides[a], rhs: r.strides[b], out: 0 });
-    Product::new(Loops { batch, m, n, k: k.collect(), lhs: l.offset as isize, rhs: r.offset as isize })
+    let k = k.map(Step::element).collect();
+    Loops { batch, m, n, k, lines: vec![], lhs: l.offset as isize, rhs: r.offset as isize }
 }

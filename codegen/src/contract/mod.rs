@@ -1,33 +1,44 @@
-//! The contraction engine: dots and convolutions of strided operands.
+//! The contraction engine: sums of dots and convolutions of strided operands.
 //!
-//! A contraction is planned once, from its shapes, and run many times. Both kinds come down to
-//! products of two strided matrices (`kernel`):
+//! A contraction is planned once, from its shapes, and run many times.
 //!
-//! - `product`: dots, and convolutions that read every element of the left operand as it lies.
-//!   Dimensions are merged until two are left for each operand; operands whose dimensions don't
-//!   merge are copied into scratch first.
-//! - `windows`: other convolutions, as blocks of patches (`patches`) that stay in the cache.
-//!
-//! How work is divided (`split`) depends on the shapes alone, so a contraction has the same bits
-//! for any number of threads.
+//! - `dot` and `conv` say what the loops of an operation are (`loops`).
+//! - `plan` cuts them into blocks: some rows by a panel of columns of every result, and for these
+//!   the terms' `k` in pieces (`blocks`, `depth`). It depends on shapes and instruction set alone,
+//!   so a contraction has the same bits for any number of threads (`split`).
+//! - `run` computes a block: for each piece of `k` the rows, tile by tile, while the right
+//!   operand's panel stays in the first-level cache.
+//! - `tile` is the micro-kernel, `simd` the vectors it is written in, `isa` the choice.
+//! - Operands are read as they lie, strides and all. Only two are copied: the part of an image
+//!   that a block sees through a window, with zeros around it (`pad`), and a right operand whose
+//!   columns aren't side by side (`dense`).
 
-mod axes;
+mod blocks;
 mod conv;
+mod dense;
+mod depth;
 mod dot;
-mod kernel;
-mod patches;
-mod product;
+mod isa;
+mod loops;
+mod memory;
+mod pad;
+mod plan;
+mod run;
+mod simd;
 mod split;
 #[cfg(test)]
 mod tests;
-mod windows;
+mod tile;
 
+use fgc_ir::attrs::Attrs;
 use fgc_ir::ops::{Conv, Dot};
-use fgc_ir::{DType, OpRules, Type, View};
+use fgc_ir::{DType, OpRules, Shape, Type, TypeError, View};
 
-use kernel::{Memory, Scalar, Target};
-use product::Product;
-use windows::Windows;
+pub use isa::Isa;
+use isa::Scalar;
+use loops::Loops;
+use plan::{Part, Shape as Vectors, Sum};
+use run::Operands;
 
 /// An operand: how its elements lie in their buffer.
 ///
@@ -61,45 +72,146 @@ impl Operand {
     }
 }
 
-/// A contraction with its shapes fixed: what runs.
+/// An operation that is a contraction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Product {
+    /// Products summed over dimensions.
+    Dot(Dot),
+    /// A convolution.
+    Conv(Conv),
+}
+
+impl Product {
+    /// The name of the operation.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Product::Dot(op) => op.name(),
+            Product::Conv(op) => op.name(),
+        }
+    }
+
+    /// Its attributes.
+    pub fn attrs(&self) -> Attrs {
+        match self {
+            Product::Dot(op) => op.attrs(),
+            Product::Conv(op) => op.attrs(),
+        }
+    }
+
+    /// What stands between its operands.
+    pub fn sign(&self) -> &'static str {
+        match self {
+            Product::Dot(_) => " · ",
+            Product::Conv(_) => " * ",
+        }
+    }
+
+    /// The type of the result, or why the operands don't fit.
+    pub fn infer(&self, args: &[&Type]) -> Result<Type, TypeError> {
+        match self {
+            Product::Dot(op) => op.infer(args),
+            Product::Conv(op) => op.infer(args),
+        }
+    }
+
+    /// Operations, a fused multiply-add counted as two.
+    pub fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
+        match self {
+            Product::Dot(op) => op.flops(args, ty),
+            Product::Conv(op) => op.flops(args, ty),
+        }
+    }
+}
+
+/// One of the products that are summed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// What it is of its operands, which [`OpRules::infer`] accepts.
+    pub op: Product,
+    /// The left operand.
+    pub lhs: Operand,
+    /// The right operand.
+    pub rhs: Operand,
+    /// Which result it is added to.
+    pub result: usize,
+}
+
+impl Term {
+    /// The shape of the result, how to compute it, and the operations that takes.
+    fn loops(&self) -> (Shape, Loops, u64) {
+        let types = [self.lhs.ty(), self.rhs.ty()];
+        let args = [&types[0], &types[1]];
+        let out =
+            self.op.infer(&args).map_or_else(|_| vec![0; self.lhs.view.shape.rank()].into(), |t| t.shape);
+        let ty = types[0].reshaped(out);
+        let flops = self.op.flops(&args, &ty);
+        let loops = match &self.op {
+            Product::Dot(op) => dot::loops(op, &self.lhs, &self.rhs, &ty.shape),
+            Product::Conv(op) => conv::loops(op, &self.lhs, &self.rhs, &ty.shape),
+        };
+        (ty.shape, loops.canonical(), flops)
+    }
+}
+
+/// What kernels of elements of this type are like.
+fn shape(dtype: DType, isa: Isa) -> Vectors {
+    match dtype {
+        DType::F64 => f64::kernels(isa).shape(),
+        DType::F32 => f32::kernels(isa).shape(),
+        _ => u32::kernels(isa).shape(),
+    }
+}
+
+/// Sums of products with their shapes fixed: what runs.
 #[derive(Debug)]
 pub struct Contraction {
     dtype: DType,
-    /// The elements of the left buffer, the right one, and the result.
-    lens: [usize; 3],
+    isa: Isa,
+    /// The elements of the buffers of each term's operands, and of a result.
+    lens: Vec<[usize; 2]>,
+    out: usize,
+    results: usize,
     flops: u64,
-    plan: Plan,
-}
-
-#[derive(Debug)]
-enum Plan {
-    Product(Product),
-    Windows(Windows),
+    /// Terms that are computed together.
+    sums: Vec<Sum>,
 }
 
 impl Contraction {
-    /// The dot of these operands, which [`OpRules::infer`] accepts.
-    pub fn dot(op: &Dot, lhs: &Operand, rhs: &Operand) -> Contraction {
-        let (args, out) = ([lhs.ty(), rhs.ty()], dot::out_shape(op, lhs, rhs));
-        let flops = op.flops(&[&args[0], &args[1]], &args[0].reshaped(out.clone()));
-        let plan = Plan::Product(dot::plan(op, lhs, rhs, &out));
-        Contraction { dtype: lhs.dtype, lens: [lhs.reach(), rhs.reach(), out.elements()], flops, plan }
+    /// The sums of these terms, for the instruction set that suits the CPU best. All results have
+    /// one type; result `r` is the sum of the terms that say so.
+    pub fn new(terms: &[Term]) -> Contraction {
+        Contraction::with_isa(terms, Isa::best())
     }
 
-    /// The convolution of these operands, which [`OpRules::infer`] accepts.
-    pub fn conv(op: &Conv, lhs: &Operand, rhs: &Operand) -> Contraction {
-        let args = [lhs.ty(), rhs.ty()];
-        let out = op
-            .infer(&[&args[0], &args[1]])
-            .map_or_else(|_| vec![0; lhs.view.shape.rank()].into(), |t| t.shape);
-        let flops = op.flops(&[&args[0], &args[1]], &args[0].reshaped(out.clone()));
-        let plan = conv::plan(op, lhs, rhs, &out);
-        Contraction { dtype: lhs.dtype, lens: [lhs.reach(), rhs.reach(), out.elements()], flops, plan }
+    /// The same for an instruction set, which the CPU must have for it to be run.
+    pub fn with_isa(terms: &[Term], isa: Isa) -> Contraction {
+        let dtype = terms.first().map_or(DType::F32, |t| t.lhs.dtype);
+        let results = terms.iter().map(|t| t.result + 1).max().unwrap_or(0);
+        let lens = terms.iter().map(|t| [t.lhs.reach(), t.rhs.reach()]).collect();
+        let (mut out, mut flops) = (0, 0u64);
+        // Terms whose loops are of the same results, the first of them apart.
+        let mut together: Vec<(Part, Vec<Part>)> = Vec::new();
+        for (i, term) in terms.iter().enumerate() {
+            let (shape, loops, work) = term.loops();
+            out = shape.elements();
+            flops = flops.saturating_add(work);
+            let part = Part { term: i, result: term.result, loops };
+            match together.iter_mut().find(|sum| sum.0.loops.same_result(&part.loops)) {
+                Some(sum) => sum.1.push(part),
+                None => together.push((part, vec![])),
+            }
+        }
+        let shape = shape(dtype, isa);
+        let plan = |(first, others)| Sum::new(first, others, results, &shape);
+        let sums = if out == 0 { vec![] } else { together.into_iter().map(plan).collect() };
+        Contraction { dtype, isa, lens, out, results, flops, sums }
     }
 
     /// Bytes of scratch that [`run`](Contraction::run) needs.
     pub fn scratch_bytes(&self) -> usize {
-        self.scratch().saturating_mul(self.dtype.size())
+        let width = shape(self.dtype, self.isa).width();
+        let scratch = self.sums.iter().map(|sum| sum.scratch(width, self.out)).max();
+        scratch.unwrap_or(0).saturating_mul(self.dtype.size())
     }
 
     /// The floating-point (or integer) operations, a fused multiply-add counted as two.
@@ -107,31 +219,22 @@ impl Contraction {
         self.flops
     }
 
-    /// Elements of scratch.
-    fn scratch(&self) -> usize {
-        let (partials, rest) = match &self.plan {
-            Plan::Product(p) => (p.partials(), p.scratch()),
-            Plan::Windows(w) => (w.partials(), w.scratch()),
-        };
-        partials * self.lens[2] + rest
-    }
-
-    /// Writes the result, dense in row-major order. It uses the threads of the rayon pool that
+    /// Writes the results, dense in row-major order. It uses the threads of the rayon pool that
     /// it is called in, and has the same bits whatever their number.
     ///
     /// # Safety
-    /// Each address is aligned for the element type. `lhs` and `rhs` are buffers that hold the
-    /// operands' views; `out` and `scratch` are writable, of the result's size and of
-    /// [`scratch_bytes`](Contraction::scratch_bytes), and overlap no other of the four.
+    /// The CPU has the instruction set. There are operands for each term and a buffer for each
+    /// result. Each address is aligned for the element type. Operands are buffers that hold the
+    /// terms' views; results and `scratch` are writable, of the results' size and of
+    /// [`scratch_bytes`](Contraction::scratch_bytes), and overlap nothing else.
     #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
-    pub unsafe fn run(&self, lhs: *const u8, rhs: *const u8, out: *mut u8, scratch: *mut u8) {
-        let at = [lhs.cast_mut(), rhs.cast_mut(), out, scratch];
+    pub unsafe fn run(&self, operands: &[[*const u8; 2]], results: &[*mut u8], scratch: *mut u8) {
         // SAFETY: as the caller promises.
         unsafe {
             match self.dtype {
-                DType::F32 => self.run_as::<f32>(at),
-                DType::F64 => self.run_as::<f64>(at),
-                DType::I32 | DType::U32 => self.run_as::<u32>(at),
+                DType::F32 => self.run_as::<f32>(operands, results, scratch),
+                DType::F64 => self.run_as::<f64>(operands, results, scratch),
+                DType::I32 | DType::U32 => self.run_as::<u32>(operands, results, scratch),
                 // Refused by `infer`.
                 DType::Bool => {}
             }
@@ -141,27 +244,25 @@ impl Contraction {
     /// # Safety
     /// As of [`run`](Contraction::run), for elements of the size and alignment of `T`.
     #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
-    unsafe fn run_as<T: Scalar>(&self, at: [*mut u8; 4]) {
-        let [lhs, rhs, out] = self.lens;
-        if out == 0 {
-            return;
-        }
+    unsafe fn run_as<T: Scalar>(&self, operands: &[[*const u8; 2]], results: &[*mut u8], scratch: *mut u8) {
         // SAFETY: the addresses are of buffers of these lengths, as the caller promises.
-        let memory = unsafe { Memory::<T>::new(at, [lhs, rhs, out, self.scratch()]) };
-        let parallel = self.flops >= split::WORTH && rayon::current_num_threads() > 1;
-        let partials = match &self.plan {
-            Plan::Product(p) => p.partials(),
-            Plan::Windows(w) => w.partials(),
+        let (operands, mut results, scratch) = unsafe {
+            let slices = |(&[l, r], len): (&[*const u8; 2], &[usize; 2])| {
+                (memory::read::<T>(l, len[0]), memory::read::<T>(r, len[1]))
+            };
+            let operands: Vec<Operands<T>> = operands.iter().zip(&self.lens).map(slices).collect();
+            let results: Vec<&mut [T]> =
+                results.iter().take(self.results).map(|&r| memory::write::<T>(r, self.out)).collect();
+            (operands, results, memory::write::<T>(scratch, self.scratch_bytes() / size_of::<T>()))
         };
-        let (partials, scratch) = memory.scratch.split_at_mut(partials * out);
-        // SAFETY: both plans divide the result and each partial sum into disjoint blocks, and
-        // give each block to one task.
-        let targets = unsafe { Target::shared(memory.out, partials) };
-        match &self.plan {
-            Plan::Product(p) => p.run(memory.lhs, memory.rhs, &targets, scratch, parallel),
-            Plan::Windows(w) => w.run(memory.lhs, memory.rhs, &targets, scratch, parallel),
+        let parallel = self.flops >= split::WORTH && rayon::current_num_threads() > 1;
+        let mut add = vec![false; self.results];
+        for sum in &self.sums {
+            sum.run(self.isa, &operands, &mut results, &add, scratch, parallel);
+            sum.mine.iter().for_each(|&r| add[r] = true);
         }
-        drop(targets);
-        split::add_partials(memory.out, partials, parallel);
+        for (result, _) in results.iter_mut().zip(&add).filter(|(_, written)| !**written) {
+            result.fill(T::default());
+        }
     }
 }

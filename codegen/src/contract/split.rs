@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernel::Scalar;
+use super::isa::Scalar;
 
 /// The most parts that a contraction is divided into. Each may need scratch of its own.
 pub(super) const LANES: usize = 16;
@@ -78,39 +78,21 @@ fn fork<T: Scalar>(
     }
 }
 
-/// Adds to `out` the partial sums that lie one after another in `partials`, in their order.
-pub(super) fn add_partials<T: Scalar>(out: &mut [T], partials: &[T], parallel: bool) {
-    let size = out.len();
+/// Adds to `out` partial sums of its size, in their order.
+pub(super) fn add_partials<T: Scalar>(out: &mut [T], partials: &[&[T]], parallel: bool) {
     let add = |(i, out): (usize, &mut [T])| {
-        for partial in partials.chunks_exact(size) {
+        for partial in partials {
             for (y, &x) in out.iter_mut().zip(&partial[i * CHUNK..]) {
                 *y = y.plus(x);
             }
         }
     };
-    if size == 0 || partials.is_empty() {
+    if partials.is_empty() {
         return;
     }
     if parallel {
         out.par_chunks_mut(CHUNK).enumerate().for_each(add);
     } else {
         out.chunks_mut(CHUNK).enumerate().for_each(add);
-    }
-}
-
-/// Runs `task` on blocks of rows of `width` elements that fill `buffer`.
-pub(super) fn rows<T: Scalar>(
-    buffer: &mut [T],
-    width: usize,
-    parallel: bool,
-    task: &(impl Fn(Range<usize>, &mut [T]) + Sync),
-) {
-    let block = CHUNK.div_ceil(width.max(1));
-    let lines =
-        |(i, lines): (usize, &mut [T])| task(i * block..i * block + lines.len() / width.max(1), lines);
-    if parallel {
-        buffer.par_chunks_mut(block * width.max(1)).enumerate().for_each(lines);
-    } else {
-        buffer.chunks_mut(block * width.max(1)).enumerate().for_each(lines);
     }
 }

@@ -6,7 +6,7 @@ use fgc_ir::{DType, Element, Op, OpRules, Shape, Tensor, Type, View, with_data};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Contraction, Operand};
+use super::{Contraction, Isa, Operand, Product, Term};
 
 const NUMERIC: [DType; 4] = [DType::F32, DType::F64, DType::I32, DType::U32];
 
@@ -28,7 +28,7 @@ fn run(plan: &Contraction, lhs: &Tensor, rhs: &Tensor, ty: &Type) -> Tensor {
     }
     let (mut out, mut scratch) = (words(ty.bytes()), words(plan.scratch_bytes()));
     // SAFETY: all four buffers are as large as the plan says, and apart.
-    unsafe { plan.run(start(lhs), start(rhs), out.as_mut_ptr().cast(), scratch.as_mut_ptr().cast()) };
+    unsafe { plan.run(&[[start(lhs), start(rhs)]], &[out.as_mut_ptr().cast()], scratch.as_mut_ptr().cast()) };
     let at = out.as_ptr().cast();
     match ty.dtype {
         DType::F32 => take::<f32>(at, &ty.shape),
@@ -38,12 +38,22 @@ fn run(plan: &Contraction, lhs: &Tensor, rhs: &Tensor, ty: &Type) -> Tensor {
     }
 }
 
-fn plan(op: &Op, lhs: &Operand, rhs: &Operand) -> Contraction {
+fn product(op: &Op) -> Product {
     match op {
-        Op::Dot(dot) => Contraction::dot(dot, lhs, rhs),
-        Op::Conv(conv) => Contraction::conv(conv, lhs, rhs),
+        Op::Dot(dot) => Product::Dot(dot.clone()),
+        Op::Conv(conv) => Product::Conv(conv.clone()),
         _ => panic!("not a contraction"),
     }
+}
+
+fn plan(op: &Op, lhs: &Operand, rhs: &Operand, isa: Isa) -> Contraction {
+    let term = Term { op: product(op), lhs: lhs.clone(), rhs: rhs.clone(), result: 0 };
+    Contraction::with_isa(&[term], isa)
+}
+
+/// The instruction sets that can be tested here.
+fn sets() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available())
 }
 
 fn random(ty: &Type, rng: &mut StdRng) -> Tensor {
@@ -80,13 +90,17 @@ fn strided(ty: &Type, rng: &mut StdRng) -> (Tensor, View) {
 
 /// The engine on views of buffers, compared with the interpreter on copies of the views.
 fn check(op: &Op, dtype: DType, lhs: (&Tensor, View), rhs: (&Tensor, View)) {
+    sets().for_each(|isa| check_on(isa, op, dtype, (lhs.0, &lhs.1), (rhs.0, &rhs.1)));
+}
+
+fn check_on(isa: Isa, op: &Op, dtype: DType, lhs: (&Tensor, &View), rhs: (&Tensor, &View)) {
     let operand = |view: &View| Operand { dtype, view: view.clone() };
-    let plan = plan(op, &operand(&lhs.1), &operand(&rhs.1));
-    let dense = [lhs.0.read(&lhs.1), rhs.0.read(&rhs.1)];
+    let plan = plan(op, &operand(lhs.1), &operand(rhs.1), isa);
+    let dense = [lhs.0.read(lhs.1), rhs.0.read(rhs.1)];
     let expected = op.eval(&[&dense[0], &dense[1]]);
     let got = run(&plan, lhs.0, rhs.0, &expected.ty());
     if !dtype.is_float() {
-        assert_eq!(got, expected, "{op:?} of {:?} and {:?}", lhs.1, rhs.1);
+        assert_eq!(got, expected, "{isa:?}: {op:?} of {:?} and {:?}", lhs.1, rhs.1);
         return;
     }
     // Each sum of products is within a rounding error for each term of the sum of magnitudes.
@@ -276,7 +290,7 @@ fn the_same_bits_for_any_number_of_threads() {
     for (op, lhs, rhs) in large() {
         let (lhs, rhs) = (random(&Type::new(DType::F32, lhs), rng), random(&Type::new(DType::F32, rhs), rng));
         let ty = op.infer(&[&lhs.ty(), &rhs.ty()]).expect("a valid case");
-        let plan = plan(&op, &Operand::dense(&lhs.ty()), &Operand::dense(&rhs.ty()));
+        let plan = plan(&op, &Operand::dense(&lhs.ty()), &Operand::dense(&rhs.ty()), Isa::best());
         let results = pools.each_ref().map(|p| p.install(|| run(&plan, &lhs, &rhs, &ty)));
         assert_eq!(results[0], results[1], "{op:?} on 2 threads");
         assert_eq!(results[0], results[2], "{op:?} on 3 threads");

@@ -51,7 +51,7 @@ pub fn division(program: &Program, kernel: &Kernel) -> Option<Division> {
         None => Division::WHOLE,
     };
     Some(match kernel {
-        Kernel::Dot(..) | Kernel::Conv(..) => return None,
+        Kernel::Contract(_) => return None,
         Kernel::Loop(nest) => {
             let (size, task) = loops::Plan::new(nest).split();
             Division { size, task }
@@ -95,7 +95,7 @@ pub fn emit(
         Some(_) => Some(range),
     };
     match kernel {
-        Kernel::Dot(..) | Kernel::Conv(..) => {}
+        Kernel::Contract(_) => {}
         Kernel::Loop(nest) => {
             loops::emit(e, &loops::Plan::new(nest), arena, range, |b| offsets[b.0] as i64);
         }

@@ -1,0 +1,169 @@
+//! Which micro-kernels there are, and which the CPU runs.
+#![allow(unsafe_code, reason = "kernels are compiled for instruction sets that not every CPU has")]
+
+use super::plan::Shape;
+use super::simd::*;
+use super::tile::{Kernel, PACK, RUNS, TABLE, Tile, tile};
+
+/// An instruction set that there are micro-kernels for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Isa {
+    /// 128-bit vectors, of any CPU.
+    Portable,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// 512-bit vectors.
+    Avx512,
+}
+
+impl Isa {
+    /// All of them, the widest last.
+    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// Whether this CPU has it.
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return match self {
+            Isa::Portable => true,
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return self == Isa::Portable;
+    }
+
+    /// The widest that this CPU has.
+    pub fn best() -> Isa {
+        Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
+    }
+}
+
+/// An element type of contractions.
+pub(super) trait Scalar: Copy + Default + Send + Sync + 'static {
+    /// `self + other`.
+    fn plus(self, other: Self) -> Self;
+
+    /// The micro-kernels of an instruction set, which the CPU must have for them to be called.
+    fn kernels(isa: Isa) -> Kernels<Self>;
+}
+
+/// The micro-kernels of an element type and an instruction set.
+pub(super) struct Kernels<T: 'static> {
+    /// Elements of a vector.
+    pub lanes: usize,
+    /// By vectors less one, by rows less one, by kind.
+    kernels: &'static [&'static [[Kernel<T>; 3]]],
+}
+
+impl<T> Kernels<T> {
+    /// The most vectors of a tile.
+    pub fn vectors(&self) -> usize {
+        self.kernels.len()
+    }
+
+    /// The most rows of a tile of so many vectors.
+    pub fn rows(&self, vectors: usize) -> usize {
+        self.kernels.get(vectors.wrapping_sub(1)).map_or(0, |k| k.len())
+    }
+
+    /// What a plan needs to know of them.
+    pub fn shape(&self) -> Shape {
+        Shape { lanes: self.lanes, rows: (1..=self.vectors()).map(|v| self.rows(v)).collect() }
+    }
+
+    /// The kernel for so many rows and vectors.
+    pub fn get(&self, rows: usize, vectors: usize, kind: usize) -> Option<Kernel<T>> {
+        self.kernels.get(vectors.wrapping_sub(1))?.get(rows.wrapping_sub(1))?.get(kind).copied()
+    }
+}
+
+/// A table of kernels: for each number of vectors, kernels of each number of rows up to the most.
+macro_rules! table {
+    ($kernel:ident, $t:ty: $($vectors:literal x [$($rows:literal)*]),*) => {
+        &[$(&[$([
+            $kernel::<$rows, $vectors, RUNS> as Kernel<$t>,
+            $kernel::<$rows, $vectors, PACK> as Kernel<$t>,
+            $kernel::<$rows, $vectors, TABLE> as Kernel<$t>,
+        ]),*]),*]
+    };
+}
+
+/// A kernel compiled for an instruction set.
+macro_rules! compiled {
+    ($name:ident, $simd:ty, $t:ty $(, $feature:literal)?) => {
+        /// # Safety
+        /// As of [`tile`].
+        $(#[target_feature(enable = $feature)])?
+        unsafe fn $name<const MR: usize, const NV: usize, const MODE: usize>(t: &Tile<$t>) {
+            // SAFETY: as the caller promises.
+            unsafe { tile::<$simd, MR, NV, MODE>(t) }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+compiled!(f32x16, Avx512<f32>, f32, "avx512f");
+#[cfg(target_arch = "x86_64")]
+compiled!(f64x8, Avx512<f64>, f64, "avx512f");
+#[cfg(target_arch = "x86_64")]
+compiled!(f32x8, Avx2<f32>, f32, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+compiled!(f64x4, Avx2<f64>, f64, "avx2,fma");
+compiled!(f32x4, Portable<f32>, f32);
+compiled!(f64x2, Portable<f64>, f64);
+compiled!(u32x4, Portable<u32>, u32);
+
+impl Scalar for f32 {
+    #[inline(always)]
+    fn plus(self, other: f32) -> f32 {
+        self + other
+    }
+
+    fn kernels(isa: Isa) -> Kernels<f32> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Kernels {
+                lanes: 16,
+                kernels: table!(f32x16, f32: 1 x [1 2 3 4 5 6 7 8 9 10 11 12], 2 x [1 2 3 4 5 6 7 8 9 10 11 12],
+                                             3 x [1 2 3 4 5 6 7 8], 4 x [1 2 3 4 5 6]),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                Kernels { lanes: 8, kernels: table!(f32x8, f32: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6]) }
+            }
+            _ => Kernels { lanes: 4, kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+        }
+    }
+}
+
+impl Scalar for f64 {
+    #[inline(always)]
+    fn plus(self, other: f64) -> f64 {
+        self + other
+    }
+
+    fn kernels(isa: Isa) -> Kernels<f64> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Kernels {
+                lanes: 8,
+                kernels: table!(f64x8, f64: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6 7 8]),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Kernels { lanes: 4, kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+            _ => Kernels { lanes: 2, kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+        }
+    }
+}
+
+/// Both 32-bit integer types.
+impl Scalar for u32 {
+    #[inline(always)]
+    fn plus(self, other: u32) -> u32 {
+        self.wrapping_add(other)
+    }
+
+    fn kernels(_: Isa) -> Kernels<u32> {
+        Kernels { lanes: 4, kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
+    }
+}

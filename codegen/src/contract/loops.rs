@@ -1,0 +1,119 @@
+//! Contractions as loops: `out[b, m, n] = Σₖ lhs[b, m, k]·rhs[b, k, n]`, each index being of
+//! several dimensions.
+
+/// A dimension, with its step in each of the buffers (0 where it has none).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Axis {
+    pub size: usize,
+    pub lhs: isize,
+    pub rhs: isize,
+    pub out: isize,
+}
+
+/// A spatial dimension of an image under a window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Line {
+    /// The number of elements.
+    pub size: usize,
+    /// From one element to the next.
+    pub step: isize,
+    /// Positions from one element to the next; between them are zeros.
+    pub dilation: usize,
+    /// Zeros before the first element; negative if elements are cut off.
+    pub low: isize,
+}
+
+/// A dimension of an index of the left operand: along elements, or along positions of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Step {
+    pub axis: Axis,
+    /// Which line it moves along, and by how many positions.
+    pub line: Option<(usize, isize)>,
+}
+
+impl Step {
+    /// A dimension along elements.
+    pub fn element(axis: Axis) -> Step {
+        Step { axis, line: None }
+    }
+}
+
+/// The loops of a contraction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Loops {
+    pub batch: Vec<Axis>,
+    /// The rows of the result.
+    pub m: Vec<Step>,
+    /// The columns.
+    pub n: Vec<Axis>,
+    /// What is summed over.
+    pub k: Vec<Step>,
+    /// The lines of the left operand, if it is read through a window with zeros around it.
+    pub lines: Vec<Line>,
+    /// The first element of each operand.
+    pub lhs: isize,
+    pub rhs: isize,
+}
+
+fn count(sizes: impl Iterator<Item = usize>) -> usize {
+    sizes.fold(1, usize::saturating_mul)
+}
+
+impl Loops {
+    /// The number of rows, columns, and of what is summed.
+    pub fn sizes(&self) -> [usize; 3] {
+        [
+            count(self.m.iter().map(|s| s.axis.size)),
+            count(self.n.iter().map(|a| a.size)),
+            count(self.k.iter().map(|s| s.axis.size)),
+        ]
+    }
+
+    /// The number of products.
+    pub fn batches(&self) -> usize {
+        count(self.batch.iter().map(|a| a.size))
+    }
+
+    /// The same without dimensions of one element, rows and columns in the order of the result.
+    pub fn canonical(mut self) -> Loops {
+        self.batch.retain(|a| a.size != 1);
+        self.m.retain(|s| s.axis.size != 1);
+        self.n.retain(|a| a.size != 1);
+        self.k.retain(|s| s.axis.size != 1);
+        self.m.sort_by_key(|s| std::cmp::Reverse(s.axis.out));
+        self.n.sort_by_key(|a| std::cmp::Reverse(a.out));
+        self
+    }
+
+    /// The operands exchanged, and with them rows and columns; not of windows.
+    pub fn exchanged(&self) -> Option<Loops> {
+        let over = |a: &Axis| Axis { lhs: a.rhs, rhs: a.lhs, ..*a };
+        self.lines.is_empty().then(|| Loops {
+            batch: self.batch.iter().map(over).collect(),
+            m: self.n.iter().map(|a| Step::element(over(a))).collect(),
+            n: self.m.iter().map(|s| over(&s.axis)).collect(),
+            k: self.k.iter().map(|s| Step::element(over(&s.axis))).collect(),
+            lines: vec![],
+            lhs: self.rhs,
+            rhs: self.lhs,
+        })
+    }
+
+    /// Whether the results are the same elements of the same loops.
+    pub fn same_result(&self, other: &Loops) -> bool {
+        let axes = |a: &[Axis]| a.iter().map(|a| (a.size, a.out)).collect::<Vec<_>>();
+        let rows = |s: &[Step]| s.iter().map(|s| (s.axis.size, s.axis.out)).collect::<Vec<_>>();
+        axes(&self.batch) == axes(&other.batch)
+            && rows(&self.m) == rows(&other.m)
+            && axes(&self.n) == axes(&other.n)
+    }
+
+    /// Whether the columns are side by side in the result, and in the right operand.
+    pub fn columns_are_dense(&self) -> [bool; 2] {
+        let dense = |step: fn(&Axis) -> isize| {
+            let mut next = 1;
+            self.n.iter().rev().all(|a| step(a) == std::mem::replace(&mut next, step(a) * a.size as isize))
+        };
+        [dense(|a| a.out), dense(|a| a.rhs)]
+    }
+}
