@@ -13,6 +13,7 @@ pub mod contract;
 mod describe;
 mod emit;
 mod executable;
+mod fuse;
 mod jit;
 mod lower;
 mod memory;

@@ -7,16 +7,22 @@
 //!
 //! That is what *levels* decide. Kernels of a level run after those of lower levels and read
 //! only what those have written; so the level of an elementwise operation is that of the steps of
-//! its own shape that it uses, and one more than that of anything else.
+//! its own shape that it uses, and one more than that of anything else. What depends on no data,
+//! as random directions do, is done before all else, so that what uses it is at the level of what
+//! doesn't, and can be done together with it.
+//!
+//! Formulas of constants and indices are computed wherever they are used. A sum of products is
+//! one kernel.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce};
+use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce, Role};
 use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
 use crate::contract::Product;
+use crate::fuse;
 use crate::parts;
 use crate::program::{Buffer, BufferId, Contract, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::view::compose;
@@ -27,11 +33,18 @@ pub(crate) fn lower(g: &Graph) -> Program {
         g,
         program: Program::default(),
         forms: vec![Form::Unused; g.len()],
-        ready: vec![0; g.len()],
+        ready: vec![START; g.len()],
+        uses: vec![0; g.len()],
         loops: Vec::new(),
         others: Vec::new(),
+        written: HashMap::new(),
+        contractions: HashMap::new(),
     };
     let needed = g.dependencies(g.outputs.iter().map(|o| o.value));
+    for v in g.values().filter(|v| needed[v.index()]) {
+        g.node(v).args.iter().for_each(|a| lowering.uses[a.index()] += 1);
+    }
+    g.outputs.iter().for_each(|o| lowering.uses[o.value.index()] += 1);
     for v in g.values() {
         if needed[v.index()] || g.binding(v).is_some() {
             lowering.lower(v);
@@ -39,6 +52,12 @@ pub(crate) fn lower(g: &Graph) -> Program {
     }
     lowering.finish()
 }
+
+/// The level of what is known before anything runs and depends on no data; data are of level 0.
+const START: isize = -(1 << 30);
+
+/// How deep formulas are nested.
+const NESTED: usize = 16;
 
 /// How a value can be used.
 #[derive(Clone, Debug)]
@@ -49,6 +68,9 @@ enum Form {
     Source(Source),
     /// A constant or an index, written where it is used.
     Inline(Step),
+    /// Elementwise operations, nested so deep, on constants and indices alone: also written
+    /// where it is used.
+    Formula(usize),
     /// A step of a loop, by the loop's position, and where it is stored if something else than
     /// its loop uses it.
     Step(usize, Option<Source>),
@@ -56,7 +78,7 @@ enum Form {
 
 /// A loop that is being put together.
 struct Growing {
-    level: usize,
+    level: isize,
     nest: Loop,
     /// Which step each value is.
     steps: HashMap<Value, usize>,
@@ -66,12 +88,18 @@ struct Lowering<'g> {
     g: &'g Graph,
     program: Program,
     forms: Vec<Form>,
-    /// The level after which a value can be read; 0 if it can from the start.
-    ready: Vec<usize>,
+    /// The level after which a value can be read.
+    ready: Vec<isize>,
+    /// How many operands and outputs a value is.
+    uses: Vec<usize>,
     /// The loops; one that has been joined with another is gone.
     loops: Vec<Option<Growing>>,
+    /// Where formulas are written that something needs in memory.
+    written: HashMap<Value, Source>,
     /// Other kernels, and their levels.
-    others: Vec<(usize, Kernel)>,
+    others: Vec<(isize, Kernel)>,
+    /// Which of them computes a value that is a sum of products.
+    contractions: HashMap<Value, usize>,
 }
 
 impl Lowering<'_> {
@@ -93,10 +121,10 @@ impl Lowering<'_> {
         self.label();
         let loops =
             self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
-        let mut kernels: Vec<(usize, Kernel)> = loops.chain(self.others).collect();
+        let mut kernels: Vec<(isize, Kernel)> = loops.chain(self.others).collect();
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
-        kernels.sort_by_key(|(level, _)| *level);
-        self.program.kernels = kernels.into_iter().map(|(_, kernel)| kernel).collect();
+        self.program.kernels = fuse::contractions(&self.program, fuse::in_order(kernels));
+        fuse::prune(&mut self.program);
         parts::divide(&mut self.program);
         self.program
     }
@@ -136,7 +164,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn set(&mut self, v: Value, form: Form, ready: usize) {
+    fn set(&mut self, v: Value, form: Form, ready: isize) {
         self.forms[v.index()] = form;
         self.ready[v.index()] = ready;
     }
@@ -157,14 +185,15 @@ impl Lowering<'_> {
                 Form::Source(self.whole(&ty, Origin::Constant(Arc::new(leaf.eval(&[])))))
             }
         };
-        self.set(v, form, 0);
+        let data = matches!(leaf, Leaf::Bound { role, .. } if *role != Role::Seed);
+        self.set(v, form, if data { 0 } else { START });
     }
 
     fn view(&mut self, v: Value, view: &View) {
         let arg = self.g.node(v).args[0];
         let ready = self.ready[arg.index()];
         if let Form::Inline(Step::Constant(c)) = self.forms[arg.index()] {
-            return self.set(v, Form::Inline(Step::Constant(c)), 0);
+            return self.set(v, Form::Inline(Step::Constant(c)), START);
         }
         let from = self.source(arg);
         let (source, ready) = self.through(&from, view, ready, self.g.ty(arg));
@@ -173,7 +202,7 @@ impl Lowering<'_> {
 
     /// `view` of `from`, which is copied first if that is no view of its buffer; and when it is
     /// ready.
-    fn through(&mut self, from: &Source, view: &View, ready: usize, ty: &Type) -> (Source, usize) {
+    fn through(&mut self, from: &Source, view: &View, ready: isize, ty: &Type) -> (Source, isize) {
         match compose(&from.view, view) {
             Some(view) => (Source { buffer: from.buffer, view }, ready),
             None => (Source { buffer: self.copy(from, ready, ty), view: view.clone() }, ready + 1),
@@ -189,6 +218,11 @@ impl Lowering<'_> {
             let step = known.unwrap_or_else(|| {
                 let step = match &self.forms[a.index()] {
                     Form::Inline(step) => step.clone(),
+                    Form::Formula(_) => {
+                        let g = self.g;
+                        let args = self.args(id, &g.node(a).args);
+                        Step::Apply { op: g.node(a).op.clone(), args }
+                    }
                     _ => Step::Load(self.source(a)),
                 };
                 self.step(id, a, step)
@@ -216,11 +250,11 @@ impl Lowering<'_> {
         }
     }
 
-    fn level(&self, id: usize) -> usize {
-        self.loops[id].as_ref().map_or(0, |growing| growing.level)
+    fn level(&self, id: usize) -> isize {
+        self.loops[id].as_ref().map_or(START, |growing| growing.level)
     }
 
-    fn new_loop(&mut self, ty: &Type, level: usize) -> usize {
+    fn new_loop(&mut self, ty: &Type, level: isize) -> usize {
         let nest = Loop { shape: ty.shape.clone(), ..Loop::default() };
         self.loops.push(Some(Growing { level, nest, steps: HashMap::new() }));
         self.loops.len() - 1
@@ -228,12 +262,17 @@ impl Lowering<'_> {
 
     fn map(&mut self, v: Value) {
         let (node, ty) = (self.g.node(v), self.g.ty(v));
-        let mut level = 1;
+        if let Some(depth) = self.formula(&node.args) {
+            return self.set(v, Form::Formula(depth), START);
+        }
+        if node.op.is_sum() && self.add_up(v, &node.args) {
+            return;
+        }
+        let mut level = START + 1;
         for &a in &node.args {
-            level = level.max(match (self.loop_of(a, ty), &self.forms[a.index()]) {
-                (Some(id), _) => self.level(id),
-                (None, Form::Inline(_)) => 0,
-                (None, _) => self.ready[a.index()] + 1,
+            level = level.max(match self.loop_of(a, ty) {
+                Some(id) => self.level(id),
+                None => self.after(a),
             });
         }
         let mut same: Vec<usize> = node.args.iter().filter_map(|&a| self.loop_of(a, ty)).collect();
@@ -254,6 +293,46 @@ impl Lowering<'_> {
         let args = self.args(id, &node.args);
         self.step(id, v, Step::Apply { op: node.op.clone(), args });
         self.set(v, Form::Step(id, None), level);
+    }
+
+    /// How deep an operation on `args` is nested in formulas, if it is one.
+    fn formula(&self, args: &[Value]) -> Option<usize> {
+        let mut depth = 0;
+        for a in args {
+            depth = depth.max(match self.forms[a.index()] {
+                Form::Inline(_) => 1,
+                Form::Formula(depth) => depth + 1,
+                _ => return None,
+            });
+        }
+        (depth <= NESTED).then_some(depth)
+    }
+
+    /// The least level of a loop that reads `a`.
+    fn after(&self, a: Value) -> isize {
+        match self.forms[a.index()] {
+            Form::Inline(_) | Form::Formula(_) => START + 1,
+            _ => self.ready[a.index()] + 1,
+        }
+    }
+
+    /// Makes `v`, which is the sum of `args`, one kernel with them if they are sums of products
+    /// that nothing else uses.
+    fn add_up(&mut self, v: Value, args: &[Value]) -> bool {
+        let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| self.uses[a.index()] == 1);
+        let &[a, b] = args else { return false };
+        let (Some(into), Some(gone)) = (sums(&a), sums(&b)) else { return false };
+        let nothing = Kernel::Contract(Contract { terms: Vec::new(), results: Vec::new() });
+        let (level, from) = std::mem::replace(&mut self.others[gone], (START, nothing));
+        let (Kernel::Contract(from), (at, Kernel::Contract(sum))) = (from, &mut self.others[into]) else {
+            return false;
+        };
+        sum.terms.extend(from.terms);
+        *at = level.max(*at);
+        let level = *at;
+        self.contractions.insert(v, into);
+        self.set(v, self.forms[a.index()].clone(), level);
+        true
     }
 
     /// Whether loops can be one: their folds are over the same axes.
@@ -313,7 +392,18 @@ impl Lowering<'_> {
             }
             Form::Inline(step) => {
                 let to = self.whole(&ty, Origin::Computed);
-                self.others.push((0, Kernel::Loop(write(step, &ty, to.clone()))));
+                self.others.push((START, Kernel::Loop(write(step, &ty, to.clone()))));
+                to
+            }
+            Form::Formula(_) => {
+                if let Some(known) = self.written.get(&v) {
+                    return known.clone();
+                }
+                let id = self.new_loop(&ty, START);
+                self.args(id, &[v]);
+                let to = self.whole(&ty, Origin::Computed);
+                self.store(id, v, &to);
+                self.written.insert(v, to.clone());
                 to
             }
             Form::Unused => self.whole(&ty, Origin::Computed),
@@ -321,7 +411,7 @@ impl Lowering<'_> {
     }
 
     /// A dense copy of `from`, made at the level after `ready`.
-    fn copy(&mut self, from: &Source, ready: usize, ty: &Type) -> BufferId {
+    fn copy(&mut self, from: &Source, ready: isize, ty: &Type) -> BufferId {
         let to = self.whole(ty, Origin::Computed);
         let buffer = to.buffer;
         self.others.push((ready + 1, Kernel::Loop(write(Step::Load(from.clone()), ty, to))));
@@ -336,10 +426,7 @@ impl Lowering<'_> {
         let (id, level) = match own.filter(fits) {
             Some(id) => (id, self.level(id)),
             None => {
-                let level = match &self.forms[arg.index()] {
-                    Form::Inline(_) => 1,
-                    _ => self.ready[arg.index()] + 1,
-                };
+                let level = self.after(arg);
                 (self.new_loop(ty, level), level)
             }
         };
@@ -364,7 +451,7 @@ impl Lowering<'_> {
         let (node, ty) = (self.g.node(v), self.g.ty(v).clone());
         let out = self.whole(&ty, Origin::Computed);
         // The highest level of what is placed, and the lowest.
-        let (mut level, mut first) = (0, usize::MAX);
+        let (mut level, mut first) = (START, isize::MAX);
         let mut copies = Vec::new();
         let mut placed = 0;
         for (&a, place) in node.args.iter().zip(places) {
@@ -389,7 +476,7 @@ impl Lowering<'_> {
             (level, first) = (level.max(at), first.min(at));
         }
         if placed < ty.elements() {
-            let before = first.saturating_sub(1).min(level);
+            let before = (first - 1).min(level);
             self.others.push((before, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
         }
         self.others.extend(copies);
@@ -401,12 +488,13 @@ impl Lowering<'_> {
             let terms = vec![Term { op, args: pair(args), result: 0 }];
             Kernel::Contract(Contract { terms, results: vec![out] })
         });
+        self.contractions.insert(v, self.others.len() - 1);
     }
 
     fn other(&mut self, v: Value, kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel) {
         let args = &self.g.node(v).args;
         let sources: Vec<Source> = args.iter().map(|&a| self.source(a)).collect();
-        let level = args.iter().map(|a| self.ready[a.index()]).max().unwrap_or(0) + 1;
+        let level = args.iter().map(|&a| self.after(a)).max().unwrap_or(START);
         let out = self.whole(self.g.ty(v), Origin::Computed);
         self.others.push((level, kernel(sources, out.buffer)));
         self.set(v, Form::Source(out), level);

@@ -316,6 +316,11 @@ impl Op {
         matches!(self, Op::Leaf(_))
     }
 
+    /// Whether the result is the sum of the operands, which products can be added up in.
+    pub fn is_sum(&self) -> bool {
+        *self == Op::Binary(Binary::Add)
+    }
+
     /// The name and role of a leaf that the caller binds.
     pub fn binding(&self) -> Option<(&str, &Role)> {
         match self {
