@@ -58,11 +58,7 @@ impl Compiler {
         for (name, value) in [("opt_level", "none"), ("enable_verifier", verify), ("is_pic", "false")] {
             flags.set(name, value).map_err(failed)?;
         }
-        let mut isa = cranelift_native::builder().map_err(failed)?;
-        if cfg!(target_arch = "x86_64") {
-            // With it products of words become `vpmullq`, three times as long as `pmuludq`.
-            isa.set("has_avx512dq", "false").map_err(failed)?;
-        }
+        let isa = cranelift_native::builder().map_err(failed)?;
         let isa = isa.finish(settings::Flags::new(flags)).map_err(failed)?;
         let module = JITModule::new(JITBuilder::with_isa(isa, cranelift_module::default_libcall_names()));
         let context = module.make_context();

@@ -18,6 +18,7 @@ mod jit;
 mod lower;
 mod memory;
 mod parts;
+mod philox;
 pub mod plan;
 mod probe;
 pub mod program;

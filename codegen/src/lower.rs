@@ -14,10 +14,12 @@
 //! Formulas of constants and indices are computed wherever they are used. A sum of products is
 //! one kernel.
 
+mod loops;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fgc_ir::ops::{Leaf, Lower, Placement, Random, Reduce, Role};
+use fgc_ir::ops::{Leaf, Lower, Placement, Role};
 use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
@@ -209,167 +211,6 @@ impl Lowering<'_> {
         }
     }
 
-    /// The steps of a loop over `shape` that `args` are: those of the loop at `level` if they are
-    /// of it, else loads.
-    fn args(&mut self, id: usize, args: &[Value]) -> Vec<usize> {
-        let mut steps = Vec::with_capacity(args.len());
-        for &a in args {
-            let known = self.loops[id].as_ref().and_then(|growing| growing.steps.get(&a).copied());
-            let step = known.unwrap_or_else(|| {
-                let step = match &self.forms[a.index()] {
-                    Form::Inline(step) => step.clone(),
-                    Form::Formula(_) => {
-                        let g = self.g;
-                        let args = self.args(id, &g.node(a).args);
-                        Step::Apply { op: g.node(a).op.clone(), args }
-                    }
-                    _ => Step::Load(self.source(a)),
-                };
-                self.step(id, a, step)
-            });
-            steps.push(step);
-        }
-        steps
-    }
-
-    /// Adds the step that `v` is to loop `id`.
-    fn step(&mut self, id: usize, v: Value, step: Step) -> usize {
-        let dtype = self.g.ty(v).dtype;
-        let Some(growing) = &mut self.loops[id] else { return 0 };
-        growing.nest.steps.push((step, dtype));
-        let at = growing.nest.steps.len() - 1;
-        growing.steps.insert(v, at);
-        at
-    }
-
-    /// The loop that `a` is a step of, if it is one of the shape of `ty`.
-    fn loop_of(&self, a: Value, ty: &Type) -> Option<usize> {
-        match &self.forms[a.index()] {
-            Form::Step(id, _) if self.g.ty(a).shape == ty.shape => Some(*id),
-            _ => None,
-        }
-    }
-
-    fn level(&self, id: usize) -> isize {
-        self.loops[id].as_ref().map_or(START, |growing| growing.level)
-    }
-
-    fn new_loop(&mut self, ty: &Type, level: isize) -> usize {
-        let nest = Loop { shape: ty.shape.clone(), ..Loop::default() };
-        self.loops.push(Some(Growing { level, nest, steps: HashMap::new() }));
-        self.loops.len() - 1
-    }
-
-    fn map(&mut self, v: Value) {
-        let (node, ty) = (self.g.node(v), self.g.ty(v));
-        if let Some(depth) = self.formula(&node.args) {
-            return self.set(v, Form::Formula(depth), START);
-        }
-        if node.op.is_sum() && self.add_up(v, &node.args) {
-            return;
-        }
-        let mut level = START + 1;
-        for &a in &node.args {
-            level = level.max(match self.loop_of(a, ty) {
-                Some(id) => self.level(id),
-                None => self.after(a),
-            });
-        }
-        let mut same: Vec<usize> = node.args.iter().filter_map(|&a| self.loop_of(a, ty)).collect();
-        same.retain(|&id| self.level(id) == level);
-        same.sort_unstable();
-        same.dedup();
-        if !self.compatible(&same) {
-            level += 1;
-            same.clear();
-        }
-        let id = match same.split_first() {
-            None => self.new_loop(ty, level),
-            Some((&first, rest)) => {
-                rest.iter().for_each(|&other| self.join(first, other));
-                first
-            }
-        };
-        let args = self.args(id, &node.args);
-        self.step(id, v, Step::Apply { op: node.op.clone(), args });
-        self.set(v, Form::Step(id, None), level);
-    }
-
-    /// How deep an operation on `args` is nested in formulas, if it is one.
-    fn formula(&self, args: &[Value]) -> Option<usize> {
-        let mut depth = 0;
-        for a in args {
-            depth = depth.max(match self.forms[a.index()] {
-                Form::Inline(_) => 1,
-                Form::Formula(depth) => depth + 1,
-                _ => return None,
-            });
-        }
-        (depth <= NESTED).then_some(depth)
-    }
-
-    /// The least level of a loop that reads `a`.
-    fn after(&self, a: Value) -> isize {
-        match self.forms[a.index()] {
-            Form::Inline(_) | Form::Formula(_) => START + 1,
-            _ => self.ready[a.index()] + 1,
-        }
-    }
-
-    /// Makes `v`, which is the sum of `args`, one kernel with them if they are sums of products
-    /// that nothing else uses.
-    fn add_up(&mut self, v: Value, args: &[Value]) -> bool {
-        let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| self.uses[a.index()] == 1);
-        let &[a, b] = args else { return false };
-        let (Some(into), Some(gone)) = (sums(&a), sums(&b)) else { return false };
-        let nothing = Kernel::Contract(Contract { terms: Vec::new(), results: Vec::new() });
-        let (level, from) = std::mem::replace(&mut self.others[gone], (START, nothing));
-        let (Kernel::Contract(from), (at, Kernel::Contract(sum))) = (from, &mut self.others[into]) else {
-            return false;
-        };
-        sum.terms.extend(from.terms);
-        *at = level.max(*at);
-        let level = *at;
-        self.contractions.insert(v, into);
-        self.set(v, self.forms[a.index()].clone(), level);
-        true
-    }
-
-    /// Whether loops can be one: their folds are over the same axes.
-    fn compatible(&self, ids: &[usize]) -> bool {
-        let mut axes = ids.iter().filter_map(|&id| self.fold_axes(id));
-        let first = axes.next();
-        axes.all(|other| Some(other) == first)
-    }
-
-    fn fold_axes(&self, id: usize) -> Option<&[usize]> {
-        let (_, reduce, _) = self.loops[id].as_ref()?.nest.folds.first()?;
-        Some(&reduce.axes)
-    }
-
-    /// Puts the steps of loop `gone` behind those of loop `id`.
-    fn join(&mut self, id: usize, gone: usize) {
-        let Some(other) = self.loops[gone].take() else { return };
-        let Some(into) = &mut self.loops[id] else { return };
-        let base = into.nest.steps.len();
-        for (mut step, dtype) in other.nest.steps {
-            if let Step::Apply { args, .. } = &mut step {
-                args.iter_mut().for_each(|a| *a += base);
-            }
-            into.nest.steps.push((step, dtype));
-        }
-        into.nest.stores.extend(other.nest.stores.into_iter().map(|(at, to)| (at + base, to)));
-        into.nest.folds.extend(other.nest.folds.into_iter().map(|(at, reduce, to)| (at + base, reduce, to)));
-        for (v, at) in other.steps {
-            into.steps.entry(v).or_insert(at + base);
-            if let Form::Step(of, _) = &mut self.forms[v.index()]
-                && *of == gone
-            {
-                *of = id;
-            }
-        }
-    }
-
     /// Has loop `id` write its step `v` at `to`, a view of the loop's shape. Says whether it is
     /// one of its steps.
     fn store(&mut self, id: usize, v: Value, to: &Source) -> bool {
@@ -418,35 +259,6 @@ impl Lowering<'_> {
         buffer
     }
 
-    fn reduce(&mut self, v: Value, reduce: Reduce) {
-        let arg = self.g.node(v).args[0];
-        let ty = self.g.ty(arg);
-        let own = self.loop_of(arg, ty);
-        let fits = |id: &usize| self.fold_axes(*id).is_none_or(|axes| axes == reduce.axes);
-        let (id, level) = match own.filter(fits) {
-            Some(id) => (id, self.level(id)),
-            None => {
-                let level = self.after(arg);
-                (self.new_loop(ty, level), level)
-            }
-        };
-        let step = self.args(id, &[arg])[0];
-        let out = self.whole(self.g.ty(v), Origin::Computed);
-        if let Some(growing) = &mut self.loops[id] {
-            growing.nest.folds.push((step, reduce, out.buffer));
-        }
-        self.set(v, Form::Source(out), level);
-    }
-
-    /// Bits are drawn in the loop of what is made of them.
-    fn random(&mut self, v: Value, op: Random) {
-        let key = self.g.node(v).args[0];
-        let (source, level) = (self.source(key), self.ready[key.index()] + 1);
-        let id = self.new_loop(self.g.ty(v), level);
-        self.step(id, v, Step::Random(op, source));
-        self.set(v, Form::Step(id, None), level);
-    }
-
     fn place(&mut self, v: Value, places: &[Placement]) {
         let (node, ty) = (self.g.node(v), self.g.ty(v).clone());
         let out = self.whole(&ty, Origin::Computed);
@@ -481,6 +293,25 @@ impl Lowering<'_> {
         }
         self.others.extend(copies);
         self.set(v, Form::Source(out), level);
+    }
+
+    /// Makes `v`, which is the sum of `args`, one kernel with them if they are sums of products
+    /// that nothing else uses.
+    fn add_up(&mut self, v: Value, args: &[Value]) -> bool {
+        let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| self.uses[a.index()] == 1);
+        let &[a, b] = args else { return false };
+        let (Some(into), Some(gone)) = (sums(&a), sums(&b)) else { return false };
+        let nothing = Kernel::Contract(Contract { terms: Vec::new(), results: Vec::new() });
+        let (level, from) = std::mem::replace(&mut self.others[gone], (START, nothing));
+        let (Kernel::Contract(from), (at, Kernel::Contract(sum))) = (from, &mut self.others[into]) else {
+            return false;
+        };
+        sum.terms.extend(from.terms);
+        *at = level.max(*at);
+        let level = *at;
+        self.contractions.insert(v, into);
+        self.set(v, self.forms[a.index()].clone(), level);
+        true
     }
 
     fn contract(&mut self, v: Value, op: Product) {

@@ -4,11 +4,13 @@
 //! [`Emit`]; an [`Emitter`] implements them with Cranelift instructions. Within a loop it works
 //! on one element, or on as many vectors of four as are interleaved.
 
+mod access;
+
 use std::collections::HashMap;
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F32X4, F64, I8, I8X16, I32, I32X4, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, F64, I8, I32, I32X4, I64};
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, ConstantData, Endianness, Inst, InstBuilder, MemFlagsData, SigRef, Signature,
     Type, Value,
@@ -75,11 +77,6 @@ pub struct Emitter<'a, 'f> {
     convention: CallConv,
 }
 
-/// Flags for the kernels' own memory: aligned to the element, and never trapping.
-fn memory() -> MemFlagsData {
-    MemFlagsData::trusted()
-}
-
 /// Flags for reinterpreting vectors.
 pub(super) fn bits() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
@@ -98,6 +95,11 @@ impl<'a, 'f> Emitter<'a, 'f> {
             constants: HashMap::new(),
             signatures: HashMap::new(),
         }
+    }
+
+    /// How host functions are called.
+    pub fn convention(&self) -> CallConv {
+        self.convention
     }
 
     /// Works on that many elements from here on; earlier values can't be used any more.
@@ -415,111 +417,5 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.b.seal_block(done);
         self.b.switch_to_block(done);
         self.lane(DType::F32, results)
-    }
-
-    /// Reads an element, or elements `stride` bytes apart, at `address`.
-    pub fn load(&mut self, dtype: DType, address: Value, stride: i64) -> Lane {
-        let ty = self.part_type(dtype);
-        let size = dtype.size() as i64;
-        let mut values = Vec::new();
-        for part in 0..self.width.parts() as i64 {
-            let value = match self.width {
-                Width::Scalar => self.b.ins().load(ty, memory(), address, 0),
-                Width::Vectors(_) if stride == 0 && part > 0 => values[0],
-                Width::Vectors(_) if stride == 0 => {
-                    let element = self.load_element(dtype, address, 0);
-                    self.b.ins().splat(ty, element)
-                }
-                Width::Vectors(_) if stride == size && dtype != DType::Bool => {
-                    self.b.ins().load(ty, memory(), address, (part * 16) as i32)
-                }
-                Width::Vectors(_) if stride == size => {
-                    let four = self.b.ins().load(I32, memory(), address, (part * 4) as i32);
-                    let bytes = self.b.ins().scalar_to_vector(I32X4, four);
-                    let bytes = self.b.ins().bitcast(I8X16, bits(), bytes);
-                    let halves = self.b.ins().uwiden_low(bytes);
-                    let words = self.b.ins().uwiden_low(halves);
-                    self.b.ins().ineg(words)
-                }
-                Width::Vectors(_) => {
-                    let first = self.load_element(dtype, address, part * 4 * stride);
-                    let mut out = self.b.ins().scalar_to_vector(ty, first);
-                    for k in 1..LANES as i64 {
-                        let element = self.load_element(dtype, address, (part * 4 + k) * stride);
-                        out = self.b.ins().insertlane(out, element, k as u8);
-                    }
-                    out
-                }
-            };
-            values.push(value);
-        }
-        let x = self.lane(dtype, values);
-        if stride == 0 { self.alike(x, &[]) } else { x }
-    }
-
-    /// One element as an element of a vector: a truth value becomes all ones or zero.
-    fn load_element(&mut self, dtype: DType, address: Value, offset: i64) -> Value {
-        let (address, offset) = self.reach(address, offset);
-        match dtype {
-            DType::F32 => self.b.ins().load(F32, memory(), address, offset),
-            DType::F64 => self.b.ins().load(F64, memory(), address, offset),
-            DType::I32 | DType::U32 => self.b.ins().load(I32, memory(), address, offset),
-            DType::Bool => {
-                let byte = self.b.ins().uload8(I32, memory(), address, offset);
-                self.b.ins().ineg(byte)
-            }
-        }
-    }
-
-    /// An address and an offset from it that fits an instruction.
-    fn reach(&mut self, address: Value, offset: i64) -> (Value, i32) {
-        match i32::try_from(offset) {
-            Ok(offset) => (address, offset),
-            Err(_) => (self.b.ins().iadd_imm_s(address, offset), 0),
-        }
-    }
-
-    /// Writes an element, or elements `stride` bytes apart, at `address`.
-    pub fn store(&mut self, x: Lane, address: Value, stride: i64) {
-        let Parts { dtype, values, .. } = self.lanes[x.0].clone();
-        let size = dtype.size() as i64;
-        if let (DType::Bool, Width::Vectors(_), true, &[a, b, c, d]) =
-            (dtype, self.width, stride == size, &values[..])
-        {
-            // Words of ones and zeros to bytes of them.
-            let (low, high) = (self.b.ins().snarrow(a, b), self.b.ins().snarrow(c, d));
-            let bytes = self.b.ins().snarrow(low, high);
-            let one = self.b.ins().iconst(I8, 1);
-            let ones = self.b.ins().splat(I8X16, one);
-            let bytes = self.b.ins().band(bytes, ones);
-            self.b.ins().store(memory(), bytes, address, 0);
-            return;
-        }
-        for (part, value) in values.into_iter().enumerate() {
-            let at = part as i64 * 4;
-            match self.width {
-                Width::Scalar => {
-                    self.b.ins().store(memory(), value, address, 0);
-                }
-                Width::Vectors(_) if stride == size && dtype != DType::Bool => {
-                    self.b.ins().store(memory(), value, address, (at * size) as i32);
-                }
-                Width::Vectors(_) if dtype == DType::Bool => {
-                    for k in 0..LANES as i64 {
-                        let word = self.b.ins().extractlane(value, k as u8);
-                        let one = self.b.ins().band_imm_s(word, 1);
-                        let (address, offset) = self.reach(address, (at + k) * stride);
-                        self.b.ins().istore8(memory(), one, address, offset);
-                    }
-                }
-                Width::Vectors(_) => {
-                    for k in 0..LANES as i64 {
-                        let element = self.b.ins().extractlane(value, k as u8);
-                        let (address, offset) = self.reach(address, (at + k) * stride);
-                        self.b.ins().store(memory(), element, address, offset);
-                    }
-                }
-            }
-        }
     }
 }

@@ -14,7 +14,7 @@ use fgc_ir::{DType, OpRules, Shape};
 use super::folds::Fold;
 use super::lanes::{Emitter, Lane, Width};
 use super::nest::{INTERLEAVED, VECTOR_UNIT, in_vectors, repeat};
-use super::random::{self, Keys};
+use super::random::{self, Ahead, CHUNK};
 use crate::program::{BufferId, Loop, Source, Step};
 
 /// The work of a task, in elements times steps: below it dividing costs more than it gains.
@@ -192,9 +192,12 @@ fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
     if wide || positions {
         return None;
     }
-    // Vectors draw under one key.
+    // Vectors draw under one key, and words that are next to each other.
     let keys = key_accesses(nest);
-    let one_key = |k: &usize| keys.iter().all(|&key| dims[*k].strides[key] == 0);
+    let one_key = |k: &usize| {
+        let strides = |key: usize| (dims[*k].strides[key], dims[*k].strides[key + 1]);
+        keys.iter().all(|&key| matches!(strides(key), (0, 0 | 4)))
+    };
     let kept = dims.iter().rposition(|d| !d.folded).filter(one_key);
     let folded = dims.iter().rposition(|d| d.folded).filter(one_key);
     let dense = |k: &usize| {
@@ -231,9 +234,43 @@ pub fn emit(
         let before = e.b.ins().udiv(range.0, part);
         *position = e.b.ins().imul_imm_s(before, kept as i64);
     }
-    let keys = keys(e, plan.nest, &at);
-    let mut walk = Walk { plan, range, results, folds: Vec::new(), keys };
+    let draws = draws(e, plan, &at);
+    let mut walk = Walk { plan, range, results, folds: Vec::new(), draws };
     walk.level(e, 0, at, index);
+}
+
+/// A draw of random words.
+struct Draw {
+    stream: u32,
+    /// The access to the key; that to the position follows.
+    access: usize,
+    /// The bytes from the first word of the key to the second.
+    apart: i64,
+    /// The key, if it is the same everywhere.
+    key: Option<[Value; 2]>,
+    ahead: Ahead,
+}
+
+/// The draws of a loop, with the accesses at the addresses `at`.
+fn draws(e: &mut Emitter<'_, '_>, plan: &Plan<'_>, at: &[Value]) -> Vec<Draw> {
+    let nest = plan.nest;
+    let steps = nest.steps.iter().filter_map(|(step, _)| match step {
+        Step::Random(op, key) => Some((op, key)),
+        _ => None,
+    });
+    let draw = |((op, key), access): ((&Random, &Source), usize)| {
+        let apart = key.view.strides.last().map_or(0, |&s| 4 * s as i64);
+        let one = op.shape.rank() == nest.shape.rank();
+        let key = one.then(|| random::key(e, at[access], apart));
+        Draw { stream: op.stream, access, apart, key, ahead: Ahead::new(e) }
+    };
+    steps.zip(key_accesses(nest)).map(draw).collect()
+}
+
+impl Draw {
+    fn key(&self, e: &mut Emitter<'_, '_>, at: &[Value]) -> [Value; 2] {
+        self.key.unwrap_or_else(|| random::key(e, at[self.access], self.apart))
+    }
 }
 
 /// The access to the key of each draw.
@@ -250,23 +287,16 @@ fn key_accesses(nest: &Loop) -> Vec<usize> {
     keys
 }
 
-/// The schedule of the key of each draw that has the same everywhere.
-fn keys(e: &mut Emitter<'_, '_>, nest: &Loop, at: &[Value]) -> Vec<Option<Keys>> {
-    let draws = nest.steps.iter().filter_map(|(step, _)| match step {
-        Step::Random(op, key) => Some((op, key)),
-        _ => None,
-    });
-    let one = |(op, _): &(&Random, &Source)| op.shape.rank() == nest.shape.rank();
-    let addresses = key_accesses(nest).into_iter().map(|access| at[access]);
-    draws
-        .zip(addresses)
-        .map(|(draw, at)| one(&draw).then(|| Keys::load(e, at, words_apart(draw.1))))
-        .collect()
-}
-
-/// The bytes from the first word of a key to the second.
-fn words_apart(key: &Source) -> i64 {
-    key.view.strides.last().map_or(0, |&s| 4 * s as i64)
+/// The addresses `at` at index `i` of `dim`.
+fn moved(e: &mut Emitter<'_, '_>, dim: &Dim, at: &[Value], i: Value) -> Vec<Value> {
+    let mut next = at.to_vec();
+    for (address, &stride) in next.iter_mut().zip(&dim.strides) {
+        if stride != 0 {
+            let step = e.b.ins().imul_imm_s(i, stride);
+            *address = e.b.ins().iadd(*address, step);
+        }
+    }
+    next
 }
 
 struct Walk<'p, 'a> {
@@ -276,8 +306,7 @@ struct Walk<'p, 'a> {
     results: Vec<Value>,
     /// The running values of the folds, while they run.
     folds: Vec<Fold>,
-    /// For each draw the schedule of its key, if that is the same everywhere.
-    keys: Vec<Option<Keys>>,
+    draws: Vec<Draw>,
 }
 
 impl Walk<'_, '_> {
@@ -302,36 +331,61 @@ impl Walk<'_, '_> {
         } else {
             (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64))
         };
-        let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
-            let mut next = at.clone();
-            for (address, &stride) in next.iter_mut().zip(&dim.strides) {
-                if stride != 0 {
-                    let step = e.b.ins().imul_imm_s(i, stride);
-                    *address = e.b.ins().iadd(*address, step);
-                }
+        self.ahead(e, k, &at, (first, end), &mut |walk, e, (first, end)| {
+            let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
+                let next = moved(e, dim, &at, i);
+                let mut index = index.clone();
+                index[dim.of] = i;
+                walk.level(e, k + 1, next, index);
+            };
+            if dim.vector {
+                in_vectors(e, (first, end), dim.size, &mut step);
+            } else {
+                repeat(e, first, end, 1, step);
             }
-            let mut index = index.clone();
-            index[dim.of] = i;
-            self.level(e, k + 1, next, index);
-        };
-        if dim.vector {
-            in_vectors(e, (first, end), dim.size, &mut step);
-        } else {
-            repeat(e, first, end, 1, step);
+        });
+    }
+
+    /// Runs `body` for the indices of the range of dimension `k`; if it is the innermost and goes
+    /// along all draws, in chunks whose words are computed ahead.
+    fn ahead(
+        &mut self,
+        e: &mut Emitter<'_, '_>,
+        k: usize,
+        at: &[Value],
+        (first, end): (Value, Value),
+        body: &mut dyn FnMut(&mut Self, &mut Emitter<'_, '_>, (Value, Value)),
+    ) {
+        let dim = &self.plan.dims[k];
+        let along = self.draws.iter().all(|draw| dim.strides[draw.access + 1] == 4);
+        if self.draws.is_empty() || k + 1 < self.plan.dims.len() || !along {
+            return body(self, e, (first, end));
         }
+        let size = e.b.ins().isub(end, first);
+        let chunks = e.b.ins().iadd_imm_s(size, CHUNK as i64 - 1);
+        let chunks = e.b.ins().ushr_imm_u(chunks, CHUNK.ilog2() as i64);
+        let zero = e.b.ins().iconst(I64, 0);
+        repeat(e, zero, chunks, 1, |e, chunk| {
+            let before = e.b.ins().imul_imm_s(chunk, CHUNK as i64);
+            let from = e.b.ins().iadd(first, before);
+            let most = e.b.ins().iadd_imm_s(from, CHUNK as i64);
+            let to = e.b.ins().smin(most, end);
+            let n = e.b.ins().isub(to, from);
+            let here = moved(e, dim, at, from);
+            for draw in &mut self.draws {
+                let key = draw.key(e, &here);
+                let position = here[draw.access + 1];
+                draw.ahead.fill(e, key, draw.stream, position, n);
+                draw.ahead.first = Some(position);
+            }
+            body(self, e, (from, to));
+            self.draws.iter_mut().for_each(|draw| draw.ahead.first = None);
+        });
     }
 
     /// The strides of the accesses along the vector dimension.
     fn vector_stride(&self, access: usize) -> i64 {
         self.plan.dims.iter().find(|d| d.vector).map_or(0, |d| d.strides[access])
-    }
-
-    /// Whether a position goes on one by one along the vector dimension, and whether vectors
-    /// begin at multiples of four.
-    fn run(&self, access: usize) -> (bool, bool) {
-        let others = self.plan.dims.iter().filter(|d| !d.vector);
-        let aligned = others.clone().all(|d| d.strides[access] % 16 == 0);
-        (self.vector_stride(access) == 4, aligned)
     }
 
     fn body(&mut self, e: &mut Emitter<'_, '_>, at: &[Value], index: &[Value]) {
@@ -345,13 +399,16 @@ impl Walk<'_, '_> {
                     access += 1;
                     lane
                 }
-                Step::Random(op, key) => {
-                    let keys = match &self.keys[draw] {
-                        Some(keys) => keys.clone(),
-                        None => Keys::load(e, at[access], words_apart(key)),
+                Step::Random(..) => {
+                    let Draw { stream, ahead, .. } = self.draws[draw];
+                    let (position, stride) = (at[access + 1], self.vector_stride(access + 1));
+                    let lane = match ahead.first {
+                        Some(_) => ahead.load(e, position, stride),
+                        None => {
+                            let key = self.draws[draw].key(e, at);
+                            ahead.now(e, key, stream, position, stride)
+                        }
                     };
-                    let first = e.b.ins().ushr_imm_u(at[access + 1], 2);
-                    let lane = random::emit(e, &keys, op.stream, first, self.run(access + 1));
                     (access, draw) = (access + 2, draw + 1);
                     lane
                 }
