@@ -1,7 +1,8 @@
 //! Times the contraction engine on the shapes of common networks, beside the peak of the CPU.
 //!
-//! `cargo run --release -p fgc-codegen --example contract [THREADS [IMAGES]]`
-//! with one thread and batches of 64 images unless said otherwise.
+//! `cargo run --release -p fgc-codegen --example contract [THREADS [IMAGES [ISA [NAME]]]]`
+//! with one thread, batches of 64 images and the best instruction set (`portable`, `avx2`,
+//! `avx512`) unless said otherwise, and only what has `NAME` in its name.
 #![allow(
     unsafe_code,
     reason = "calls the engine as compiled code does, and measures the peak with intrinsics"
@@ -66,9 +67,13 @@ fn avx2(rounds: usize) {
 
 /// Seconds of the fastest of many calls.
 fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
-    let buffer = |bytes: usize, x: f32| vec![x; bytes / 4 + 16];
-    let (lhs, rhs) = (buffer(lhs.bytes(), 0.5), buffer(rhs.bytes(), 0.25));
-    let (mut out, mut scratch) = (buffer(out.bytes(), 0.0), buffer(plan.scratch_bytes(), 0.0));
+    // Aligned as the arrays of executables are.
+    let buffer = |bytes: usize, x: f32| vec![[x; 16]; bytes.div_ceil(64) + 1];
+    let (lhs, rhs) = (buffer(lhs.bytes() + 64, 0.5), buffer(rhs.bytes() + 64, 0.25));
+    let (mut out, mut scratch) = (buffer(out.bytes() + 64, 0.0), buffer(plan.scratch_bytes() + 64, 0.0));
+    fn aligned<T>(at: *const T) -> *mut u8 {
+        at.cast_mut().cast::<u8>().wrapping_add(at.align_offset(64) * size_of::<T>())
+    }
     let mut best = f64::MAX;
     let begin = Instant::now();
     let mut calls = 0;
@@ -77,9 +82,9 @@ fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
         // SAFETY: all four buffers are as large as the plan says, and apart.
         unsafe {
             plan.run(
-                &[[lhs.as_ptr().cast(), rhs.as_ptr().cast()]],
-                &[out.as_mut_ptr().cast()],
-                scratch.as_mut_ptr().cast(),
+                &[[aligned(lhs.as_ptr().cast::<f32>()), aligned(rhs.as_ptr().cast::<f32>())]],
+                &[aligned(out.as_mut_ptr().cast::<f32>())],
+                aligned(scratch.as_mut_ptr().cast::<f32>()),
             );
         }
         best = best.min(start.elapsed().as_secs_f64());
@@ -90,6 +95,9 @@ fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
 }
 
 fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], (peak, isa): (f64, Isa)) {
+    if std::env::args().nth(4).is_some_and(|part| !name.contains(&part)) {
+        return;
+    }
     let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
     let out = match op.infer(&[&lhs, &rhs]) {
         Ok(out) => out,

@@ -84,7 +84,8 @@ impl Depth {
                 _ => {}
             }
         }
-        let (mut segs, mut parts): (Vec<Seg>, Vec<(Range<usize>, Range<usize>)>) = (vec![], vec![]);
+        let mut segs = Vec::new();
+        let mut parts: Vec<(Range<usize>, Range<usize>)> = Vec::new();
         for start in (0..total).step_by(run) {
             for piece in pieces(run, most) {
                 let (from, size) = (start + piece.start, piece.len());

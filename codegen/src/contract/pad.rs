@@ -140,20 +140,19 @@ impl Pad {
                     [Dim { size, from: From::Elements(..), apart: 1, cut: None, .. }] => Some(*size),
                     _ => None,
                 };
+                let unit = unit.filter(|&unit| inner.is_empty() || line.step == unit as isize);
                 if let (Some(unit), 1) = (unit, line.dilation) {
-                    if inner.is_empty() || line.step == unit as isize {
-                        let low = (-start).clamp(0, dim.size as isize);
-                        let high = (line.size as isize - start).clamp(low, dim.size as isize);
-                        let (before, rest) = to[..dim.size * unit].split_at_mut(low as usize * unit);
-                        let (within, after) = rest.split_at_mut((high - low) as usize * unit);
-                        before.fill(T::default());
-                        after.fill(T::default());
-                        let step = if inner.is_empty() { line.step } else { 1 };
-                        if !within.is_empty() {
-                            line_from(x, at + (start + low) * line.step, step, within);
-                        }
-                        return;
+                    let low = (-start).clamp(0, dim.size as isize);
+                    let high = (line.size as isize - start).clamp(low, dim.size as isize);
+                    let (before, rest) = to[..dim.size * unit].split_at_mut(low as usize * unit);
+                    let (within, after) = rest.split_at_mut((high - low) as usize * unit);
+                    before.fill(T::default());
+                    after.fill(T::default());
+                    let step = if inner.is_empty() { line.step } else { 1 };
+                    if !within.is_empty() {
+                        line_from(x, at + (start + low) * line.step, step, within);
                     }
+                    return;
                 }
                 for (p, to) in to.chunks_exact_mut(dim.step).enumerate().take(dim.size) {
                     match element(line, start + p as isize) {

@@ -35,6 +35,10 @@ const DEEP: usize = 1024;
 /// Blocks aren't cut smaller than this for the sake of more of them, or of smaller parts of images.
 const LEAST: usize = 16;
 
+/// About the most elements of the left operand that a block reads as they lie, so that they are
+/// in the second-level cache for the next panel.
+const NEAR: usize = 3 << 16;
+
 /// Elements of a panel of the right operand that stay in the first-level cache, beside rows of
 /// the left one and of the result.
 const PANEL: usize = 1 << 13;
@@ -201,13 +205,14 @@ impl Sum {
         });
 
         let width = shape.width().min(n.next_multiple_of(shape.lanes));
-        let (mut most, mut deep) = (BLOCK / width / results.max(1), DEEP);
+        let deepest = terms.iter().map(|p| if p.loops.lines.is_empty() { p.loops.sizes()[2] } else { 1 });
+        let near = NEAR / deepest.max().unwrap_or(1).clamp(1, DEEP);
+        let (mut most, mut deep) = ((BLOCK / width / results.max(1)).min(near), DEEP);
         // Rows that tiles of the widest panel divide, so that no tile is small.
         let unit = panels.first().and_then(|p| shape.rows.get(p.vectors - 1)).copied().unwrap_or(1);
         let sizes: Vec<usize> = like.m.iter().map(|s| s.axis.size).collect();
         let cut = |most: usize| Blocks::new(sizes.clone(), most.max(1), 2).rounded(unit);
         let mut rows = cut(most);
-        let summed = |l: &Loops, deep: usize| Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), deep, 1);
         let windows: Vec<&Loops> = terms.iter().map(|p| &p.loops).filter(|l| !l.lines.is_empty()).collect();
         if !windows.is_empty() {
             deep *= 8;
@@ -233,7 +238,7 @@ impl Sum {
         let parts = depth_parts(units(&rows), flops, steps, 1, batches * m * n * results);
         while units(&rows) * parts < LANES / 2
             && flops / (units(&rows) * parts) as u64 >= WORTH
-            && most > LEAST
+            && rows.most() >= 4 * LEAST
         {
             most = rows.most().min(most) / 2;
             rows = cut(most);
@@ -279,6 +284,12 @@ impl Sum {
     }
 }
 
+/// What is summed over in blocks of `deep` at most, if they can be that small: as many as can
+/// be shared out evenly.
+fn summed(l: &Loops, deep: usize) -> Blocks {
+    Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), deep, LANES / 2)
+}
+
 /// The order of `k` in which the left operand is read along memory; or, where that makes no
 /// difference to it or lets the right operand be read as it lies, another.
 fn in_order(mut p: Part, columns_lie: bool) -> Part {
@@ -301,7 +312,7 @@ impl Term {
         shape: &Shape,
         (dense, panels, width): (&mut usize, usize, usize),
     ) -> Term {
-        let k = Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), deep, 1);
+        let k = summed(&l, deep);
         let rhs: Vec<isize> = l.k.iter().map(|s| s.axis.rhs).collect();
         let (pad, [row_steps, lhs]) = if l.lines.is_empty() {
             let of = |steps: &[super::loops::Step]| steps.iter().map(|s| s.axis.lhs).collect();

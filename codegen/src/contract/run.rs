@@ -250,7 +250,7 @@ impl<T: Scalar> Call<'_, T> {
         let Some(depth) = term.depths.get(usize::from(term.k.lens().first() != Some(&k.len))) else { return };
         let most = self.kernels.rows(panel.vectors);
         let width = (panel.vectors * self.kernels.lanes) as isize;
-        for (ks, part) in &depth.parts {
+        for (p, (ks, part)) in depth.parts.iter().enumerate() {
             let table = !depth.table.is_empty();
             let wide = term.dense.is_none() && depth.b_step > width;
             let packs = wide && !table && count > 2 * most;
@@ -270,6 +270,14 @@ impl<T: Scalar> Call<'_, T> {
                 add,
                 last: panel.last,
                 packed: scratch.as_mut_ptr(),
+                ahead: a,
+                ahead_step: 0,
+            };
+            // The right operand's part that comes next, or that of the next panel.
+            let next = depth.parts.get(p + 1).and_then(|p| depth.segs.get(p.1.start));
+            let next = match next {
+                Some(seg) => b.wrapping_offset(seg.b),
+                None => b.wrapping_offset(width),
             };
             if table {
                 tile.table = tile.table.wrapping_add(part.start);
@@ -291,6 +299,13 @@ impl<T: Scalar> Call<'_, T> {
                 };
                 tile.rows = term.row_table.as_ptr().wrapping_add(row);
                 tile.c_rows = c_rows.as_ptr().wrapping_add(row);
+                let vector = row / most;
+                let (ahead, step) = if wide && vector < panel.vectors {
+                    (next.wrapping_add(vector * self.kernels.lanes), depth.b_step)
+                } else {
+                    (a, 0)
+                };
+                (tile.ahead, tile.ahead_step) = (ahead, step);
                 if let Some(kernel) = self.kernels.get(rows, panel.vectors, kind) {
                     // SAFETY: the CPU has the kernel's instruction set. The offsets are of the
                     // rows, columns and `k` of this block, whose operands the caller of `run`

@@ -16,8 +16,14 @@ fn words(bytes: usize) -> Vec<u64> {
     vec![0x7FF8_0000_7FC0_0000; bytes.div_ceil(8) + 1]
 }
 
-#[expect(unsafe_code, reason = "calls the engine as compiled code does")]
+/// The only result of a plan with one term.
 fn run(plan: &Contraction, lhs: &Tensor, rhs: &Tensor, ty: &Type) -> Tensor {
+    run_terms(plan, &[[lhs, rhs]], 1, ty).remove(0)
+}
+
+/// The results, all of type `ty`, of a plan whose terms have these operands.
+#[expect(unsafe_code, reason = "calls the engine as compiled code does")]
+fn run_terms(plan: &Contraction, operands: &[[&Tensor; 2]], results: usize, ty: &Type) -> Vec<Tensor> {
     fn start(x: &Tensor) -> *const u8 {
         with_data!(x.data(), v => v.as_ptr().cast())
     }
@@ -26,16 +32,22 @@ fn run(plan: &Contraction, lhs: &Tensor, rhs: &Tensor, ty: &Type) -> Tensor {
         // SAFETY: the result has been written, and holds so many elements.
         Tensor::of(shape.clone(), (0..shape.elements()).map(|i| unsafe { *at.add(i) }).collect())
     }
-    let (mut out, mut scratch) = (words(ty.bytes()), words(plan.scratch_bytes()));
-    // SAFETY: all four buffers are as large as the plan says, and apart.
-    unsafe { plan.run(&[[start(lhs), start(rhs)]], &[out.as_mut_ptr().cast()], scratch.as_mut_ptr().cast()) };
-    let at = out.as_ptr().cast();
-    match ty.dtype {
-        DType::F32 => take::<f32>(at, &ty.shape),
-        DType::F64 => take::<f64>(at, &ty.shape),
-        DType::I32 => take::<i32>(at, &ty.shape),
-        _ => take::<u32>(at, &ty.shape),
-    }
+    let mut outs: Vec<Vec<u64>> = (0..results).map(|_| words(ty.bytes())).collect();
+    let mut scratch = words(plan.scratch_bytes());
+    let operands: Vec<[*const u8; 2]> = operands.iter().map(|o| o.map(start)).collect();
+    let addresses: Vec<*mut u8> = outs.iter_mut().map(|out| out.as_mut_ptr().cast()).collect();
+    // SAFETY: all buffers are as large as the plan says, and apart.
+    unsafe { plan.run(&operands, &addresses, scratch.as_mut_ptr().cast()) };
+    let result = |out: Vec<u64>| {
+        let at = out.as_ptr().cast();
+        match ty.dtype {
+            DType::F32 => take::<f32>(at, &ty.shape),
+            DType::F64 => take::<f64>(at, &ty.shape),
+            DType::I32 => take::<i32>(at, &ty.shape),
+            _ => take::<u32>(at, &ty.shape),
+        }
+    };
+    outs.into_iter().map(result).collect()
 }
 
 fn product(op: &Op) -> Product {
@@ -294,5 +306,67 @@ fn the_same_bits_for_any_number_of_threads() {
         let results = pools.each_ref().map(|p| p.install(|| run(&plan, &lhs, &rhs, &ty)));
         assert_eq!(results[0], results[1], "{op:?} on 2 threads");
         assert_eq!(results[0], results[2], "{op:?} on 3 threads");
+    }
+}
+
+/// Sums of several products, in several results, some of them of other loops than the rest.
+#[test]
+fn sums_of_products() {
+    let rng = &mut StdRng::seed_from_u64(3);
+    let matmul = || Op::from(Dot { batch: vec![], contract: vec![(1, 0)] });
+    let left = || Op::from(Dot { batch: vec![], contract: vec![(0, 0)] });
+    let same = || Op::from(conv("b01f_01io->b01f", 1));
+    let pointwise = || Op::from(Dot { batch: vec![], contract: vec![(3, 0)] });
+    let channels_first = || Op::from(conv("b01f_oi01->b01f", 2));
+    let image = [3, 9, 8, 5];
+    type Case = (Op, Vec<usize>, Vec<usize>, usize);
+    let mut cases: Vec<Vec<Case>> = Vec::new();
+    for [m, k, n] in [[64, 70, 96], [3, 5, 7], [130, 2, 200], [64, 512, 100]] {
+        let (x, w) = (vec![m, k], vec![k, n]);
+        cases.push(vec![
+            (matmul(), x.clone(), w.clone(), 0),
+            (matmul(), x.clone(), w.clone(), 1),
+            (matmul(), x, w, 1),
+        ]);
+        cases.push(vec![(matmul(), vec![m, k], vec![k, n], 0), (left(), vec![9, m], vec![9, n], 0)]);
+        cases.push(vec![(left(), vec![0, m], vec![0, n], 1), (left(), vec![k, m], vec![k, n], 0)]);
+    }
+    cases.push(vec![
+        (same(), image.to_vec(), vec![3, 3, 5, 6], 0),
+        (same(), image.to_vec(), vec![3, 3, 5, 6], 1),
+        (same(), image.to_vec(), vec![3, 3, 5, 6], 1),
+        (pointwise(), image.to_vec(), vec![5, 6], 1),
+        (channels_first(), image.to_vec(), vec![6, 5, 5, 5], 0),
+    ]);
+    for terms in cases {
+        for (isa, dtype) in sets().flat_map(|isa| [DType::F32, DType::U32].map(|dtype| (isa, dtype))) {
+            let typed = |shape: &Vec<usize>| Type::new(dtype, shape.clone());
+            let operands: Vec<[Tensor; 2]> =
+                terms.iter().map(|t| [random(&typed(&t.1), rng), random(&typed(&t.2), rng)]).collect();
+            let term = |(op, l, r, result): &Case| Term {
+                op: product(op),
+                lhs: Operand::dense(&typed(l)),
+                rhs: Operand::dense(&typed(r)),
+                result: *result,
+            };
+            let plan = Contraction::with_isa(&terms.iter().map(term).collect::<Vec<_>>(), isa);
+            let products: Vec<Tensor> =
+                terms.iter().zip(&operands).map(|(t, [l, r])| t.0.eval(&[l, r])).collect();
+            let results = terms.iter().map(|t| t.3 + 1).max().unwrap_or(0);
+            let ty = products[0].ty();
+            let given: Vec<[&Tensor; 2]> = operands.iter().map(|[l, r]| [l, r]).collect();
+            let got = run_terms(&plan, &given, results, &ty);
+            for (r, got) in got.iter().enumerate() {
+                let mut sum = vec![0.0; ty.elements()];
+                for (product, _) in products.iter().zip(&terms).filter(|(_, t)| t.3 == r) {
+                    sum.iter_mut().zip(product.to_f64()).for_each(|(s, x)| *s += x);
+                }
+                let limit = if dtype.is_float() { 1e-3 } else { 0.0 };
+                for (a, b) in got.to_f64().into_iter().zip(sum) {
+                    let b = if dtype.is_float() { b } else { b.rem_euclid(2f64.powi(32)) };
+                    assert!((a - b).abs() <= limit, "{a} for {b} in result {r}: {isa:?} {terms:?}");
+                }
+            }
+        }
     }
 }

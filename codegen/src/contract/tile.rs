@@ -45,6 +45,10 @@ pub(super) struct Tile<T> {
     pub add: bool,
     /// Elements of the last vector.
     pub last: usize,
+    /// What to ask the second-level cache for: an address for the first `k`, and how far the
+    /// next is.
+    pub ahead: *const T,
+    pub ahead_step: isize,
     /// For [`PACK`] kernels, where what is read of the right operand goes, densely.
     pub packed: *mut T,
 }
@@ -73,9 +77,17 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
         let mut sums = [[S::zero(); NV]; MR];
         let mut b = t.b;
         let mut packed = t.packed;
+        let mut ahead = t.ahead;
         let rows = |from: isize| -> [*const S::Elem; MR] {
             std::array::from_fn(|m| t.a.wrapping_offset(from + *t.rows.add(m)))
         };
+        // The tile's lines of the result, which may have to come from far, are there in the end.
+        for m in 0..MR {
+            let c = t.c.wrapping_offset(*t.c_rows.add(m));
+            for v in 0..NV {
+                S::prefetch(c.wrapping_add(v * S::LANES));
+            }
+        }
         if MODE == TABLE {
             let rows = rows(0);
             for i in 0..t.count {
@@ -93,6 +105,8 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
                 let mut at = 0;
                 for _ in 0..seg.len {
                     step::<S, MR, NV, MODE>(&rows, at, b, mask, &mut packed, &mut sums);
+                    S::prefetch_second(ahead);
+                    ahead = ahead.wrapping_offset(t.ahead_step);
                     b = b.wrapping_offset(t.b_step);
                     at += t.a_step;
                 }
@@ -127,8 +141,8 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize, const MODE: usize>(
     // SAFETY: as the caller promises.
     unsafe {
         let mut right = [S::zero(); NV];
-        for v in 0..NV - 1 {
-            right[v] = S::load(b.add(v * S::LANES));
+        for (v, right) in right[..NV - 1].iter_mut().enumerate() {
+            *right = S::load(b.add(v * S::LANES));
         }
         right[NV - 1] = S::load_part(b.add((NV - 1) * S::LANES), mask);
         if MODE == PACK {
