@@ -262,6 +262,9 @@ pub struct Bench {
     /// About how long calls are timed, in seconds; at least 10 are
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub seconds: f64,
+    /// Time calls alone: not their kernels, nor the machine
+    #[arg(long)]
+    pub calls_only: bool,
     /// Print all figures as JSON
     #[arg(long)]
     pub json: bool,

@@ -23,8 +23,9 @@ const TINY_RATE: f64 = 1e-9;
 const LEAST: usize = 10;
 const MOST: usize = 100_000;
 
-/// The part of the time that is for warming up.
+/// The parts of the time of calls that are for warming up, and for calls with the times of kernels.
 const WARM_UP: f64 = 0.1;
+const PROFILED: f64 = 0.5;
 
 /// Times of the same thing, in milliseconds, in increasing order; at least one.
 struct Times(Vec<f64>);
@@ -55,8 +56,14 @@ struct Measured {
     first_ms: f64,
     calls: Times,
     peak_bytes: usize,
-    /// The kernels, with the median of their times in milliseconds.
-    kernels: Vec<(KernelInfo, f64)>,
+    kernels: Vec<KernelInfo>,
+    profile: Option<Profile>,
+}
+
+/// What was measured besides calls.
+struct Profile {
+    /// The median of the times of each kernel, in milliseconds.
+    ms: Vec<f64>,
     /// What one thread can do, and all.
     peaks: [Peaks; 2],
 }
@@ -67,7 +74,7 @@ impl Measured {
     }
 
     fn flops(&self) -> u64 {
-        self.kernels.iter().map(|(kernel, _)| kernel.flops).sum()
+        self.kernels.iter().map(|kernel| kernel.flops).sum()
     }
 }
 
@@ -86,7 +93,6 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     compile.push(("code", program.compile_ms()));
 
     let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    let one = compiled::threads(Some(1)).map_err(input)?;
     let keys = bind(&graph, &mut program, args.seed)?;
     let mut calls = 0;
     let mut next_seed = |program: &mut Executable| {
@@ -94,7 +100,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
         let bind = |name: &String| program.bind(name, &step_key(args.seed, calls)).map_err(input);
         keys.iter().try_for_each(bind)
     };
-    let (first_ms, times, kernels) = pool.install(|| {
+    let (first_ms, times, profiles) = pool.install(|| {
         let mut once = || {
             next_seed(&mut program)?;
             let start = Instant::now();
@@ -108,14 +114,21 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
             next_seed(&mut program)?;
             Ok(program.profile())
         };
-        let profiles = sample(budget.mul_f64(0.5), LEAST, &mut profiled)?;
-        let median = |k: usize| {
-            let of = |profile: &Vec<Duration>| profile.get(k).map_or(0.0, |t| t.as_secs_f64() * 1e3);
-            Times::new(profiles.iter().map(of).collect()).median()
+        let profiles = match args.calls_only {
+            true => Vec::new(),
+            false => sample(budget.mul_f64(PROFILED), LEAST, &mut profiled)?,
         };
-        let kernels = program.kernels().into_iter().enumerate().map(|(k, kernel)| (kernel, median(k)));
-        Ok((first_ms, times, kernels.collect()))
+        Ok((first_ms, times, profiles))
     })?;
+    let kernels = program.kernels();
+    let profile = match args.calls_only {
+        true => None,
+        false => {
+            let one = compiled::threads(Some(1)).map_err(input)?;
+            let peaks = [one.install(Peaks::measure), pool.install(Peaks::measure)];
+            Some(Profile { ms: (0..kernels.len()).map(|k| median_of(&profiles, k)).collect(), peaks })
+        }
+    };
     let measured = Measured {
         name: graph.name.clone(),
         threads: pool.current_num_threads(),
@@ -124,9 +137,15 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
         calls: times,
         peak_bytes: program.bytes(),
         kernels,
-        peaks: [one.install(Peaks::measure), pool.install(Peaks::measure)],
+        profile,
     };
     failure::print(&if args.json { report::json(&measured) } else { report::text(&measured) })
+}
+
+/// The median time of kernel `k`, in milliseconds.
+fn median_of(profiles: &[Vec<Duration>], k: usize) -> f64 {
+    let ms = |profile: &Vec<Duration>| profile.get(k).map_or(0.0, |t| t.as_secs_f64() * 1e3);
+    Times::new(profiles.iter().map(ms).collect()).median()
 }
 
 /// Gives everything that `graph` binds a content: parameters and states what they begin with,

@@ -235,6 +235,9 @@ fn benchmarks() {
         assert_eq!(stats["flops"], report["flops"], "{mode:?}");
         assert_eq!(stats["kernels"], kernels.len(), "{mode:?}");
     }
+    let calls = stdout(&[&["bench"][..], &model, &["step", "--calls-only", "--json"], &quick].concat());
+    let calls: serde_json::Value = serde_json::from_str(&calls).unwrap();
+    assert!(calls["median_ms"].as_f64().unwrap() > 0.0 && calls["kernels"].is_null(), "{calls}");
     let text = stdout(&[&["bench"][..], &model, &["step"], &quick].concat());
     assert!(
         text.starts_with("call ") && text.contains("the median of") && text.contains("of peak"),

@@ -130,6 +130,42 @@ fn what_is_killed_goes_on_with_the_same_bits() {
     }
 }
 
+/// Where files can't grow, as on a full disk, a run stops and says so, with the checkpoints that
+/// it has; once they can, it goes on.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, run) = (path(&folder, "whole"), path(&folder, "run"));
+    for run in [&whole, &run] {
+        assert_eq!(fgc(&small(run, &["--checkpoint-every", "15"])).0, Some(0));
+    }
+    std::fs::remove_file(newest(&run)).unwrap();
+    let kept = || -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(Path::new(&run).join("checkpoints")).unwrap();
+        let mut files: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+    };
+    let before = kept();
+    assert!(!before.is_empty());
+    // Files of 20 KiB: the metrics fit, parameters don't.
+    let limited = "trap '' XFSZ; ulimit -f 40; exec \"$0\" train --resume \"$1\"";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited, env!("CARGO_BIN_EXE_fgc"), &run]).current_dir(root).stdin(Stdio::null());
+    let output = shell.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let named = newest(&whole).file_name().unwrap().display().to_string();
+    let said = errors.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(said.contains(&named) && said.contains("File too large"), "{errors}");
+    assert!(kept() == before, "the earlier checkpoints aren't as they were");
+    let (code, _, errors) = fgc(&["train", "--resume", &run]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(parameters(&run), parameters(&whole));
+}
+
 #[test]
 fn divergence_is_exit_code_3() {
     let folder = tempfile::tempdir().unwrap();

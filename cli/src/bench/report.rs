@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use fgc_codegen::KernelInfo;
+use fgc_codegen::{KernelInfo, Peaks};
 use serde_json::{Map, Value, json};
 
-use super::Measured;
+use super::{Measured, Profile};
 use crate::stats::scaled;
 
 /// How many kernels are listed one by one: those that take longest.
@@ -14,11 +14,6 @@ const LISTED: usize = 20;
 /// Thousand millions each second.
 fn giga(amount: u64, ms: f64) -> f64 {
     if ms > 0.0 { amount as f64 / ms * 1e-6 } else { 0.0 }
-}
-
-/// What `kernel` makes of what the machine can do.
-fn share(m: &Measured, kernel: &KernelInfo, ms: f64) -> f64 {
-    m.peaks[1].share(kernel.flops, kernel.bytes, ms * 1e-3)
 }
 
 /// For people.
@@ -47,30 +42,40 @@ pub fn text(m: &Measured) -> String {
         ),
     );
     let rate = giga(m.flops(), median);
-    let part = 100.0 * m.peaks[1].share(m.flops(), 0, median * 1e-3);
-    line("work", format!("{}, {rate:.1} GFLOP/s, {part:.0} % of the peak", scaled(m.flops(), "FLOP")));
+    let work = format!("{}, {rate:.1} GFLOP/s", scaled(m.flops(), "FLOP"));
+    let Some(profile) = &m.profile else {
+        line("work", work);
+        line("memory", scaled(m.peak_bytes as u64, "B"));
+        return out;
+    };
+    let part = 100.0 * profile.peaks[1].share(m.flops(), 0, median * 1e-3);
+    line("work", format!("{work}, {part:.0} % of the peak"));
     line("memory", scaled(m.peak_bytes as u64, "B"));
     let machine = |k: usize| {
-        let (flops, memory) = (m.peaks[k].flops * 1e-9, m.peaks[k].memory() * 1e-9);
+        let (flops, memory) = (profile.peaks[k].flops * 1e-9, profile.peaks[k].memory() * 1e-9);
         format!("{flops:.1} GFLOP/s and {memory:.1} GB/s")
     };
     let all = if m.threads == 1 { String::new() } else { format!(", on {} {}", m.threads, machine(1)) };
     line("machine", format!("on 1 thread {}{all}", machine(0)));
+    out + &kernels(m, profile)
+}
 
-    let total: f64 = m.kernels.iter().map(|(_, ms)| ms).sum();
+/// The kernels that take longest.
+fn kernels(m: &Measured, profile: &Profile) -> String {
+    let total: f64 = profile.ms.iter().sum();
     let part = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
-    let _ = writeln!(out, "\n      ms      %  GFLOP/s     GB/s  of peak  kernel");
-    let mut longest: Vec<&(KernelInfo, f64)> = m.kernels.iter().collect();
+    let mut out = "\n      ms      %  GFLOP/s     GB/s  of peak  kernel\n".to_owned();
+    let mut longest: Vec<(&KernelInfo, f64)> = m.kernels.iter().zip(profile.ms.iter().copied()).collect();
     longest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    for (kernel, ms) in longest.iter().take(LISTED) {
-        let (gflops, gbs) = (giga(kernel.flops, *ms), giga(kernel.bytes, *ms));
-        let (part, share) = (part(*ms), 100.0 * share(m, kernel, *ms));
-        let name = &kernel.name;
+    for &(kernel, ms) in longest.iter().take(LISTED) {
+        let (gflops, gbs) = (giga(kernel.flops, ms), giga(kernel.bytes, ms));
+        let share = 100.0 * profile.peaks[1].share(kernel.flops, kernel.bytes, ms * 1e-3);
+        let (part, name) = (part(ms), &kernel.name);
         let _ = writeln!(out, "{ms:8.3} {part:6.1} {gflops:8.1} {gbs:8.1}    {share:3.0} %  {name}");
     }
     if let Some(rest) = longest.get(LISTED..).filter(|rest| !rest.is_empty()) {
         let ms: f64 = rest.iter().map(|(_, ms)| ms).sum();
-        let _ = writeln!(out, "{ms:8.3} {:6.1} {:>28} {} others", part(ms), "", rest.len());
+        let _ = writeln!(out, "{ms:8.3} {:6.1} {:>28}{} others", part(ms), "", rest.len());
     }
     out
 }
@@ -78,29 +83,9 @@ pub fn text(m: &Measured) -> String {
 /// For machines.
 pub fn json(m: &Measured) -> String {
     let median = m.calls.median();
-    let kernel = |(kernel, ms): &(KernelInfo, f64)| {
-        json!({
-            "name": kernel.name,
-            "class": kernel.class,
-            "ms": ms,
-            "flops": kernel.flops,
-            "bytes": kernel.bytes,
-            "gflops": giga(kernel.flops, *ms),
-            "gbs": giga(kernel.bytes, *ms),
-            "share": share(m, kernel, *ms),
-        })
-    };
-    let peaks = |k: usize| {
-        let copies: Vec<Value> = m.peaks[k]
-            .copies
-            .iter()
-            .map(|(bytes, rate)| json!({ "bytes": bytes, "gbs": rate * 1e-9 }))
-            .collect();
-        json!({ "gflops": m.peaks[k].flops * 1e-9, "gbs": m.peaks[k].memory() * 1e-9, "copies": copies })
-    };
     let passes: Map<String, Value> =
         m.compile.iter().map(|&(part, ms)| (part.to_owned(), ms.into())).collect();
-    let report = json!({
+    let mut report = json!({
         "name": m.name,
         "threads": m.threads,
         "calls": m.calls.0.len(),
@@ -113,8 +98,31 @@ pub fn json(m: &Measured) -> String {
         "flops": m.flops(),
         "gflops": giga(m.flops(), median),
         "peak_bytes": m.peak_bytes,
-        "machine": { "one_thread": peaks(0), "all_threads": peaks(1) },
-        "kernels": m.kernels.iter().map(kernel).collect::<Vec<_>>(),
     });
+    if let Some(profile) = &m.profile {
+        report["machine"] =
+            json!({ "one_thread": machine(&profile.peaks[0]), "all_threads": machine(&profile.peaks[1]) });
+        let kernels = m.kernels.iter().zip(&profile.ms);
+        report["kernels"] = kernels.map(|(kernel, &ms)| kernel_json(kernel, ms, &profile.peaks[1])).collect();
+    }
     format!("{report:#}\n")
+}
+
+fn machine(peaks: &Peaks) -> Value {
+    let copy = |(bytes, rate): &(usize, f64)| json!({ "bytes": bytes, "gbs": rate * 1e-9 });
+    let copies: Vec<Value> = peaks.copies.iter().map(copy).collect();
+    json!({ "gflops": peaks.flops * 1e-9, "gbs": peaks.memory() * 1e-9, "copies": copies })
+}
+
+fn kernel_json(kernel: &KernelInfo, ms: f64, peaks: &Peaks) -> Value {
+    json!({
+        "name": kernel.name,
+        "class": kernel.class,
+        "ms": ms,
+        "flops": kernel.flops,
+        "bytes": kernel.bytes,
+        "gflops": giga(kernel.flops, ms),
+        "gbs": giga(kernel.bytes, ms),
+        "share": peaks.share(kernel.flops, kernel.bytes, ms * 1e-3),
+    })
 }
