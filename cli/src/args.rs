@@ -95,6 +95,25 @@ pub struct Mode {
     pub step: StepArgs,
 }
 
+/// How much is done to make programs cheaper.
+#[derive(Args, Clone, Copy)]
+pub struct OptArgs {
+    /// 0: nothing; 1: what equality saturation finds; 2: and operations fused into common kernels. 2 if not
+    /// given, but 0 for --emit fg and dot
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub opt: Option<u8>,
+}
+
+impl OptArgs {
+    /// The level, if nothing else is asked for.
+    pub const DEFAULT: u8 = 2;
+
+    /// The level of what is to be run.
+    pub fn level(self) -> u8 {
+        self.opt.unwrap_or(OptArgs::DEFAULT)
+    }
+}
+
 /// What a step of training does.
 #[derive(Args, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,6 +215,8 @@ pub struct Compile {
     pub model: Model,
     #[command(flatten)]
     pub mode: Mode,
+    #[command(flatten)]
+    pub opt: OptArgs,
     /// What to print
     #[arg(long, value_enum, default_value_t = Emit::Fg)]
     pub emit: Emit,
@@ -230,6 +251,8 @@ pub struct Run {
     pub model: Model,
     #[command(flatten)]
     pub mode: Mode,
+    #[command(flatten)]
+    pub opt: OptArgs,
     /// Arrays to run on (safetensors): inputs, tangents, and parameters that shouldn't be drawn
     #[arg(long, value_name = "F")]
     pub inputs: Option<PathBuf>,
@@ -259,6 +282,8 @@ pub struct Bench {
     pub model: Model,
     #[command(flatten)]
     pub mode: Mode,
+    #[command(flatten)]
+    pub opt: OptArgs,
     /// About how long calls are timed, in seconds; at least 10 are
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub seconds: f64,

@@ -14,7 +14,7 @@ use fgc_train::step::RATE;
 use crate::args::{Bench, ModeName};
 use crate::failure::{self, Done, input};
 use crate::modes::Timing;
-use crate::{draw, model, modes};
+use crate::{draw, model, modes, opt};
 
 /// The learning rate of steps: parameters are updated, but stay what they are drawn as.
 const TINY_RATE: f64 = 1e-9;
@@ -89,6 +89,8 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     let mut compile = vec![("load", ms(start))];
     let (graph, passes) = modes::apply(&loaded, &args.mode)?;
     compile.extend(passes);
+    let (graph, saturation) = opt::apply(graph, args.opt.level())?;
+    compile.extend(saturation.map(|(_, timing)| timing));
     let mut program = Executable::compile(&graph).map_err(input)?;
     compile.push(("code", program.compile_ms()));
 

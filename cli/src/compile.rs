@@ -6,9 +6,9 @@ use fgc_codegen::{Code, Lowered};
 use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
 
-use crate::args::{Compile, Emit, ModeName};
+use crate::args::{Compile, Emit, ModeName, OptArgs};
 use crate::failure::{self, Done, input};
-use crate::{model, modes, stats};
+use crate::{model, modes, opt, stats};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
@@ -23,6 +23,14 @@ pub fn compile(args: &Compile) -> Done {
     let mut passes = vec![("load", start.elapsed().as_secs_f64() * 1e3)];
     let (graph, timings) = modes::apply(&loaded, &args.mode)?;
     passes.extend(timings);
+    // What is printed may be transformed again, which what saturation does isn't meant for.
+    let shown = matches!(args.emit, Emit::Fg | Emit::Dot);
+    let level = args.opt.opt.unwrap_or(if shown { 0 } else { OptArgs::DEFAULT });
+    let (graph, saturation) = opt::apply(graph, level)?;
+    let saturation = saturation.map(|(report, timing)| {
+        passes.push(timing);
+        report
+    });
     let text = match args.emit {
         Emit::Fg => print::print(&graph),
         Emit::Dot => dot::dot(&graph),
@@ -31,7 +39,7 @@ pub fn compile(args: &Compile) -> Done {
             let lowered = Lowered::new(&graph);
             passes.push(("lower", start.elapsed().as_secs_f64() * 1e3));
             let print = if args.json { stats::json } else { stats::text };
-            print(&graph, &lowered, &passes)
+            print(&graph, &lowered, &passes, saturation.as_ref())
         }
         Emit::Kernels => Lowered::new(&graph).to_string(),
         Emit::Clif => Lowered::new(&graph).code(Code::Clif).map_err(input)?,

@@ -10,6 +10,7 @@ mod failure;
 mod init;
 mod model;
 mod modes;
+mod opt;
 mod run;
 mod stats;
 mod step;

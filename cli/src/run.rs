@@ -11,13 +11,16 @@ use fgc_transforms::Suffix;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
-use crate::{draw, model, modes, step};
+use crate::{draw, model, modes, opt, step};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     let float = modes::float(args.mode.dtype);
     let loaded = model::load(&args.model, float, DEFAULT_BATCH)?;
     let (graph, _) = modes::apply(&loaded, &args.mode)?;
+    // The interpreter is the reference.
+    let reference = args.backend == Backend::Interp;
+    let (graph, _) = opt::apply(graph, if reference { args.opt.opt.unwrap_or(0) } else { args.opt.level() })?;
     let mut given = match &args.inputs {
         Some(path) => arrays::read(path).map_err(input)?,
         None => ArrayFile::default(),

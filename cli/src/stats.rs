@@ -5,6 +5,7 @@ use std::fmt::Write;
 use fgc_codegen::{KernelInfo, Lowered};
 use fgc_ir::ops::Lower;
 use fgc_ir::{Graph, OpRules};
+use fgc_transforms::eqsat::Report;
 use serde_json::{Map, Value, json};
 
 use crate::modes::Timing;
@@ -35,7 +36,7 @@ fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
 }
 
 /// The statistics for people.
-pub fn text(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
+pub fn text(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
     let cost = Cost::of(lowered);
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
@@ -49,6 +50,13 @@ pub fn text(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
     line("flops", scaled(cost.flops, ""));
     line("bytes moved", scaled(cost.bytes, "B"));
     line("peak memory", scaled(lowered.bytes() as u64, "B"));
+    if let Some(report) = saturation {
+        line("saturation", report.stop.name().to_owned());
+        line("  iterations", report.iterations.to_string());
+        line("  nodes", report.nodes.to_string());
+        line("  classes", report.classes.to_string());
+        line("  rewrites", report.rules.iter().map(|(_, n)| n).sum::<usize>().to_string());
+    }
     for (pass, ms) in passes {
         line(&format!("{pass} time"), format!("{ms:.2} ms"));
     }
@@ -69,11 +77,20 @@ pub fn scaled(n: u64, unit: &str) -> String {
 }
 
 /// The statistics for machines.
-pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
+pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
     let cost = Cost::of(lowered);
     let table = |rows: Vec<(&str, Value)>| {
         Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
     };
+    let saturation = saturation.map(|report| {
+        json!({
+            "stop": report.stop.name(),
+            "iterations": report.iterations,
+            "nodes": report.nodes,
+            "classes": report.classes,
+            "rules": table(report.rules.iter().map(|&(rule, n)| (rule, n.into())).collect()),
+        })
+    });
     let stats = json!({
         "name": g.name,
         "values": g.len(),
@@ -82,6 +99,7 @@ pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing]) -> String {
         "flops": cost.flops,
         "bytes": cost.bytes,
         "peak_bytes": lowered.bytes(),
+        "saturation": saturation,
         "passes": table(passes.iter().map(|&(k, ms)| (k, ms.into())).collect()),
     });
     format!("{stats:#}\n")

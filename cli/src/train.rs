@@ -18,7 +18,7 @@ use rayon::ThreadPool;
 
 use crate::args::{Eval, Model, StepArgs, Train};
 use crate::failure::{self, Done, Failure, input};
-use crate::{model, step as config};
+use crate::{model, opt, step as config};
 
 /// The batch size of evaluation, where none is asked for.
 const EVALUATION_BATCH: usize = 256;
@@ -43,6 +43,7 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let loaded = model::load(&chosen, DType::F32, settings.batch)?;
     let asked: StepArgs = settings.step.clone().try_into().map_err(input)?;
     let stepped = step(&loaded.graph, &config::config(&asked)?).map_err(|e| loaded.failed(e))?;
+    let (stepped, _) = opt::apply(stepped, settings.opt)?;
     let interface = Interface::of(&stepped).map_err(input)?;
     interface.check_data(&data.name, &data.train).map_err(|e| shape_hint(e, &loaded.graph))?;
     Batches::training(&data, settings.batch, 0, 0).map_err(input)?;
@@ -51,7 +52,7 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let per_epoch = data.train.len() / settings.batch.max(1);
     let total = settings.epochs.saturating_mul(per_epoch as u64);
     let first = initial(&stepped, settings.seed).map_err(input)?;
-    let compile = |batch: usize| evaluation(&chosen, batch, &threads);
+    let compile = |batch: usize| evaluation(&chosen, settings.opt, batch, &threads);
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
         Some(run) => run,
@@ -132,6 +133,7 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
         batch: args.batch,
         lr: args.lr,
         schedule: args.schedule.clone(),
+        opt: args.opt.level(),
         seed: args.seed,
         model: ModelSettings {
             path: path.display().to_string(),
@@ -171,9 +173,10 @@ fn chosen(settings: &Settings) -> Model {
     }
 }
 
-/// The program that evaluates `model` on batches of `batch`.
+/// The program that evaluates `model` on batches of `batch`, at optimisation level `level`.
 fn evaluation(
     model: &Model,
+    level: u8,
     batch: usize,
     threads: &Arc<ThreadPool>,
 ) -> fgc_train::Result<(Interface, Box<dyn Step>)> {
@@ -186,7 +189,8 @@ fn evaluation(
     };
     let loaded = model::load(&evaluated, DType::F32, batch).map_err(|e| Error::new(e.message()))?;
     let interface = Interface::of(&loaded.graph)?;
-    Ok((interface, Box::new(Compiled::new(&loaded.graph, threads)?)))
+    let (graph, _) = opt::apply(loaded.graph, level).map_err(|e| Error::new(e.message()))?;
+    Ok((interface, Box::new(Compiled::new(&graph, threads)?)))
 }
 
 pub fn eval(args: &Eval, threads: Option<u16>) -> Done {
@@ -196,7 +200,7 @@ pub fn eval(args: &Eval, threads: Option<u16>) -> Done {
     // Checked once, for an error that lists all that doesn't fit.
     let checked = RefCell::new(false);
     let compile = |batch: usize| {
-        let (interface, program) = evaluation(&args.model, batch, &threads)?;
+        let (interface, program) = evaluation(&args.model, args.opt.level(), batch, &threads)?;
         if !checked.replace(true) {
             interface.check_kept(&kept)?;
         }

@@ -66,6 +66,7 @@ fn settings() -> Settings {
         batch: 8,
         lr: 0.1,
         schedule: "constant".to_owned(),
+        opt: 2,
         seed: u64::MAX,
         model: ModelSettings {
             path: "linear.fg".to_owned(),

@@ -190,6 +190,9 @@ fn each_family_answers_every_question() {
     }
 }
 
+/// Where operations may be named outside of the op table: in the table of what equality saturation rewrites.
+const RULES: &str = "transforms/src/eqsat/rules/";
+
 /// Passes work from the rules of the op table alone.
 #[test]
 fn drivers_name_no_operation() {
@@ -199,7 +202,9 @@ fn drivers_name_no_operation() {
     let spellings: BTreeSet<&str> = Op::samples().iter().map(|s| s.op.name()).collect();
     let drivers: Vec<(String, String)> =
         sources().into_iter().filter(|(name, _)| name.starts_with("transforms/src/")).collect();
-    assert!(drivers.len() > 5);
+    let drivers: Vec<(String, String)> =
+        drivers.into_iter().filter(|(name, _)| !name.starts_with(RULES)).collect();
+    assert!(drivers.iter().filter(|(name, _)| name.starts_with("transforms/src/eqsat/")).count() > 5);
     let mut problems = Vec::new();
     for (name, text) in drivers {
         let code = code(&text);

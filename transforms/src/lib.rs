@@ -11,10 +11,13 @@
 //! vmap       g over a leading batch dimension of some leaves
 //! estimate   g(x)  ->  g(x), an estimate of ∇g           backprop or forward gradient
 //! step       = estimate, then an optimiser's updates of the parameters
+//! eqsat      g(x)  ->  an equal program that costs less: the last pass
 //! ```
 //!
-//! What differentiates a single operation is in the op table; no pass here names one.
+//! What differentiates a single operation is in the op table; no pass here names one, but for the table of rules
+//! that equality saturation works from.
 
+pub mod eqsat;
 mod error;
 mod grad;
 mod jvp;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataFolder, Model, StepArgs, assignment};
+use super::{DataFolder, Model, OptArgs, StepArgs, assignment};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
@@ -28,6 +28,8 @@ pub struct Train {
     pub folder: DataFolder,
     #[command(flatten)]
     pub step: StepArgs,
+    #[command(flatten)]
+    pub opt: OptArgs,
     /// The learning rate
     #[arg(long, value_name = "X", default_value_t = 2e-3)]
     pub lr: f64,
@@ -47,8 +49,8 @@ pub struct Train {
     /// Go on with the run in this folder, as its `run.toml` says
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
-        "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "lr", "schedule", "epochs",
-        "seed", "out",
+        "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "opt", "lr", "schedule",
+        "epochs", "seed", "out",
     ])]
     pub resume: Option<PathBuf>,
     /// Write the figures of every N-th step
@@ -75,6 +77,8 @@ pub struct Eval {
     pub data: String,
     #[command(flatten)]
     pub folder: DataFolder,
+    #[command(flatten)]
+    pub opt: OptArgs,
     /// What random numbers are drawn from, if the model draws any
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -20,6 +20,8 @@ pub struct Settings {
     pub lr: f64,
     /// How the learning rate goes on, as on the command line.
     pub schedule: String,
+    /// How much is done to make programs cheaper, 0 to 2: it changes what is rounded.
+    pub opt: u8,
     /// What everything random is drawn from.
     #[serde(with = "seed")]
     pub seed: u64,

@@ -1,0 +1,23 @@
+//! Equality saturation.
+
+mod instances;
+mod sound;
+mod whole;
+
+use fgc_ir::diag::Sources;
+use fgc_ir::lang::{self, Options};
+use fgc_ir::{DType, Graph};
+use fgc_tests::numeric::parse_graph;
+
+/// The graph of a model with these inputs and this body, of which `y` is returned; in core form if the inputs are
+/// `graph`.
+fn program(inputs: &str, body: &str) -> Graph {
+    if inputs == "graph" {
+        return parse_graph(&format!("graph g {{\n {body}\n output y = %y\n}}\n"), DType::F32).unwrap();
+    }
+    let mut sources = Sources::new();
+    let file = sources.add("m.fg", format!("model m({inputs}) {{\n {body}\n output y = y\n}}\n"));
+    lang::load(&mut sources, file, &Options::default()).unwrap_or_else(|errors| {
+        panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<String>())
+    })
+}

@@ -1,0 +1,191 @@
+//! Whole programs: what saturation gives is equal to what it was given.
+
+use fgc_ir::{Arrays, DType, Graph, Limits, Tensor, interpret, interpret_within};
+use fgc_tests::generate;
+use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, random, random_arrays};
+use fgc_transforms::eqsat::{self, optimise};
+use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, grad, hvp, jvp, jvp_many, params, step};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::models::{MODELS, arrays, model};
+
+fn assert_none(failures: Vec<String>) {
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn bound(g: &Graph) -> Vec<String> {
+    g.bindings().map(|(_, name, _)| name.to_owned()).collect()
+}
+
+/// The optimised `g`, if it is valid and has the same interface.
+fn optimised(g: &Graph) -> Result<Graph, String> {
+    let (result, report) = optimise(g, &eqsat::Limits::default()).map_err(|e| e.to_string())?;
+    fgc_ir::verify(&result).map_err(|e| format!("{e:?}"))?;
+    if report.cost_after > report.cost_before {
+        return Err(format!("costs {} instead of {}", report.cost_after, report.cost_before));
+    }
+    if bound(g) != bound(&result) {
+        return Err(format!("binds {:?} instead of {:?}", bound(&result), bound(g)));
+    }
+    let outputs = |g: &Graph| g.outputs.iter().map(|o| (o.name.clone(), o.kind)).collect::<Vec<_>>();
+    if outputs(g) != outputs(&result) {
+        return Err("other outputs".to_owned());
+    }
+    Ok(result)
+}
+
+/// Why optimised `g` differs from `g` in double precision, if it does.
+fn compare(g: &Graph, inputs: &Arrays, tolerance: f64) -> Result<(), String> {
+    let result = optimised(g)?;
+    let expected = interpret(g, inputs).map_err(|e| e.to_string())?;
+    let found = interpret(&result, inputs).map_err(|e| e.to_string())?;
+    for (name, expected) in &expected {
+        let apart = distance(&found[name].to_f64(), &expected.to_f64(), 1e-3);
+        if apart > tolerance {
+            return Err(format!("`{name}` is {apart} off"));
+        }
+    }
+    Ok(())
+}
+
+fn with_tangents(g: &Graph, inputs: &Arrays, rng: &mut StdRng) -> Arrays {
+    let mut all = Arrays::new();
+    for (v, name, _) in g.bindings() {
+        let known = inputs.get(name).cloned();
+        all.insert(name.to_owned(), known.unwrap_or_else(|| random(g.ty(v), rng)));
+    }
+    all
+}
+
+#[test]
+fn models_keep_their_meaning_in_all_modes() {
+    let mut failures = Vec::new();
+    let mut rng = StdRng::seed_from_u64(2);
+    for (name, set) in MODELS {
+        for training in [true, false] {
+            let g = model(name, set, DType::F64, training);
+            let inputs = arrays(&g, &mut rng);
+            let wrt = params(&g);
+            let modes = [
+                ("primal", Ok(g.clone())),
+                ("jvp", jvp(&g, &wrt)),
+                ("jvp_many", jvp_many(&g, &wrt, 2)),
+                ("grad", grad(&g, &wrt)),
+                ("hvp", hvp(&g, &wrt)),
+            ];
+            for (mode, graph) in modes {
+                let graph = graph.unwrap();
+                let inputs = with_tangents(&graph, &inputs, &mut rng);
+                if let Err(e) = compare(&graph, &inputs, 1e-9) {
+                    failures.push(format!("{name} {mode} training {training}: {e}"));
+                }
+            }
+        }
+    }
+    assert_none(failures);
+}
+
+#[test]
+fn steps_keep_their_meaning() {
+    let mut failures = Vec::new();
+    let mut rng = StdRng::seed_from_u64(3);
+    let estimators = [
+        Estimator::Backprop,
+        Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None },
+        Estimator::Forward { tangents: 2, direction: Direction::Rademacher, clip: Some(0.5) },
+    ];
+    let optimisers = [
+        Optimiser::Sgd,
+        Optimiser::Nesterov { beta: 0.9 },
+        Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+    ];
+    for (name, set) in MODELS {
+        let g = model(name, set, DType::F64, true);
+        let known = arrays(&g, &mut rng);
+        for estimator in estimators {
+            for optimiser in optimisers {
+                let config =
+                    StepConfig { estimator, optimiser, weight_decay: 1e-3, clip: Some(1.0), figures: true };
+                let stepped = step(&g, &config).unwrap();
+                let mut inputs = Arrays::new();
+                for (v, name, _) in stepped.bindings() {
+                    let start = Tensor::filled(stepped.ty(v), 0.01);
+                    inputs.insert(name.to_owned(), known.get(name).cloned().unwrap_or(start));
+                }
+                if let Err(e) = compare(&stepped, &inputs, 1e-9) {
+                    failures.push(format!("{name} {estimator:?} {optimiser:?}: {e}"));
+                }
+            }
+        }
+    }
+    assert_none(failures);
+}
+
+#[test]
+fn random_graphs_keep_their_meaning() {
+    let limits = Limits { bytes: 1 << 26, flops: 1 << 26 };
+    let mut failures = Vec::new();
+    let mut compared = 0;
+    for seed in 0..600 {
+        // In double precision from the start: constants that are folded are rounded.
+        let g = graph_to_f64(&generate::graph(seed)).unwrap();
+        let result = match optimised(&g) {
+            Ok(result) => result,
+            Err(e) => {
+                failures.push(format!("seed {seed}: {e}"));
+                continue;
+            }
+        };
+        let mut rng = StdRng::seed_from_u64(seed);
+        let inputs = arrays_to_f64(&random_arrays(&g, &mut rng));
+        let run = |g: &Graph| interpret_within(g, &inputs, limits);
+        let (Ok(expected), Ok(found)) = (run(&g), run(&result)) else { continue };
+        // What isn't finite may come out otherwise, and then what depends on it.
+        if expected.values().any(|x| x.to_f64().iter().any(|v| !v.is_finite())) {
+            continue;
+        }
+        compared += 1;
+        for (name, expected) in &expected {
+            let apart = distance(&found[name].to_f64(), &expected.to_f64(), 1e-3);
+            if apart > 1e-6 {
+                failures.push(format!("seed {seed}: `{name}` is {apart} off"));
+            }
+        }
+    }
+    assert_none(failures);
+    assert!(compared > 200, "only {compared} graphs give finite results");
+}
+
+#[test]
+fn saturation_is_deterministic() {
+    for (name, set) in MODELS {
+        let g = model(name, set, DType::F32, true);
+        let g = grad(&g, &params(&g)).unwrap();
+        let once = optimise(&g, &eqsat::Limits::default()).unwrap();
+        let again = optimise(&g, &eqsat::Limits::default()).unwrap();
+        assert_eq!(once.0.to_string(), again.0.to_string(), "{name}");
+        assert_eq!(once.1, again.1, "{name}");
+    }
+}
+
+#[test]
+fn limits_stop_saturation_and_keep_the_meaning() {
+    let g = model("transformer", "image=4 patch=2 width=4 heads=2", DType::F64, true);
+    let g = grad(&g, &params(&g)).unwrap();
+    for limits in [
+        eqsat::Limits { iterations: 1, ..eqsat::Limits::default() },
+        eqsat::Limits { growth: 0, ..eqsat::Limits::default() },
+        eqsat::Limits { matches: 1, ..eqsat::Limits::default() },
+        eqsat::Limits { iterations: 0, ..eqsat::Limits::default() },
+    ] {
+        let (result, report) = optimise(&g, &limits).unwrap();
+        assert!(report.iterations <= limits.iterations, "{report:?}");
+        let mut rng = StdRng::seed_from_u64(5);
+        let inputs = random_arrays(&g, &mut rng);
+        let (expected, found) = (interpret(&g, &inputs).unwrap(), interpret(&result, &inputs).unwrap());
+        for (name, expected) in &expected {
+            assert!(distance(&found[name].to_f64(), &expected.to_f64(), 1e-3) < 1e-9, "{name} at {limits:?}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Extraction: of all programs in an e-graph, a cheap one.
+//!
+//! The cost is that of the program as a graph: what several values use is computed, and paid, once. The choice
+//! begins with *flows*, in which a value's cost is divided among those that could use it, and then goes through the
+//! classes again and again, operands first: each takes the node that costs least given everything else that is
+//! chosen, where a node costs what would have to be computed for it that nothing else needs. That is how logic
+//! synthesis covers circuits (Mishchenko, Chatterjee, Brayton 2007, "Improvements to technology mapping for
+//! LUT-based FPGAs": area flow, then exact area).
+//!
+//! A choice mustn't go round in circles. So the classes are ranked once, and nodes whose operands aren't all ranked
+//! lower aren't considered. The first value of a class in the original graph is ranked with its operands before
+//! it wherever that can be.
+
+use std::collections::HashMap;
+
+use egg::Id;
+
+use super::cost::{Form, Work};
+use super::node::{ENode, Eg};
+use super::rules::terms::Values;
+
+/// How often the classes are gone through.
+const PASSES: usize = 3;
+
+/// The nodes chosen.
+pub struct Extraction {
+    chosen: HashMap<Id, ENode>,
+}
+
+impl Extraction {
+    /// The node that computes the class `id`, which is needed.
+    pub fn node(&self, id: Id) -> Option<&ENode> {
+        self.chosen.get(&id)
+    }
+}
+
+/// A node that could be chosen, with the positions of its operands.
+struct Candidate<'g> {
+    node: &'g ENode,
+    args: Vec<usize>,
+    work: Work,
+}
+
+/// The classes that could be needed, in the order of their ranks.
+struct Problem<'g> {
+    ids: Vec<Id>,
+    candidates: Vec<Vec<Candidate<'g>>>,
+    /// Which candidate is the original one, where there is one.
+    original: Vec<Option<usize>>,
+    /// The elements and bytes of each class.
+    sizes: Vec<(usize, f64)>,
+    /// The classes with candidates that use each class.
+    users: Vec<Vec<usize>>,
+    roots: Vec<usize>,
+}
+
+/// Chooses nodes for `roots` and all they need. `first` has the node that each class has in the original graph.
+pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Extraction {
+    let problem = Problem::new(eg, roots, first);
+    let original: Vec<usize> = problem.original.iter().map(|o| o.unwrap_or(0)).collect();
+    let mut best = (f64::INFINITY, Vec::new());
+    for choice in [original, problem.flow()] {
+        let mut cover = Cover::new(&problem, choice);
+        for pass in 0..=PASSES {
+            if cover.total() < best.0 {
+                best = (cover.total(), cover.choice.clone());
+            }
+            if pass < PASSES {
+                cover.improve();
+            }
+        }
+    }
+    let best = Cover::new(&problem, best.1);
+    let needed = (0..problem.ids.len()).filter(|&c| best.uses[c] > 0);
+    let chosen =
+        needed.map(|c| (problem.ids[c], problem.candidates[c][best.choice[c]].node.clone())).collect();
+    Extraction { chosen }
+}
+
+impl<'g> Problem<'g> {
+    fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Problem<'g> {
+        let order = rank(eg, roots, first);
+        let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        let values = Values(eg);
+        let mut problem = Problem {
+            ids: order.clone(),
+            candidates: Vec::with_capacity(order.len()),
+            original: Vec::with_capacity(order.len()),
+            sizes: Vec::with_capacity(order.len()),
+            users: vec![Vec::new(); order.len()],
+            roots: roots.iter().filter_map(|id| at.get(&eg.find(*id)).copied()).collect(),
+        };
+        for (rank, &id) in order.iter().enumerate() {
+            let ty = values.ty(id);
+            let mut candidates = Vec::new();
+            let mut original = None;
+            for node in values.nodes(id) {
+                let args: Option<Vec<usize>> =
+                    node.args.iter().map(|&a| at.get(&eg.find(a)).copied().filter(|&a| a < rank)).collect();
+                let Some(args) = args else { continue };
+                if first.get(&id) == Some(node) {
+                    original = Some(candidates.len());
+                }
+                for &a in &args {
+                    if problem.users[a].last() != Some(&rank) {
+                        problem.users[a].push(rank);
+                    }
+                }
+                let types: Vec<_> = node.args.iter().map(|&a| values.ty(a)).collect();
+                candidates.push(Candidate { node, args, work: Work::of(node.op(), &types, ty) });
+            }
+            problem.candidates.push(candidates);
+            problem.original.push(original);
+            problem.sizes.push((ty.elements(), ty.bytes() as f64));
+        }
+        problem
+    }
+
+    /// The cost of `candidate` given the forms of the classes, and the form it has.
+    fn cost(&self, candidate: &Candidate, forms: &[Form]) -> (f64, Form) {
+        let arg = |&a: &usize| (forms[a], self.sizes[a].0, self.sizes[a].1);
+        candidate.work.cost(candidate.args.iter().map(arg))
+    }
+
+    /// The candidates that are cheapest if what several could use is paid in equal shares.
+    fn flow(&self) -> Vec<usize> {
+        let n = self.ids.len();
+        let mut flows = vec![0.0; n];
+        let mut forms = vec![Form::UNKNOWN; n];
+        let mut choice = vec![0; n];
+        for c in 0..n {
+            let mut best = f64::INFINITY;
+            for (k, candidate) in self.candidates[c].iter().enumerate() {
+                let (own, form) = self.cost(candidate, &forms);
+                let flow = own
+                    + candidate
+                        .args
+                        .iter()
+                        .map(|&a| flows[a] / self.users[a].len().max(1) as f64)
+                        .sum::<f64>();
+                if flow < best {
+                    (best, choice[c], forms[c]) = (flow, k, form);
+                }
+            }
+            flows[c] = best;
+        }
+        choice
+    }
+}
+
+/// The classes that `roots` could need, operands first as far as there is such an order.
+fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Vec<Id> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        Open,
+        /// Operands of some of its nodes are below it; none was ranked before it.
+        Stuck,
+        Ranked,
+    }
+    let mut marks: HashMap<Id, Mark> = HashMap::new();
+    let mut order = Vec::new();
+    let mut stuck = Vec::new();
+    // The operands of a class: those of its original node first.
+    let operands = |id: Id| -> Vec<Id> {
+        let original = first.get(&id).into_iter();
+        original.chain(eg[id].nodes.iter()).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
+    };
+    let feasible = |id: Id, marks: &HashMap<Id, Mark>| {
+        let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
+        eg[id].nodes.iter().any(|n| n.args.iter().all(ready))
+    };
+    for &root in roots {
+        let mut stack = vec![(eg.find(root), None)];
+        while let Some((id, rest)) = stack.pop() {
+            let mut rest: std::vec::IntoIter<Id> = match rest {
+                Some(rest) => rest,
+                None if marks.contains_key(&id) => continue,
+                None => {
+                    marks.insert(id, Mark::Open);
+                    operands(id).into_iter()
+                }
+            };
+            if let Some(next) = rest.find(|a| !marks.contains_key(a)) {
+                stack.push((id, Some(rest)));
+                stack.push((next, None));
+            } else if feasible(id, &marks) {
+                marks.insert(id, Mark::Ranked);
+                order.push(id);
+            } else {
+                marks.insert(id, Mark::Stuck);
+                stuck.push(id);
+            }
+        }
+    }
+    // What was in a circle comes when one of its nodes has all operands.
+    loop {
+        let before = stuck.len();
+        stuck.retain(|&id| {
+            let ready = feasible(id, &marks);
+            if ready {
+                marks.insert(id, Mark::Ranked);
+                order.push(id);
+            }
+            !ready
+        });
+        if stuck.is_empty() || stuck.len() == before {
+            return order;
+        }
+    }
+}
+
+/// A choice of a candidate for each class, and how often each is used by what is needed.
+struct Cover<'p, 'g> {
+    problem: &'p Problem<'g>,
+    choice: Vec<usize>,
+    uses: Vec<u32>,
+    forms: Vec<Form>,
+    /// The cost of each class by its choice and the forms as they were when it was last looked at.
+    costs: Vec<f64>,
+}
+
+impl<'p, 'g> Cover<'p, 'g> {
+    fn new(problem: &'p Problem<'g>, choice: Vec<usize>) -> Cover<'p, 'g> {
+        let n = problem.ids.len();
+        let (uses, forms, costs) = (vec![0; n], vec![Form::UNKNOWN; n], vec![0.0; n]);
+        let mut cover = Cover { problem, choice, uses, forms, costs };
+        cover.refresh();
+        for &root in &problem.roots {
+            cover.take(root);
+        }
+        cover
+    }
+
+    fn candidate(&self, c: usize) -> &'p Candidate<'g> {
+        &self.problem.candidates[c][self.choice[c]]
+    }
+
+    /// The costs and forms as they follow from the choices.
+    fn refresh(&mut self) {
+        for c in 0..self.choice.len() {
+            (self.costs[c], self.forms[c]) = self.problem.cost(self.candidate(c), &self.forms);
+        }
+    }
+
+    fn total(&self) -> f64 {
+        (0..self.uses.len()).filter(|&c| self.uses[c] > 0).map(|c| self.costs[c]).sum()
+    }
+
+    /// Uses class `c`; the cost of what that needs which wasn't needed before.
+    fn take(&mut self, c: usize) -> f64 {
+        let mut cost = 0.0;
+        let mut stack = vec![c];
+        while let Some(c) = stack.pop() {
+            self.uses[c] += 1;
+            if self.uses[c] == 1 {
+                cost += self.costs[c];
+                stack.extend(&self.candidate(c).args);
+            }
+        }
+        cost
+    }
+
+    /// The reverse of [`take`](Cover::take).
+    fn release(&mut self, c: usize) {
+        let mut stack = vec![c];
+        while let Some(c) = stack.pop() {
+            self.uses[c] -= 1;
+            if self.uses[c] == 0 {
+                stack.extend(&self.candidate(c).args);
+            }
+        }
+    }
+
+    /// By how much what uses class `c` would cost more, if `c` had the form `form`.
+    fn for_users(&mut self, c: usize, form: Form) -> f64 {
+        let old = self.forms[c];
+        if form == old {
+            return 0.0;
+        }
+        let mut change = 0.0;
+        for &user in &self.problem.users[c] {
+            let candidate = self.candidate(user);
+            if self.uses[user] > 0 && candidate.args.contains(&c) {
+                self.forms[c] = old;
+                let before = self.problem.cost(candidate, &self.forms).0;
+                self.forms[c] = form;
+                change += self.problem.cost(candidate, &self.forms).0 - before;
+            }
+        }
+        self.forms[c] = old;
+        change
+    }
+
+    /// Gives each class the candidate that costs least as things are.
+    fn improve(&mut self) {
+        for c in 0..self.choice.len() {
+            let candidates = &self.problem.candidates[c];
+            if candidates.len() > 1 {
+                let used = self.uses[c] > 0;
+                if used {
+                    self.candidate(c).args.iter().for_each(|&a| self.release(a));
+                }
+                let mut best = f64::INFINITY;
+                let mut choice = self.choice[c];
+                for (k, candidate) in candidates.iter().enumerate() {
+                    let (own, form) = self.problem.cost(candidate, &self.forms);
+                    let mut cost = own + self.for_users(c, form);
+                    for &a in &candidate.args {
+                        cost += self.take(a);
+                    }
+                    candidate.args.iter().for_each(|&a| self.release(a));
+                    // The present choice stays unless another is better.
+                    if cost < best || cost == best && k == self.choice[c] {
+                        (best, choice) = (cost, k);
+                    }
+                }
+                self.choice[c] = choice;
+                if used {
+                    for &a in &self.candidate(c).args {
+                        self.take(a);
+                    }
+                }
+            }
+            (self.costs[c], self.forms[c]) = self.problem.cost(self.candidate(c), &self.forms);
+        }
+    }
+}

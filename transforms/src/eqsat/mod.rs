@@ -1,0 +1,79 @@
+//! Equality saturation: of all programs that the rules find equal to a graph, a cheap one.
+//!
+//! ```text
+//! convert    Graph -> e-graph; the nodes chosen -> Graph
+//! rules      the table of what equals what
+//! saturate   rules are applied until nothing is new, or a limit is reached
+//! extract    the nodes that make the cheapest program, by
+//! cost       bytes and arithmetic of the kernels that would result
+//! ```
+//!
+//! It is the last pass before code is generated: what is rewritten isn't differentiated any more. The driver knows
+//! nothing of operations but what the op table says; the rules name them.
+
+mod convert;
+mod cost;
+mod extract;
+mod node;
+mod report;
+mod rules;
+mod saturate;
+
+use fgc_ir::Graph;
+
+use crate::error::{PassError, Passed};
+pub use node::ENode;
+pub use report::Report;
+pub use rules::terms::{Rewriter, Term, Values};
+pub use rules::{Equality, Rule, table};
+pub use saturate::{Limits, Stop};
+
+/// A program equal to `g` that costs as little as was found within `limits`, and what was done.
+///
+/// Equal is meant as the rules used say ([`Equality`]). The outputs, and the leaves that the caller binds, are those
+/// of `g`.
+pub fn optimise(g: &Graph, limits: &Limits) -> Passed<(Graph, Report)> {
+    let rules: Vec<&'static Rule> = table().collect();
+    optimise_by(g, &rules, limits)
+}
+
+/// [`optimise`] by `rules` alone.
+pub fn optimise_by(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passed<(Graph, Report)> {
+    let mut loaded = convert::load(g, false);
+    let found = saturate::saturate(&mut loaded.eg, rules, limits);
+    if let Some(fault) = loaded.eg.analysis.fault.take() {
+        return Err(PassError::new(format!("saturation of `{}`: {fault}", g.name)));
+    }
+    let extraction = extract::extract(&loaded.eg, &loaded.roots(g), &loaded.first(g));
+    let (result, _) = loaded.unload(g, &extraction)?;
+    let (before, after) = (cost::of_graph(g), cost::of_graph(&result));
+    let report = Report::new(rules, &found, &loaded.eg, [before, after.min(before)]);
+    Ok((if after <= before { result } else { g.clone() }, report))
+}
+
+/// What `rule` says of `g`: for each value that it finds another term for, a graph that has both, as outputs
+/// [`BEFORE`] and [`AFTER`]. That is how rules are tested one by one.
+pub fn uses(g: &Graph, rule: &Rule) -> Passed<Vec<Graph>> {
+    let loaded = convert::load(g, true);
+    let values = Values(&loaded.eg);
+    let mut found = Vec::new();
+    for v in g.values() {
+        let id = loaded.ids[v.index()];
+        let node = loaded.node(g, v);
+        if !(rule.root)(node.op()) {
+            continue;
+        }
+        let mut rewriter = Rewriter::new(values, id);
+        (rule.rewrite)(values, &node, &mut rewriter);
+        for &term in &rewriter.found {
+            found.push(loaded.both(g, v, &rewriter.drafts, term)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The output of [`uses`] that is the value as it was.
+pub const BEFORE: &str = "before";
+
+/// The output of [`uses`] that a rule says is equal.
+pub const AFTER: &str = "after";

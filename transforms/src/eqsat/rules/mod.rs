@@ -1,0 +1,78 @@
+//! The table of rules. See `README.md` beside this file for how to write one.
+
+use fgc_ir::ops::Op;
+
+use super::node::ENode;
+use terms::{Rewriter, Values};
+
+mod algebra;
+mod constants;
+mod contract;
+mod conv;
+mod gather;
+mod movement;
+mod place;
+mod reduce;
+mod scale;
+mod softmax;
+pub mod terms;
+mod window;
+
+/// In which sense both sides of a rule are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Equality {
+    /// In every bit for every operand, infinities and NaN among them; but for the sign of a zero, and which NaN
+    /// it is.
+    Exact,
+    /// In every bit where all values on the left side are finite. Where one isn't, the right side may be finite.
+    Finite,
+    /// Up to rounding, where all values on both sides are finite and none is so small that digits are lost.
+    Rounding,
+}
+
+/// A rule: what a node may be replaced by.
+pub struct Rule {
+    /// Its name, in reports.
+    pub name: &'static str,
+    /// Both sides, and under which condition they are equal.
+    pub about: &'static str,
+    /// How equal they are.
+    pub equality: Equality,
+    /// Whether an operation can be at the root of the left side.
+    pub root: fn(&Op) -> bool,
+    /// Offers the right sides for a node.
+    pub rewrite: fn(Values, &ENode, &mut Rewriter),
+}
+
+/// Every rule, in the order in which they are tried.
+pub fn table() -> impl Iterator<Item = &'static Rule> {
+    let tables: [&'static [Rule]; 11] = [
+        constants::RULES,
+        algebra::RULES,
+        scale::RULES,
+        movement::RULES,
+        place::RULES,
+        reduce::RULES,
+        contract::RULES,
+        conv::RULES,
+        window::RULES,
+        gather::RULES,
+        softmax::RULES,
+    ];
+    tables.into_iter().flatten()
+}
+
+/// A table with a line for each rule: name, equality, operations at the root, function, and what it says.
+macro_rules! rules {
+    ($($name:literal $equality:ident $root:pat => $rewrite:expr, $about:literal;)*) => {
+        /// The rules.
+        pub const RULES: &[super::Rule] = &[$(super::Rule {
+            name: $name,
+            about: $about,
+            equality: super::Equality::$equality,
+            root: |op| matches!(op, $root),
+            rewrite: $rewrite,
+        },)*];
+    };
+}
+use rules;

@@ -1,0 +1,79 @@
+//! Exponentials, their sums and their logarithms, in forms that don't overflow.
+
+use fgc_ir::ops::{Binary, Op, Unary};
+
+use super::rules;
+use crate::eqsat::node::ENode;
+use crate::eqsat::rules::terms::{Rewriter, Values};
+
+rules! {
+    "log-softmax"     Rounding Op::Unary(Unary::Log)    => log_softmax,     "log(exp(x) / s) = x − log(s).";
+    "exp-log-softmax" Rounding Op::Unary(Unary::Exp)    => exp_log_softmax, "exp(x − log(s)) = exp(x) / s.";
+    "logistic"        Rounding Op::Binary(Binary::Div)  => logistic,        "1 / (1 + exp(−x)) = logistic(x).";
+    "log-logistic"    Rounding Op::Unary(Unary::Log)    => log_logistic,    "log(logistic(x)) = −softplus(−x).";
+    "silu"            Rounding Op::Binary(Binary::Mul)  => silu,            "x · logistic(x) = silu(x).";
+}
+
+fn log_softmax(g: Values, n: &ENode, r: &mut Rewriter) {
+    for [a, s] in g.binary(n.args[0], Binary::Div) {
+        for x in g.unary(a, Unary::Exp) {
+            r.offer(|r| {
+                let log = r.unary(Unary::Log, s)?;
+                r.sub(x, log)
+            });
+        }
+    }
+}
+
+fn exp_log_softmax(g: Values, n: &ENode, r: &mut Rewriter) {
+    for [x, y] in g.binary(n.args[0], Binary::Sub) {
+        let plain = g.unary(y, Unary::Log);
+        for s in plain {
+            r.offer(|r| {
+                let exp = r.unary(Unary::Exp, x)?;
+                r.binary(Binary::Div, exp, s)
+            });
+        }
+        // The logarithm of a broadcast is the broadcast of one.
+        for (b, log) in g.broadcasts(y) {
+            for s in g.unary(log, Unary::Log) {
+                r.offer(|r| {
+                    let exp = r.unary(Unary::Exp, x)?;
+                    let s = r.broadcast(s, b.shape.clone(), &b.dims)?;
+                    r.binary(Binary::Div, exp, s)
+                });
+            }
+        }
+    }
+}
+
+fn logistic(g: Values, n: &ENode, r: &mut Rewriter) {
+    if !g.is(n.args[0], 1.0) {
+        return;
+    }
+    for [_, e] in g.either(n.args[1], Binary::Add).filter(|&[one, _]| g.is(one, 1.0)) {
+        for minus in g.unary(e, Unary::Exp) {
+            for x in g.unary(minus, Unary::Neg) {
+                r.offer(|r| r.unary(Unary::Logistic, x));
+            }
+        }
+    }
+}
+
+fn log_logistic(g: Values, n: &ENode, r: &mut Rewriter) {
+    for x in g.unary(n.args[0], Unary::Logistic) {
+        r.offer(|r| {
+            let minus = r.neg(x)?;
+            let soft = r.unary(Unary::Softplus, minus)?;
+            r.neg(soft)
+        });
+    }
+}
+
+fn silu(g: Values, n: &ENode, r: &mut Rewriter) {
+    for [x, y] in [[n.args[0], n.args[1]], [n.args[1], n.args[0]]] {
+        if g.unary(y, Unary::Logistic).any(|z| g.same(z, x)) {
+            r.offer(|r| r.unary(Unary::Silu, x));
+        }
+    }
+}
