@@ -61,9 +61,13 @@ fn words_256(out: &mut [u32], key: [u32; 2], stream: u32, block: u32) {
 fn words(out: &mut [u32], key: [u32; 2], stream: u32, mut block: u32) {
     let (whole, rest) = out.as_chunks_mut::<{ BLOCKS * WORDS }>();
     for out in whole {
-        let words = philox(key, stream, block);
-        for (k, out) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
-            *out = [words[0][k], words[1][k], words[2][k], words[3][k]];
+        let [first, second] = philox(key, stream, block);
+        let mut pairs = [0; 2 * BLOCKS];
+        for k in 0..BLOCKS {
+            (pairs[2 * k], pairs[2 * k + 1]) = (first[k], second[k]);
+        }
+        for (out, pair) in out.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
+            *out = [pair as u32, (pair >> 32) as u32];
         }
         block = block.wrapping_add(BLOCKS as u32);
     }
@@ -73,25 +77,28 @@ fn words(out: &mut [u32], key: [u32; 2], stream: u32, mut block: u32) {
     }
 }
 
-/// The words of the blocks from `block` on: the first of each, the second of each, ….
+/// The blocks from `block` on, each as its first two words and its last two.
+///
+/// A word is the low half of a `u64` here, with anything above it: that is where wide products
+/// take their factors from and leave their results, so that nothing is shuffled.
 #[inline(always)]
-fn philox(mut key: [u32; 2], stream: u32, block: u32) -> [[u32; BLOCKS]; WORDS] {
-    let counters = std::array::from_fn(|k| block.wrapping_add(k as u32));
-    let mut c = [counters, [0; BLOCKS], [stream; BLOCKS], [0; BLOCKS]];
+fn philox(mut key: [u32; 2], stream: u32, block: u32) -> [[u64; BLOCKS]; 2] {
+    let low = |word: u64| word & u32::MAX as u64;
+    let counters = std::array::from_fn(|k| block.wrapping_add(k as u32) as u64);
+    let mut c = [counters, [0; BLOCKS], [stream as u64; BLOCKS], [0; BLOCKS]];
     for _ in 0..ROUNDS {
         let mut next = [[0; BLOCKS]; WORDS];
         for k in 0..BLOCKS {
-            let a = MULTIPLIERS[0] as u64 * c[0][k] as u64;
-            let b = MULTIPLIERS[1] as u64 * c[2][k] as u64;
-            next[0][k] = (b >> 32) as u32 ^ c[1][k] ^ key[0];
-            next[1][k] = b as u32;
-            next[2][k] = (a >> 32) as u32 ^ c[3][k] ^ key[1];
-            next[3][k] = a as u32;
+            let (a, b) = (MULTIPLIERS[0] as u64 * low(c[0][k]), MULTIPLIERS[1] as u64 * low(c[2][k]));
+            next[0][k] = (b >> 32) ^ c[1][k] ^ key[0] as u64;
+            next[1][k] = b;
+            next[2][k] = (a >> 32) ^ c[3][k] ^ key[1] as u64;
+            next[3][k] = a;
         }
         c = next;
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    c
+    [0, 2].map(|k| std::array::from_fn(|i| low(c[k][i]) | c[k + 1][i] << 32))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const UNSAFE: [&str; 12] = [
     "codegen/src/executable.rs",
     "codegen/src/jit.rs",
     "codegen/src/memory.rs",
+    "codegen/src/philox.rs",
     "codegen/src/probe.rs",
 ];
 
