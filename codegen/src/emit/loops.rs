@@ -20,8 +20,12 @@ use crate::program::{BufferId, Loop, Source, Step};
 /// The work of a task, in elements times steps: below it dividing costs more than it gains.
 const TASK: usize = 1 << 17;
 
-/// The most parts that folds are divided into.
-const PARTS: usize = 16;
+/// The most parts that folds are divided into: as many as keep what is folded several times, for
+/// some of the results each time, in the cache.
+const PARTS: usize = 256;
+
+/// With so many tasks every thread has enough to do.
+const TASKS: usize = 8;
 
 /// A dimension of the loop as it runs.
 #[derive(Clone, Debug)]
@@ -172,7 +176,7 @@ impl<'a> Plan<'a> {
         let (size, task) = self.split();
         let results: usize = self.dims[..k].iter().map(|d| d.size).product();
         let wanted = PARTS.min(self.work() / TASK).min(self.dims[k].size / results.max(1));
-        if size.div_ceil(task) >= wanted.min(PARTS / 2) {
+        if size.div_ceil(task) >= wanted.min(TASKS) {
             return None;
         }
         let part = self.dims[k].size.div_ceil(wanted).next_multiple_of(self.unit(k));
@@ -289,12 +293,19 @@ fn key_accesses(nest: &Loop) -> Vec<usize> {
 
 /// The addresses `at` at index `i` of `dim`.
 fn moved(e: &mut Emitter<'_, '_>, dim: &Dim, at: &[Value], i: Value) -> Vec<Value> {
+    // Most accesses move alike.
+    let mut steps: Vec<(i64, Value)> = Vec::new();
     let mut next = at.to_vec();
-    for (address, &stride) in next.iter_mut().zip(&dim.strides) {
-        if stride != 0 {
-            let step = e.b.ins().imul_imm_s(i, stride);
-            *address = e.b.ins().iadd(*address, step);
-        }
+    for (address, &stride) in next.iter_mut().zip(&dim.strides).filter(|(_, stride)| **stride != 0) {
+        let step = match steps.iter().find(|(by, _)| *by == stride) {
+            Some(&(_, step)) => step,
+            None => {
+                let step = e.b.ins().imul_imm_s(i, stride);
+                steps.push((stride, step));
+                step
+            }
+        };
+        *address = e.b.ins().iadd(*address, step);
     }
     next
 }

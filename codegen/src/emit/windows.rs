@@ -42,13 +42,11 @@ impl Array {
         self.strides.last().copied().unwrap_or(0)
     }
 
-    fn load(&self, e: &mut Emitter<'_, '_>, dtype: DType, index: &[Value]) -> Lane {
-        let at = self.address(e, index);
+    fn load(&self, e: &mut Emitter<'_, '_>, dtype: DType, at: Value) -> Lane {
         e.load(dtype, at, self.innermost())
     }
 
-    fn store(&self, e: &mut Emitter<'_, '_>, x: Lane, index: &[Value]) {
-        let at = self.address(e, index);
+    fn store(&self, e: &mut Emitter<'_, '_>, x: Lane, at: Value) {
         e.store(x, at, self.innermost());
     }
 }
@@ -134,7 +132,9 @@ impl Sweep<'_> {
 
     fn window(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, window: &[Value]) {
         let dtype = self.dtype;
-        match (kind, &self.index) {
+        let own = self.windows.address(e, window);
+        let index = self.index.as_ref().map(|index| (index, index.address(e, window)));
+        match (kind, index) {
             (WindowKind::Sum, _) => {
                 let fold = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
                 self.taps(e, window, |e, at, _| {
@@ -142,31 +142,31 @@ impl Sweep<'_> {
                     fold.take(e, x, None);
                 });
                 let sum = fold.finish(e);
-                self.windows.store(e, sum, window);
+                self.windows.store(e, sum, own);
             }
-            (WindowKind::Argmax, Some(index)) => {
+            (WindowKind::Argmax, Some((index, to))) => {
                 let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[e.width()]);
                 self.taps(e, window, |e, at, position| {
                     let x = self.base.load(e, dtype, at);
                     fold.take(e, x, Some(position));
                 });
                 let best = fold.finish(e);
-                index.store(e, best, window);
+                index.store(e, best, to);
             }
-            (WindowKind::Gather, Some(index)) if few(self.spec) => {
+            (WindowKind::Gather, Some((index, from))) if few(self.spec) => {
                 let found = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
-                let wanted = index.load(e, DType::I32, window);
+                let wanted = index.load(e, DType::I32, from);
                 self.taps(e, window, |e, at, position| {
                     let here = is(e, wanted, position);
                     let x = self.base.load(e, dtype, at);
                     found.replace(e, here, x);
                 });
                 let found = found.finish(e);
-                self.windows.store(e, found, window);
+                self.windows.store(e, found, own);
             }
-            (WindowKind::Scatter(shape), Some(index)) if few(self.spec) => {
-                let wanted = index.load(e, DType::I32, window);
-                let x = self.windows.load(e, dtype, window);
+            (WindowKind::Scatter(shape), Some((index, from))) if few(self.spec) => {
+                let wanted = index.load(e, DType::I32, from);
+                let x = self.windows.load(e, dtype, own);
                 let zero = e.constant(dtype, 0.0);
                 let alone = tiles(self.spec, shape);
                 self.taps(e, window, |e, at, position| {
@@ -179,40 +179,49 @@ impl Sweep<'_> {
                     self.base.store(e, part, at);
                 });
             }
-            (_, Some(index)) => self.reached(e, kind, index, window),
+            (_, Some((_, from))) => self.reached(e, kind, from, window, own),
             // An operation that reads an index has one.
             _ => {}
         }
     }
 
-    /// Runs `body` with the place in the base and the position of each element of a window that
+    /// Runs `body` with the address in the base and the position of each element of a window that
     /// lies inside.
     fn taps(
         &self,
         e: &mut Emitter<'_, '_>,
         window: &[Value],
-        mut body: impl FnMut(&mut Emitter<'_, '_>, &[Value], Value),
+        mut body: impl FnMut(&mut Emitter<'_, '_>, Value, Value),
     ) {
         let size = &self.spec.size;
-        let mut one = |e: &mut Emitter<'_, '_>, tap: &[Value], position: Value| {
-            let (inside, at) = self.element(e, window, tap);
-            when(e, inside, |e| body(e, &at, position));
-        };
         if !few(self.spec) {
             return each(e, size, &mut |e, tap| {
                 let position = flat(e, tap, size);
-                one(e, tap, position);
+                let (inside, at) = self.element(e, window, tap);
+                let at = self.base.address(e, &at);
+                when(e, inside, |e| body(e, at, position));
             });
         }
+        // All elements are at fixed distances from the first.
+        let steps: Vec<i64> = (self.spec.stride.iter().zip(&self.base.strides))
+            .map(|(&stride, &step)| (stride as i64).saturating_mul(step))
+            .collect();
+        let first = address(e.b, self.base.at, window, &steps);
         for position in 0..size.iter().product::<usize>() {
             let mut rest = position;
             let mut tap = vec![0; size.len()];
             for (at, n) in tap.iter_mut().zip(size).rev() {
                 (*at, rest) = (rest % n, rest / n);
             }
+            let distance = (0..tap.len()).map(|k| {
+                let by = (tap[k] * self.spec.dilation[k]) as i64 - self.spec.padding[k].0;
+                by.saturating_mul(self.base.strides[k])
+            });
+            let at = e.b.ins().iadd_imm_s(first, distance.fold(0, i64::saturating_add));
             let tap: Vec<Value> = tap.into_iter().map(|t| e.b.ins().iconst(I64, t as i64)).collect();
             let position = e.b.ins().iconst(I64, position as i64);
-            one(e, &tap, position);
+            let (inside, _) = self.element(e, window, &tap);
+            when(e, inside, |e| body(e, at, position));
         }
     }
 
@@ -244,9 +253,9 @@ impl Sweep<'_> {
         (inside, at)
     }
 
-    /// Gathers or scatters one element through its address.
-    fn reached(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, index: &Array, window: &[Value]) {
-        let from = index.address(e, window);
+    /// Gathers or scatters one element through its address: `from` is that of its position, `own`
+    /// that of what belongs to the window.
+    fn reached(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, from: Value, window: &[Value], own: Value) {
         let position = e.b.ins().load(I32, MemFlagsData::trusted(), from, 0);
         let position = e.b.ins().sextend(I64, position);
         let taps: usize = self.spec.size.iter().product();
@@ -254,20 +263,21 @@ impl Sweep<'_> {
         let tap = unflat(e, position, &self.spec.size);
         let (within, at) = self.element(e, window, &tap);
         let inside = within.map_or(known, |within| e.b.ins().band(known, within));
+        let there = self.base.address(e, &at);
         if *kind == WindowKind::Gather {
             let zero = e.constant(self.dtype, 0.0);
             let zero = e.parts(zero)[0];
             let x = guarded(e, inside, zero, |e| {
-                let x = self.base.load(e, self.dtype, &at);
+                let x = self.base.load(e, self.dtype, there);
                 e.parts(x)[0]
             });
             let x = e.wrap(self.dtype, vec![x]);
-            self.windows.store(e, x, window);
+            self.windows.store(e, x, own);
         } else {
             when(e, Some(inside), |e| {
-                let (x, sum) = (self.windows.load(e, self.dtype, window), self.base.load(e, self.dtype, &at));
+                let (x, sum) = (self.windows.load(e, self.dtype, own), self.base.load(e, self.dtype, there));
                 let sum = e.add(sum, x);
-                self.base.store(e, sum, &at);
+                self.base.store(e, sum, there);
             });
         }
     }
