@@ -109,7 +109,7 @@ fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], (peak, isa): (f64, I
         _ => return,
     };
     let term = Term { op, lhs: Operand::dense(&lhs), rhs: Operand::dense(&rhs), result: 0 };
-    let plan = Contraction::with_isa(&[term], isa);
+    let plan = Contraction::with(&[term], &[], isa);
     let seconds = time(&plan, &lhs, &rhs, &out);
     let rate = plan.flops() as f64 / seconds / 1e9;
     let scratch = plan.scratch_bytes() as f64 / 1e6;

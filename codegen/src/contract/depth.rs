@@ -85,17 +85,16 @@ impl Depth {
             }
         }
         let mut segs = Vec::new();
-        let mut parts: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-        for start in (0..total).step_by(run) {
-            for piece in pieces(run, most) {
-                let (from, size) = (start + piece.start, piece.len());
-                let i = segs.len();
-                match parts.last_mut() {
-                    Some((k, r)) if k.len() + size <= most => (k.end, r.end) = (from + size, i + 1),
-                    _ => parts.push((from..from + size, i..i + 1)),
-                }
-                segs.push(Seg { a: at_a[from], b: at_b[from], len: size });
+        let mut parts = Vec::new();
+        for part in pieces(total, most) {
+            let first = segs.len();
+            let mut at = part.start;
+            while at < part.end {
+                let len = (run - at % run).min(part.end - at);
+                segs.push(Seg { a: at_a[at], b: at_b[at], len });
+                at += len;
             }
+            parts.push((part, first..segs.len()));
         }
         Some(Depth { segs, table: vec![], a_step, b_step, parts })
     }

@@ -108,6 +108,36 @@ impl Loops {
             && axes(&self.n) == axes(&other.n)
     }
 
+    /// The columns of the result as a matrix of which rows and columns of these loops, or columns
+    /// and rows, are rows and columns, those side by side.
+    pub fn matrix(&self) -> Option<usize> {
+        let even = |steps: Vec<(usize, isize)>| {
+            let inner = steps.last()?.1;
+            let mut next = inner;
+            let even = steps.iter().rev().all(|&(size, step)| {
+                let expected = next;
+                next = step * size as isize;
+                step == expected
+            });
+            even.then_some(inner)
+        };
+        let rows: Vec<(usize, isize)> = self.m.iter().map(|s| (s.axis.size, s.axis.out)).collect();
+        let columns: Vec<(usize, isize)> = self.n.iter().map(|a| (a.size, a.out)).collect();
+        let [_, n, _] = self.sizes();
+        let (rows, columns) = match (rows.is_empty(), columns.is_empty()) {
+            (true, true) => (1, 1),
+            (true, false) => (n as isize, even(columns)?),
+            (false, true) => (even(rows)?, 1),
+            (false, false) => (even(rows)?, even(columns)?),
+        };
+        let stride = match (rows, columns) {
+            (stride, 1) if self.columns_are_dense()[0] => stride,
+            (1, stride) if !self.columns_are_dense()[0] => stride,
+            _ => return None,
+        };
+        usize::try_from(stride).ok().filter(|&s| s > 0)
+    }
+
     /// Whether the columns are side by side in the result, and in the right operand.
     pub fn columns_are_dense(&self) -> [bool; 2] {
         let dense = |step: fn(&Axis) -> isize| {

@@ -29,6 +29,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod unit;
 
 use fgc_ir::attrs::Attrs;
 use fgc_ir::ops::{Conv, Dot};
@@ -39,6 +40,7 @@ use isa::Scalar;
 use loops::Loops;
 use plan::{Part, Shape as Vectors, Sum};
 use run::Operands;
+pub use run::{Block, Epilogue, Place};
 
 /// An operand: how its elements lie in their buffer.
 ///
@@ -170,7 +172,7 @@ pub struct Contraction {
     /// The elements of the buffers of each term's operands, and of a result.
     lens: Vec<[usize; 2]>,
     out: usize,
-    results: usize,
+    stored: Vec<bool>,
     flops: u64,
     /// Terms that are computed together.
     sums: Vec<Sum>,
@@ -180,13 +182,15 @@ impl Contraction {
     /// The sums of these terms, for the instruction set that suits the CPU best. All results have
     /// one type; result `r` is the sum of the terms that say so.
     pub fn new(terms: &[Term]) -> Contraction {
-        Contraction::with_isa(terms, Isa::best())
+        Contraction::with(terms, &[], Isa::best())
     }
 
-    /// The same for an instruction set, which the CPU must have for it to be run.
-    pub fn with_isa(terms: &[Term], isa: Isa) -> Contraction {
+    /// The same for an instruction set, which the CPU must have for it to be run. Results for
+    /// which `stored` says no only exist for what is done with their blocks: they need no buffer.
+    pub fn with(terms: &[Term], stored: &[bool], isa: Isa) -> Contraction {
         let dtype = terms.first().map_or(DType::F32, |t| t.lhs.dtype);
         let results = terms.iter().map(|t| t.result + 1).max().unwrap_or(0);
+        let stored: Vec<bool> = (0..results).map(|r| stored.get(r).copied().unwrap_or(true)).collect();
         let lens = terms.iter().map(|t| [t.lhs.reach(), t.rhs.reach()]).collect();
         let (mut out, mut flops) = (0, 0u64);
         // Terms whose loops are of the same results, the first of them apart.
@@ -202,9 +206,9 @@ impl Contraction {
             }
         }
         let shape = shape(dtype, isa);
-        let plan = |(first, others)| Sum::new(first, others, results, &shape);
+        let plan = |(first, others)| Sum::new(first, others, &stored, &shape);
         let sums = if out == 0 { vec![] } else { together.into_iter().map(plan).collect() };
-        Contraction { dtype, isa, lens, out, results, flops, sums }
+        Contraction { dtype, isa, lens, out, stored, flops, sums }
     }
 
     /// Bytes of scratch that [`run`](Contraction::run) needs.
@@ -219,6 +223,14 @@ impl Contraction {
         self.flops
     }
 
+    /// The columns of the results as matrices of which finished blocks are some rows and columns:
+    /// with this many columns, dense in row-major order. `None` if there are no such blocks, as
+    /// when the result's dimensions are in an order of their own, or is empty, or has no terms.
+    pub fn columns(&self) -> Option<usize> {
+        let [sum] = &self.sums[..] else { return None };
+        sum.columns.filter(|_| sum.mine.len() == self.stored.len())
+    }
+
     /// Writes the results, dense in row-major order. It uses the threads of the rayon pool that
     /// it is called in, and has the same bits whatever their number.
     ///
@@ -230,11 +242,30 @@ impl Contraction {
     #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
     pub unsafe fn run(&self, operands: &[[*const u8; 2]], results: &[*mut u8], scratch: *mut u8) {
         // SAFETY: as the caller promises.
+        unsafe { self.run_with(operands, results, scratch, None) }
+    }
+
+    /// The same, and does something with each block of the results when it is finished, if they
+    /// are [matrices](Contraction::columns). Every element is in one block; which, depends on the
+    /// shapes alone.
+    ///
+    /// # Safety
+    /// As of [`run`](Contraction::run); addresses of results that aren't stored may be anything.
+    #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
+    pub unsafe fn run_with(
+        &self,
+        operands: &[[*const u8; 2]],
+        results: &[*mut u8],
+        scratch: *mut u8,
+        epilogue: Option<Epilogue>,
+    ) {
+        let epilogue = epilogue.filter(|_| self.columns().is_some());
+        // SAFETY: as the caller promises.
         unsafe {
             match self.dtype {
-                DType::F32 => self.run_as::<f32>(operands, results, scratch),
-                DType::F64 => self.run_as::<f64>(operands, results, scratch),
-                DType::I32 | DType::U32 => self.run_as::<u32>(operands, results, scratch),
+                DType::F32 => self.run_as::<f32>(operands, results, scratch, epilogue),
+                DType::F64 => self.run_as::<f64>(operands, results, scratch, epilogue),
+                DType::I32 | DType::U32 => self.run_as::<u32>(operands, results, scratch, epilogue),
                 // Refused by `infer`.
                 DType::Bool => {}
             }
@@ -244,21 +275,28 @@ impl Contraction {
     /// # Safety
     /// As of [`run`](Contraction::run), for elements of the size and alignment of `T`.
     #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
-    unsafe fn run_as<T: Scalar>(&self, operands: &[[*const u8; 2]], results: &[*mut u8], scratch: *mut u8) {
+    unsafe fn run_as<T: Scalar>(
+        &self,
+        operands: &[[*const u8; 2]],
+        results: &[*mut u8],
+        scratch: *mut u8,
+        epilogue: Option<Epilogue>,
+    ) {
         // SAFETY: the addresses are of buffers of these lengths, as the caller promises.
         let (operands, mut results, scratch) = unsafe {
             let slices = |(&[l, r], len): (&[*const u8; 2], &[usize; 2])| {
                 (memory::read::<T>(l, len[0]), memory::read::<T>(r, len[1]))
             };
             let operands: Vec<Operands<T>> = operands.iter().zip(&self.lens).map(slices).collect();
-            let results: Vec<&mut [T]> =
-                results.iter().take(self.results).map(|&r| memory::write::<T>(r, self.out)).collect();
+            let buffer =
+                |(&r, &stored): (&*mut u8, &bool)| memory::write::<T>(r, if stored { self.out } else { 0 });
+            let results: Vec<&mut [T]> = results.iter().zip(&self.stored).map(buffer).collect();
             (operands, results, memory::write::<T>(scratch, self.scratch_bytes() / size_of::<T>()))
         };
         let parallel = self.flops >= split::WORTH && rayon::current_num_threads() > 1;
-        let mut add = vec![false; self.results];
+        let mut add = vec![false; self.stored.len()];
         for sum in &self.sums {
-            sum.run(self.isa, &operands, &mut results, &add, scratch, parallel);
+            sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, (epilogue, parallel));
             sum.mine.iter().for_each(|&r| add[r] = true);
         }
         for (result, _) in results.iter_mut().zip(&add).filter(|(_, written)| !**written) {

@@ -5,6 +5,9 @@ use super::blocks::{Block, Blocks};
 use super::isa::Scalar;
 use super::loops::{Line, Loops, Step};
 
+/// Elements (of `f32`) in two cache lines.
+const SETS: usize = 32;
+
 /// How the padded part lies in scratch, and what is copied there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pad {
@@ -76,8 +79,14 @@ impl Pad {
         }
         // As in the image, so that what is copied lies side by side.
         dims.sort_by_key(|d| std::cmp::Reverse(d.apart.unsigned_abs()));
-        let mut step = 1;
+        // Where `k` goes along a line, elements a power of two apart would share a few sets of the
+        // first-level cache.
+        let along = loops.k.iter().rfind(|s| s.axis.size > 1).and_then(|s| s.line);
+        let mut step = 1usize;
         for dim in dims.iter_mut().rev() {
+            if step % SETS == 0 && along.is_some_and(|(line, _)| dim.from == From::Line(line)) {
+                step += SETS / 2;
+            }
             dim.step = step;
             step = step.saturating_mul(dim.size);
         }
@@ -96,7 +105,7 @@ impl Pad {
 
     /// The elements of the padded part.
     pub fn len(&self) -> usize {
-        self.dims.iter().fold(1, |n, d| n.saturating_mul(d.size))
+        self.dims.first().map_or(1, |d| d.step.saturating_mul(d.size))
     }
 
     /// Copies what these blocks of rows and `k` read of the image `x`, whose elements begin at
@@ -140,7 +149,7 @@ impl Pad {
                     [Dim { size, from: From::Elements(..), apart: 1, cut: None, .. }] => Some(*size),
                     _ => None,
                 };
-                let unit = unit.filter(|&unit| inner.is_empty() || line.step == unit as isize);
+                let unit = unit.filter(|&unit| dim.step == unit && (unit == 1 || line.step == unit as isize));
                 if let (Some(unit), 1) = (unit, line.dilation) {
                     let low = (-start).clamp(0, dim.size as isize);
                     let high = (line.size as isize - start).clamp(low, dim.size as isize);
@@ -148,7 +157,7 @@ impl Pad {
                     let (within, after) = rest.split_at_mut((high - low) as usize * unit);
                     before.fill(T::default());
                     after.fill(T::default());
-                    let step = if inner.is_empty() { line.step } else { 1 };
+                    let step = if unit == 1 { line.step } else { 1 };
                     if !within.is_empty() {
                         line_from(x, at + (start + low) * line.step, step, within);
                     }

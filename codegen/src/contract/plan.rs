@@ -51,6 +51,11 @@ pub(super) struct Sum {
     /// Which results have a term here, and how many there are in all.
     pub mine: Vec<usize>,
     pub results: usize,
+    /// Which results are stored.
+    pub stored: Vec<bool>,
+    /// The columns of the results as matrices of which blocks are some rows and columns, if they
+    /// are.
+    pub columns: Option<usize>,
     /// The sizes of the batch dimensions, and their steps in the results.
     pub batch: Vec<usize>,
     pub batch_out: Vec<isize>,
@@ -184,7 +189,8 @@ fn offsets(dims: impl Iterator<Item = (usize, isize)>) -> Vec<isize> {
 impl Sum {
     /// The plan of these terms, of which there is one, and whose loops have the same results,
     /// `results` in all, that aren't empty.
-    pub fn new(first: Part, others: Vec<Part>, results: usize, shape: &Shape) -> Sum {
+    pub fn new(first: Part, others: Vec<Part>, stored: &[bool], shape: &Shape) -> Sum {
+        let results = stored.len();
         let mut mine: Vec<usize> = std::iter::once(&first).chain(&others).map(|p| p.result).collect();
         mine.sort_unstable();
         mine.dedup();
@@ -255,6 +261,8 @@ impl Sum {
             exchanged,
             mine,
             results,
+            stored: stored.to_vec(),
+            columns: like.matrix(),
             batch,
             batch_out,
             rows,

@@ -6,7 +6,7 @@ use fgc_ir::{DType, Element, Op, OpRules, Shape, Tensor, Type, View, with_data};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Contraction, Isa, Operand, Product, Term};
+use super::{Block, Contraction, Isa, Operand, Product, Term};
 
 const NUMERIC: [DType; 4] = [DType::F32, DType::F64, DType::I32, DType::U32];
 
@@ -60,7 +60,7 @@ fn product(op: &Op) -> Product {
 
 fn plan(op: &Op, lhs: &Operand, rhs: &Operand, isa: Isa) -> Contraction {
     let term = Term { op: product(op), lhs: lhs.clone(), rhs: rhs.clone(), result: 0 };
-    Contraction::with_isa(&[term], isa)
+    Contraction::with(&[term], &[], isa)
 }
 
 /// The instruction sets that can be tested here.
@@ -349,7 +349,7 @@ fn sums_of_products() {
                 rhs: Operand::dense(&typed(r)),
                 result: *result,
             };
-            let plan = Contraction::with_isa(&terms.iter().map(term).collect::<Vec<_>>(), isa);
+            let plan = Contraction::with(&terms.iter().map(term).collect::<Vec<_>>(), &[], isa);
             let products: Vec<Tensor> =
                 terms.iter().zip(&operands).map(|(t, [l, r])| t.0.eval(&[l, r])).collect();
             let results = terms.iter().map(|t| t.3 + 1).max().unwrap_or(0);
@@ -369,4 +369,93 @@ fn sums_of_products() {
             }
         }
     }
+}
+
+/// A buffer of which tasks write parts.
+struct Gathered(*mut u32);
+
+#[expect(unsafe_code, reason = "blocks of a result are written side by side")]
+// SAFETY: every element is written by one task.
+unsafe impl Sync for Gathered {}
+
+/// Runs a plan whose epilogue gathers every block of every result; which results are stored is
+/// up to the plan. Gives what was gathered, and how many blocks there were.
+#[expect(unsafe_code, reason = "calls the engine as compiled code does")]
+fn gather(
+    plan: &Contraction,
+    operands: &[[&Tensor; 2]],
+    ty: &Type,
+    results: usize,
+) -> (Vec<Vec<u32>>, usize) {
+    let columns = plan.columns().expect("a matrix");
+    let mut outs: Vec<Vec<u64>> = (0..results).map(|_| words(ty.bytes())).collect();
+    let mut scratch = words(plan.scratch_bytes());
+    let operands: Vec<[*const u8; 2]> =
+        operands.iter().map(|o| o.map(|x| with_data!(x.data(), v => v.as_ptr().cast()))).collect();
+    let addresses: Vec<*mut u8> = outs.iter_mut().map(|out| out.as_mut_ptr().cast()).collect();
+    let mut gathered = vec![vec![0xDEAD_BEEF; ty.elements()]; results];
+    let to: Vec<Gathered> = gathered.iter_mut().map(|g| Gathered(g.as_mut_ptr())).collect();
+    let blocks = std::sync::atomic::AtomicUsize::new(0);
+    let epilogue = |block: &Block| {
+        blocks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        for (place, to) in block.results.iter().zip(&to) {
+            for (i, row) in block.rows.clone().enumerate() {
+                for (j, column) in block.columns.clone().enumerate() {
+                    assert!(column < columns && row * columns + column < ty.elements());
+                    // SAFETY: the block is there, and its elements are no other's.
+                    unsafe {
+                        let from = place.at.cast::<u32>().add(i * place.row_stride + j);
+                        *to.0.add(row * columns + column) = *from;
+                        *from = 0;
+                    }
+                }
+            }
+        }
+    };
+    // SAFETY: all buffers are as large as the plan says, and apart.
+    unsafe { plan.run_with(&operands, &addresses, scratch.as_mut_ptr().cast(), Some(&epilogue)) };
+    drop(to);
+    (gathered, blocks.into_inner())
+}
+
+#[test]
+fn every_element_is_in_one_finished_block() {
+    let rng = &mut StdRng::seed_from_u64(4);
+    let transposed = Dot { batch: vec![], contract: vec![(1, 1)] };
+    let mut cases = large();
+    cases.push((transposed.into(), [64, 512].into(), [784, 512].into()));
+    cases.push((Dot::matmul(2).into(), [5, 0].into(), [0, 9].into()));
+    cases.push((Dot::matmul(1).into(), [30].into(), [30, 100].into()));
+    cases.push((Dot::matmul(2).into(), [70, 30].into(), [30].into()));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+    let mut matrices = 0;
+    for (op, lhs, rhs) in cases {
+        let [lhs, rhs] = [lhs, rhs].map(|shape| random(&Type::new(DType::U32, shape), rng));
+        let other = random(&rhs.ty(), rng);
+        let ty = op.infer(&[&lhs.ty(), &rhs.ty()]).expect("a valid case");
+        let operands = [[&lhs, &rhs], [&lhs, &other], [&lhs, &rhs]];
+        let dense = |x: &Tensor| Operand::dense(&x.ty());
+        let terms = [0, 1, 1].into_iter().zip(operands);
+        let term = |(result, [l, r]): (usize, [&Tensor; 2])| Term {
+            op: product(&op),
+            lhs: dense(l),
+            rhs: dense(r),
+            result,
+        };
+        let terms: Vec<Term> = terms.map(term).collect();
+        for stored in [vec![true, true], vec![false, true], vec![false, false]] {
+            let plan = Contraction::with(&terms, &stored, Isa::best());
+            if plan.columns().is_none() {
+                continue;
+            }
+            matrices += 1;
+            let expected = run_terms(&Contraction::new(&terms), &operands, 2, &ty);
+            let (got, blocks) = pool.install(|| gather(&plan, &operands, &ty, 2));
+            for (got, expected) in got.iter().zip(&expected) {
+                assert_eq!(got[..], *expected.as_slice::<u32>(), "{op:?} in {blocks} blocks");
+            }
+            assert!(blocks * (1 << 16) >= ty.elements(), "blocks are small");
+        }
+    }
+    assert_eq!(matrices, 3 * 19, "matrices among the cases");
 }
