@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::run::Figures;
 
 /// How often plain lines come within an epoch.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// How often the figures on a bar change: making their text for every step would be waste.
+const REFRESH: Duration = Duration::from_millis(200);
 
 /// Where training is.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,7 +45,7 @@ pub trait Report {
 pub fn on_stderr(quiet: bool) -> Box<dyn Report> {
     match (quiet, io::stderr().is_terminal()) {
         (true, _) => Box::new(Quiet),
-        (false, true) => Box::new(Bar { bar: ProgressBar::hidden() }),
+        (false, true) => Box::new(Bar { bar: ProgressBar::hidden(), shown: None }),
         (false, false) => Box::new(Lines { started: (Instant::now(), 0), last: Instant::now() }),
     }
 }
@@ -122,30 +125,32 @@ impl Report for Lines {
 /// A bar over all steps, with the epochs that are done above it.
 struct Bar {
     bar: ProgressBar,
+    /// When the figures changed last.
+    shown: Option<Instant>,
 }
 
 impl Report for Bar {
     fn start(&mut self, position: &Position) {
         let bar = ProgressBar::new(position.steps).with_position(position.step);
-        let template = "{bar:28} {pos}/{len} {msg} {per_sec} {eta} left";
+        // Figures are what is cut off where the terminal isn't wide enough.
+        let template = "{bar:12} {pos}/{len} {rate}, {eta} left, {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("█▌░"));
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.1} steps/s", state.per_sec());
+            };
+            bar.set_style(style.progress_chars("█▌░").with_key("rate", rate));
         }
         bar.reset_eta();
-        bar.enable_steady_tick(Duration::from_millis(200));
+        bar.enable_steady_tick(REFRESH);
         self.bar = bar;
     }
 
     fn step(&mut self, position: &Position, means: &dyn Fn() -> Figures) {
         self.bar.set_position(position.step);
-        // The bar is drawn some times a second; making its text for every step would be waste.
-        if position.step.is_multiple_of(16) {
-            self.bar.set_message(format!(
-                "epoch {}/{}, {}",
-                position.epoch,
-                position.epochs,
-                listed(&means())
-            ));
+        if self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH) {
+            self.shown = Some(Instant::now());
+            let Position { epoch, epochs, .. } = position;
+            self.bar.set_message(format!("epoch {epoch}/{epochs}: {}", listed(&means())));
         }
     }
 
