@@ -223,6 +223,10 @@ pub struct Compile {
     /// Print statistics as JSON
     #[arg(long)]
     pub json: bool,
+    /// Print what was done to make the program cheaper, rather than it; with the name of a value, a proof that it is
+    /// what it became
+    #[arg(long, value_name = "VALUE", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["emit", "json"])]
+    pub explain: Option<String>,
     /// Write to this file rather than to standard output
     #[arg(long, short, value_name = "F")]
     pub output: Option<PathBuf>,

@@ -8,7 +8,7 @@ use fgc_ir::text::{dot, print};
 
 use crate::args::{Compile, Emit, ModeName, OptArgs};
 use crate::failure::{self, Done, input};
-use crate::{model, modes, opt, stats};
+use crate::{explain, model, modes, opt, stats};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
@@ -23,6 +23,10 @@ pub fn compile(args: &Compile) -> Done {
     let mut passes = vec![("load", start.elapsed().as_secs_f64() * 1e3)];
     let (graph, timings) = modes::apply(&loaded, &args.mode)?;
     passes.extend(timings);
+    if let Some(name) = &args.explain {
+        let text = explain::text(&graph, args.opt.level(), name)?;
+        return written(args, &text);
+    }
     // What is printed may be transformed again, which what saturation does isn't meant for.
     let shown = matches!(args.emit, Emit::Fg | Emit::Dot);
     let level = args.opt.opt.unwrap_or(if shown { 0 } else { OptArgs::DEFAULT });
@@ -45,8 +49,13 @@ pub fn compile(args: &Compile) -> Done {
         Emit::Clif => Lowered::new(&graph).code(Code::Clif).map_err(input)?,
         Emit::Asm => Lowered::new(&graph).code(Code::Asm).map_err(input)?,
     };
+    written(args, &text)
+}
+
+/// Puts `text` where it is asked for.
+fn written(args: &Compile, text: &str) -> Done {
     match &args.output {
-        None => failure::print(&text),
+        None => failure::print(text),
         Some(path) => {
             write_whole(path, text.as_bytes()).map_err(|e| input(format_args!("{}: {e}", path.display())))
         }

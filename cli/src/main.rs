@@ -6,6 +6,7 @@ mod check;
 mod compile;
 mod data;
 mod draw;
+mod explain;
 mod failure;
 mod init;
 mod model;

@@ -67,8 +67,7 @@ impl Loaded {
 
     /// The program that `extraction` chose, with the outputs of `g` and its bound leaves, in their order; values
     /// come where the first of their class came, with its span, and are called what the first with a name is.
-    /// Gives where each class is, too.
-    pub fn unload(&self, g: &Graph, extraction: &Extraction) -> Built<(Graph, HashMap<Id, Value>)> {
+    pub fn unload(&self, g: &Graph, extraction: &Extraction) -> Built<Graph> {
         let mut b = Builder::new(g.name.clone());
         let mut at: HashMap<Id, Value> = HashMap::new();
         for v in g.values() {
@@ -95,7 +94,28 @@ impl Loaded {
             let kind: OutputKind = output.kind;
             b.output(output.name.clone(), kind, value);
         }
-        Ok((b.finish()?, at))
+        b.finish()
+    }
+
+    /// The term that `extraction` chose for class `id`, as a node of its own, with just that: what a proof ends at.
+    pub fn exactly(&mut self, extraction: &Extraction, id: Id) -> Built<Id> {
+        let mut at: HashMap<Id, Id> = HashMap::new();
+        let root = self.eg.find(id);
+        let mut stack = vec![root];
+        while let Some(&id) = stack.last() {
+            let missing = || TypeError::new("a needed value wasn't extracted");
+            let node = extraction.node(id).ok_or_else(missing)?.clone();
+            let args: Vec<Id> = node.args.iter().map(|&a| self.eg.find(a)).collect();
+            let open: Vec<Id> = args.iter().copied().filter(|a| !at.contains_key(a)).collect();
+            if open.is_empty() {
+                let args = args.iter().filter_map(|a| at.get(a).copied()).collect();
+                at.insert(id, self.eg.add_uncanonical(ENode { op: node.op, args }));
+                stack.pop();
+            } else {
+                stack.extend(open);
+            }
+        }
+        Ok(at.get(&root).copied().unwrap_or(root))
     }
 
     /// `g` with the outputs [`BEFORE`], which is `v`, and [`AFTER`], which is `term`, made of `drafts`.

@@ -127,17 +127,18 @@ impl Work {
                 }
             }
             Kind::Map | Kind::Fold => {
-                let mut first = true;
+                // A loop begins where no operand is computed in one of the same shape.
+                let (mut begins, mut inline) = (true, true);
                 for (of, elements, bytes) in args {
-                    let joins =
-                        of.base == Base::Loop && (self.kind == Kind::Fold || elements == self.elements);
-                    if !joins {
+                    inline &= of.base == Base::Inline;
+                    if of.base == Base::Loop && (self.kind == Kind::Fold || elements == self.elements) {
+                        begins = false;
+                    } else {
                         cost += read(of, bytes);
                     }
-                    if self.kind == Kind::Fold && first && !joins {
-                        cost += KERNEL;
-                    }
-                    first = false;
+                }
+                if begins && !inline {
+                    cost += KERNEL;
                 }
                 if self.kind == Kind::Map {
                     form.base = Base::Loop;

@@ -13,6 +13,7 @@
 
 mod convert;
 mod cost;
+mod explain;
 mod extract;
 mod node;
 mod report;
@@ -22,6 +23,7 @@ mod saturate;
 use fgc_ir::Graph;
 
 use crate::error::{PassError, Passed};
+pub use explain::{Change, proof};
 pub use node::ENode;
 pub use report::Report;
 pub use rules::terms::{Rewriter, Term, Values};
@@ -39,16 +41,38 @@ pub fn optimise(g: &Graph, limits: &Limits) -> Passed<(Graph, Report)> {
 
 /// [`optimise`] by `rules` alone.
 pub fn optimise_by(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passed<(Graph, Report)> {
+    run(g, rules, limits).map(|run| (run.result, run.report))
+}
+
+/// [`optimise`], with the values that are computed otherwise than they were.
+pub fn explain(g: &Graph, limits: &Limits) -> Passed<(Graph, Report, Vec<Change>)> {
+    let rules: Vec<&'static Rule> = table().collect();
+    let run = run(g, &rules, limits)?;
+    let changes = explain::changes(g, &run.loaded, &rules, &run.found, &run.extraction);
+    Ok((run.result, run.report, changes))
+}
+
+/// What a run of saturation leaves.
+struct Run {
+    loaded: convert::Loaded,
+    found: saturate::Saturation,
+    extraction: extract::Extraction,
+    result: Graph,
+    report: Report,
+}
+
+fn run(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passed<Run> {
     let mut loaded = convert::load(g, false);
     let found = saturate::saturate(&mut loaded.eg, rules, limits);
     if let Some(fault) = loaded.eg.analysis.fault.take() {
         return Err(PassError::new(format!("saturation of `{}`: {fault}", g.name)));
     }
     let extraction = extract::extract(&loaded.eg, &loaded.roots(g), &loaded.first(g));
-    let (result, _) = loaded.unload(g, &extraction)?;
+    let result = loaded.unload(g, &extraction)?;
     let (before, after) = (cost::of_graph(g), cost::of_graph(&result));
     let report = Report::new(rules, &found, &loaded.eg, [before, after.min(before)]);
-    Ok((if after <= before { result } else { g.clone() }, report))
+    let result = if after <= before { result } else { g.clone() };
+    Ok(Run { loaded, found, extraction, result, report })
 }
 
 /// What `rule` says of `g`: for each value that it finds another term for, a graph that has both, as outputs

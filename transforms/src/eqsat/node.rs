@@ -247,6 +247,14 @@ impl Analysis<ENode> for Knowledge {
 /// What explanations call the folding of constants, which is no rule but part of the analysis.
 pub const FOLD: &str = "fold-constants";
 
+/// A constant as reports show it; `None` if `op` isn't one.
+pub fn constant(op: &Op) -> Option<String> {
+    is_constant(op).then(|| match op.attrs().to_string() {
+        long if long.len() > 24 => "[…]".to_owned(),
+        short => short.trim_start_matches('[').trim_end_matches(']').to_owned(),
+    })
+}
+
 fn is_constant(op: &Op) -> bool {
     matches!(op, Op::Leaf(Leaf::Const { .. }))
 }

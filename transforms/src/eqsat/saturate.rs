@@ -1,7 +1,8 @@
 //! Saturation: rules are tried on what has changed until nothing does, or until a limit is reached.
 //!
 //! What a rule sees lies within [`DEPTH`] operands of its root, so that after the first iteration only those
-//! classes are searched that something changed below. All limits are counts.
+//! classes are searched that something changed below, and time is proportional to the size of the graph: large graphs
+//! aren't divided. All limits are counts, and those of nodes and matches grow with the graph too.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -26,13 +27,11 @@ pub struct Limits {
     /// 100 more. A rule that has more is applied to as many and then rests for an iteration, the next time for two,
     /// then four.
     pub matches: usize,
-    /// The most values of a graph that are saturated together. Larger graphs are divided.
-    pub region: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { growth: 6, iterations: 12, matches: 40, region: 20_000 }
+        Limits { growth: 6, iterations: 12, matches: 40 }
     }
 }
 
@@ -68,6 +67,8 @@ pub struct Saturation {
     pub applied: Vec<usize>,
     /// The nodes that rules added, each with the rule's position; operands as they were then.
     pub made: Vec<(ENode, usize)>,
+    /// The classes that were found equal to something, as they were then, each with the rule's position.
+    pub united: Vec<(Id, usize)>,
 }
 
 /// A match: the root, and the term that it is equal to.
@@ -94,8 +95,13 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
     let most_nodes = begun.saturating_mul(limits.growth + 1) + 1000;
     let most_matches = begun * limits.matches / 100 + 100;
     let names: Vec<Symbol> = rules.iter().map(|rule| Symbol::from(rule.name)).collect();
-    let mut found =
-        Saturation { stop: Stop::Iterations, iterations: 0, applied: vec![0; rules.len()], made: Vec::new() };
+    let mut found = Saturation {
+        stop: Stop::Iterations,
+        iterations: 0,
+        applied: vec![0; rules.len()],
+        made: Vec::new(),
+        united: Vec::new(),
+    };
     let mut by_op: Vec<Option<SmallVec<[u16; 16]>>> = Vec::new();
     let mut rests = vec![Rest::default(); rules.len()];
     let mut dirty: BTreeSet<Id> = eg.classes().map(|class| class.id).collect();
@@ -160,6 +166,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
             let from = if eg.are_explanations_enabled() { eg.add_uncanonical(m.root) } else { m.class };
             if eg.union_trusted(from, to, names[m.rule]) {
                 found.applied[m.rule] += 1;
+                found.united.push((m.class, m.rule));
             }
             if eg.nodes().len() > most_nodes {
                 full = true;
