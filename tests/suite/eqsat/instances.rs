@@ -89,6 +89,7 @@ pub const INSTANCES: &[(&str, &str, &str)] = &[
     ("transpose-broadcast", "x: f32[3, 4]", "y = transpose(broadcast(x, [2, 3, 4]), [2, 0, 1])"),
     ("slice-broadcast", "x: f32[3, 4]", "y = broadcast(x, [5, 3, 4])[1:3, 0:2, 1:4:2]"),
     ("slice-map", "x: f32[5, 4], z: f32[5, 4]", "y = (x * z)[1:4, 0:4:2]"),
+    ("push-transpose", "x: f32[2, 3], z: f32[3, 2]", "y = transpose(transpose(x) * z)"),
     ("pull-broadcast", "x: f32[3], z: f32[3]", "y = broadcast(x, [2, 3]) * exp(broadcast(z, [2, 3])) + 1"),
     (
         "pull-broadcast",

@@ -1,6 +1,7 @@
 //! Equality saturation.
 
 mod instances;
+mod snapshots;
 mod sound;
 mod whole;
 

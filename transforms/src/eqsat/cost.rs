@@ -9,7 +9,7 @@
 
 use fgc_ir::ops::{Emit, Lower, Op};
 use fgc_ir::scalar::{Float, Int, Logic, Scalar};
-use fgc_ir::{DType, Graph, OpRules, Type, View};
+use fgc_ir::{DType, Graph, OpRules, Type, Value, View};
 
 /// Of a byte read or written: 50 GB/s.
 const BYTE: f64 = 2.0;
@@ -157,12 +157,30 @@ pub fn of_graph(g: &Graph) -> f64 {
     let mut total = 0.0;
     for v in g.values().filter(|v| needed[v.index()]) {
         let node = g.node(v);
-        let args = node.args.iter().map(|a| (forms[a.index()], g.ty(*a).elements(), g.ty(*a).bytes() as f64));
+        let arg = |a: Value| (forms[a.index()], g.ty(a).elements(), g.ty(a).bytes() as f64);
+        let args = distinct(&node.args).map(arg);
         let (cost, form) = Work::of(&node.op, &g.arg_types(v), &node.ty).cost(args);
         forms[v.index()] = form;
         total += cost;
     }
-    total
+    let mut roots: Vec<Value> = g.outputs.iter().map(|o| o.value).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    total + roots.iter().map(|v| output(forms[v.index()], g.ty(*v).bytes() as f64)).sum::<f64>()
+}
+
+/// Of giving a value of `bytes` bytes back, which is a dense array then: a view is copied.
+pub fn output(form: Form, bytes: f64) -> f64 {
+    match form.base {
+        Base::Stored if form.dense => 0.0,
+        Base::Inline | Base::Loop => BYTE * bytes,
+        Base::Stored | Base::Viewed => KERNEL + BYTE * (form.bytes + bytes),
+    }
+}
+
+/// `args` without those that came before: what is used twice is read once.
+pub fn distinct<T: Copy + PartialEq>(args: &[T]) -> impl Iterator<Item = T> {
+    args.iter().enumerate().filter(|(k, a)| !args[..*k].contains(a)).map(|(_, a)| *a)
 }
 
 /// Of reading an operand of so many bytes, and of storing it first if a loop has it.

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use egg::Id;
 
-use super::cost::{Form, Work};
+use super::cost::{Form, Work, distinct, output};
 use super::node::{ENode, Eg};
 use super::rules::terms::Values;
 
@@ -118,8 +118,8 @@ impl<'g> Problem<'g> {
 
     /// The cost of `candidate` given the forms of the classes, and the form it has.
     fn cost(&self, candidate: &Candidate, forms: &[Form]) -> (f64, Form) {
-        let arg = |&a: &usize| (forms[a], self.sizes[a].0, self.sizes[a].1);
-        candidate.work.cost(candidate.args.iter().map(arg))
+        let arg = |a: usize| (forms[a], self.sizes[a].0, self.sizes[a].1);
+        candidate.work.cost(distinct(&candidate.args).map(arg))
     }
 
     /// The candidates that are cheapest if what several could use is paid in equal shares.
@@ -243,7 +243,9 @@ impl<'p, 'g> Cover<'p, 'g> {
     }
 
     fn total(&self) -> f64 {
-        (0..self.uses.len()).filter(|&c| self.uses[c] > 0).map(|c| self.costs[c]).sum()
+        let computed: f64 = (0..self.uses.len()).filter(|&c| self.uses[c] > 0).map(|c| self.costs[c]).sum();
+        let given = |&c: &usize| output(self.forms[c], self.problem.sizes[c].1);
+        computed + self.problem.roots.iter().map(given).sum::<f64>()
     }
 
     /// Uses class `c`; the cost of what that needs which wasn't needed before.
@@ -271,13 +273,17 @@ impl<'p, 'g> Cover<'p, 'g> {
         }
     }
 
-    /// By how much what uses class `c` would cost more, if `c` had the form `form`.
+    /// By how much what uses class `c`, and giving it back, would cost more, if `c` had the form `form`.
     fn for_users(&mut self, c: usize, form: Form) -> f64 {
         let old = self.forms[c];
         if form == old {
             return 0.0;
         }
         let mut change = 0.0;
+        if self.problem.roots.contains(&c) {
+            let bytes = self.problem.sizes[c].1;
+            change += output(form, bytes) - output(old, bytes);
+        }
         for &user in &self.problem.users[c] {
             let candidate = self.candidate(user);
             if self.uses[user] > 0 && candidate.args.contains(&c) {

@@ -24,6 +24,7 @@ rules! {
     "transpose-broadcast" Exact Op::Transpose(_) => transpose_broadcast, "A transpose of a broadcast is a broadcast of a transpose.";
     "slice-broadcast"     Exact Op::Slice(_)     => slice_broadcast,     "A slice of a broadcast is a broadcast of a slice.";
     "slice-map"           Exact Op::Slice(_)     => slice_map,           "A slice of an elementwise result is the result of slices.";
+    "push-transpose"      Exact Op::Transpose(_) => push_transpose,      "A transpose of an elementwise result is the result of transposes, if one operand is a transpose already.";
     "pull-broadcast"      Exact Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Cast(_) => pull_broadcast, "An elementwise operation of broadcasts is the broadcast of it, if all of them leave out a dimension.";
     "pull-reshape"        Exact Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Cast(_) => pull_reshape,   "An elementwise operation of reshapes from one shape, and constants, is the reshape of it.";
     "pull-transpose"      Exact Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Cast(_) => pull_transpose, "An elementwise operation of equal transposes, and constants, is the transpose of it.";
@@ -195,6 +196,16 @@ fn slice_map(g: Values, n: &ENode, r: &mut Rewriter) {
         r.offer(|r| {
             let slice = |&a: &Id, r: &mut Rewriter| r.op(n.op().clone(), &[a.into()]);
             let args: Option<Vec<Term>> = map.args.iter().map(|a| slice(a, r)).collect();
+            r.op(map.op().clone(), &args?)
+        });
+    }
+}
+
+fn push_transpose(g: Values, n: &ENode, r: &mut Rewriter) {
+    let Op::Transpose(t) = n.op() else { return };
+    for map in maps(g, n.args[0]).filter(|m| m.args.iter().any(|&a| g.transposes(a).next().is_some())) {
+        r.offer(|r| {
+            let args: Option<Vec<Term>> = map.args.iter().map(|&a| r.transpose(a, &t.perm)).collect();
             r.op(map.op().clone(), &args?)
         });
     }
