@@ -6,10 +6,9 @@ use std::fmt;
 use fgc_ir::{DType, Graph, OpRules, OutputKind, Shape, Type, View};
 
 use crate::emit;
-use crate::executable::contraction;
 use crate::jit::{Code, CompileError, Compiler};
 use crate::plan::Plan;
-use crate::program::{BufferId, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::program::{BufferId, Epilogue, Kernel, Loop, Origin, Program, Source, Step, Term};
 
 /// What a kernel is and what it has to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +36,7 @@ impl Lowered {
     /// The kernels of `g` and where its arrays lie.
     pub fn new(g: &Graph) -> Lowered {
         let program = Program::new(g);
-        let contractions = program.kernels.iter().filter_map(|k| contraction(&program, k));
+        let contractions = program.kernels.iter().filter_map(|k| program.contraction(k));
         let plan = Plan::new(&program, contractions.map(|c| c.scratch_bytes()).max().unwrap_or(0));
         Lowered::of(program, plan)
     }
@@ -78,12 +77,20 @@ impl Lowered {
         let mut compiler = Compiler::new()?;
         let mut out = String::new();
         for (k, kernel) in self.program.kernels.iter().enumerate() {
-            if emit::division(&self.program, kernel).is_none() {
-                continue;
-            }
-            let text = compiler.text(code, |e, arena, range| {
-                emit::emit(e, &self.program, kernel, &self.plan.offsets, arena, range)
-            })?;
+            let offsets = &self.plan.offsets;
+            let epilogue = match kernel {
+                Kernel::Contract(sums) => sums.epilogue.as_ref().map(|epilogue| (sums, epilogue)),
+                _ => None,
+            };
+            let text = match epilogue {
+                None if emit::division(&self.program, kernel).is_none() => continue,
+                None => compiler.text(code, |e, arena, range| {
+                    emit::emit(e, &self.program, kernel, offsets, arena, range);
+                })?,
+                Some((sums, epilogue)) => compiler.text(code, |e, arena, (block, _)| {
+                    emit::emit_epilogue(e, sums, epilogue, offsets, arena, block);
+                })?,
+            };
             out.push_str(&format!("; kernel {k}: {}\n{}\n\n", self.name(kernel), text.trim_end()));
         }
         Ok(out)
@@ -110,7 +117,9 @@ impl Lowered {
                     .map(|Term { op, args: [l, r], .. }| format!("{}{}{}", of(l), op.sign(), of(r)))
                     .collect();
                 let shape = sums.results.first().map(whole).unwrap_or_default();
-                format!("{} {shape} {}", class(kernel), shortened(terms, " + ", 3))
+                let then = sums.epilogue.as_ref().map(|e| format!(", {}", operations(&e.nest)));
+                let then = then.unwrap_or_default();
+                format!("{} {shape} {}{then}", class(kernel), shortened(terms, " + ", 3))
             }
             Kernel::Window(op, _, out) => format!("{} {}", op.name(), whole(out)),
             Kernel::Gather(op, _, out) => format!("{} {}", op.name(), whole(out)),
@@ -128,14 +137,13 @@ impl Lowered {
         };
         match kernel {
             Kernel::Loop(nest) => loop_flops(nest),
-            Kernel::Contract(sums) => sums
-                .terms
-                .iter()
-                .map(|Term { op, args: [l, r], result }| {
-                    let out = sums.results[*result];
-                    of(&|a, t| op.flops(a, t), &[l, r], out)
-                })
-                .sum(),
+            Kernel::Contract(sums) => {
+                let term = |Term { op, args: [l, r], result }: &Term| {
+                    of(&|a, t| op.flops(a, t), &[l, r], sums.results[*result])
+                };
+                let epilogue = sums.epilogue.as_ref().map_or(0, |e| loop_flops(&e.nest));
+                sums.terms.iter().map(term).sum::<u64>() + epilogue
+            }
             Kernel::Gather(op, [x, i], out) => of(&|a, t| op.flops(a, t), &[x, i], *out),
             Kernel::Window(op, args, out) => {
                 of(&|a, t| op.flops(a, t), &args.iter().collect::<Vec<_>>(), *out)
@@ -158,12 +166,19 @@ impl Lowered {
             let empty = s.view.shape.elements() == 0;
             if empty { 0 } else { (elements * ty.dtype.size()).min(ty.bytes()) as u64 }
         };
+        let by_loop = |nest: &Loop| {
+            let stored = nest.stores.iter().map(|(_, to)| touched(to));
+            stored.chain(nest.folds.iter().map(|(_, _, to)| self.ty(*to).bytes() as u64)).sum()
+        };
+        let whole = |b: &BufferId| self.ty(*b).bytes() as u64;
         let written: u64 = match kernel {
-            Kernel::Loop(nest) => {
-                let stored = nest.stores.iter().map(|(_, to)| touched(to));
-                stored.chain(nest.folds.iter().map(|(_, _, to)| self.ty(*to).bytes() as u64)).sum()
+            Kernel::Loop(nest) => by_loop(nest),
+            Kernel::Contract(sums) => {
+                let stored = sums.results.iter().zip(sums.stored()).filter(|(_, stored)| *stored);
+                let epilogue = sums.epilogue.as_ref().map_or(0, |e| by_loop(&e.nest));
+                stored.map(|(r, _)| whole(r)).sum::<u64>() + epilogue
             }
-            _ => kernel.writes().iter().map(|b| self.ty(*b).bytes() as u64).sum(),
+            _ => kernel.writes().iter().map(whole).sum(),
         };
         reads.into_iter().map(touched).sum::<u64>() + written
     }
@@ -189,7 +204,9 @@ impl Lowered {
                     let out = &self.names[sums.results[*result].0];
                     writeln!(f, "{indent}{out} {is} {}{} {}", op.name(), op.attrs(), of(&[l, r]))?;
                 }
-                return Ok(());
+                let Some(Epilogue { nest, .. }) = &sums.epilogue else { return Ok(()) };
+                write!(f, "       and of their blocks ")?;
+                return self.write_loop(f, nest);
             }
             Kernel::Gather(op, [x, i], out) => (format!("{}{}", op.name(), op.attrs()), of(&[x, i]), out),
             Kernel::Window(op, args, out) => {

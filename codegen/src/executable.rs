@@ -9,20 +9,26 @@ use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
 use rayon::prelude::*;
 
-use crate::contract::{self, Contraction, Operand};
+use crate::contract::{self, Contraction};
 use crate::describe::{KernelInfo, Lowered};
 use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
 use crate::plan::Plan;
-use crate::program::{self, BufferId, Contract, Kernel, Origin, Program, Source};
+use crate::program::{self, BufferId, Kernel, Origin, Program};
 
 /// One thing to run.
 enum Run {
     /// A compiled kernel, in tasks of so many indices.
     Compiled { function: usize, size: usize, task: usize },
     /// A contraction of each term's operands, at these bytes of the arena, and its results.
-    Contract { contraction: Box<Contraction>, operands: Vec<[usize; 2]>, results: Vec<usize> },
+    Contract {
+        contraction: Box<Contraction>,
+        operands: Vec<[usize; 2]>,
+        results: Vec<usize>,
+        /// What is done with blocks, and the first rows of these.
+        epilogue: Option<(usize, Vec<usize>)>,
+    },
     /// Bytes set to zero.
     Clear { at: usize, bytes: usize },
 }
@@ -33,13 +39,22 @@ impl Run {
         let shared = Shared(arena.address());
         match self {
             Run::Clear { at, bytes } => arena.bytes_mut()[*at..at + bytes].fill(0),
-            Run::Contract { contraction, operands, results } => {
+            Run::Contract { contraction, operands, results, epilogue } => {
                 let at = |offset: usize| shared.get().wrapping_add(offset);
                 let operands: Vec<_> = operands.iter().map(|o| o.map(|o| at(o).cast_const())).collect();
                 let results: Vec<_> = results.iter().map(|&r| at(r)).collect();
+                let finish = epilogue.as_ref().map(|(function, starts)| {
+                    let function = functions.get(*function);
+                    move |block: &contract::Block| {
+                        let words = describe(block, starts, contraction.dtype().size());
+                        // SAFETY: as of compiled kernels; a block's elements are its own.
+                        unsafe { function.call_block(shared.get(), &words) }
+                    }
+                });
+                let finish = finish.as_ref().map(|f| f as contract::Epilogue);
                 // SAFETY: the plan gives operands, results and scratch bytes of the arena of
                 // their own while the kernel runs, and the arena isn't used otherwise.
-                unsafe { contraction.run(&operands, &results, at(scratch)) }
+                unsafe { contraction.run_with(&operands, &results, at(scratch), finish) }
             }
             Run::Compiled { function, size, task } => {
                 let function = functions.get(*function);
@@ -82,14 +97,27 @@ impl Executable {
         let start = Instant::now();
         let program = Program::new(g);
         let contractions: Vec<Option<Contraction>> =
-            program.kernels.iter().map(|k| contraction(&program, k)).collect();
+            program.kernels.iter().map(|k| program.contraction(k)).collect();
         let scratch = contractions.iter().flatten().map(Contraction::scratch_bytes).max().unwrap_or(0);
         let plan = Plan::new(&program, scratch);
         let mut compiler = Compiler::new()?;
         let mut runs = Vec::new();
         for ((k, kernel), contraction) in program.kernels.iter().enumerate().zip(contractions) {
-            if let Some(contraction) = contraction {
-                runs.push((k, contract(&plan, kernel, contraction)));
+            if let (Kernel::Contract(sums), Some(contraction)) = (kernel, contraction) {
+                let epilogue = match &sums.epilogue {
+                    None => None,
+                    Some(epilogue) => {
+                        let function = compiler.kernel(|e, arena, (block, _)| {
+                            emit::emit_epilogue(e, sums, epilogue, &plan.offsets, arena, block);
+                        })?;
+                        Some((function, contraction.row_starts()))
+                    }
+                };
+                let at = |b: BufferId| plan.offsets[b.0];
+                let operands = sums.terms.iter().map(|t| t.args.each_ref().map(|s| at(s.buffer))).collect();
+                let results = sums.results.iter().map(|&r| at(r)).collect();
+                let contraction = Box::new(contraction);
+                runs.push((k, Run::Contract { contraction, operands, results, epilogue }));
                 continue;
             }
             let Some(division) = emit::division(&program, kernel) else { continue };
@@ -231,23 +259,14 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
-/// The contraction that `kernel` is, if it is one.
-pub(crate) fn contraction(program: &Program, kernel: &Kernel) -> Option<Contraction> {
-    let Kernel::Contract(Contract { terms, .. }) = kernel else { return None };
-    let operand = |s: &Source| Operand { dtype: program.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
-    let term = |t: &program::Term| {
-        let [lhs, rhs] = t.args.each_ref().map(operand);
-        contract::Term { op: t.op.clone(), lhs, rhs, result: t.result }
-    };
-    Some(Contraction::new(&terms.iter().map(term).collect::<Vec<_>>()))
-}
-
-fn contract(plan: &Plan, kernel: &Kernel, contraction: Contraction) -> Run {
-    let at = |b: BufferId| plan.offsets[b.0];
-    let operands: Vec<usize> = kernel.reads().iter().map(|s| at(s.buffer)).collect();
-    let operands = operands.as_chunks().0.to_vec();
-    let results = kernel.writes().into_iter().map(at).collect();
-    Run::Contract { contraction: Box::new(contraction), operands, results }
+/// A block in the [words](emit::BLOCK_WORDS) that compiled code reads.
+fn describe(block: &contract::Block, starts: &[usize], size: usize) -> Vec<i64> {
+    let slot = starts.partition_point(|&start| start < block.rows.start);
+    let ends = [block.rows.start, block.rows.end, block.columns.start, block.columns.end, slot];
+    let mut words = Vec::with_capacity(emit::BLOCK_WORDS + 2 * block.results.len());
+    words.extend(ends.map(|n| n as i64));
+    words.extend(block.results.iter().flat_map(|p| [p.at as i64, (p.row_stride * size) as i64]));
+    words
 }
 
 /// Writes the elements of `x` at byte `at`.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::program::{BufferId, Contract, Kernel, Loop, Program, Step};
+use crate::program::{BufferId, Contract, Kernel, Loop, Origin, Program, Source};
+use crate::steps;
 
 /// The kernels in their order, those contractions of a level joined that share an operand and
 /// have results of one shape: `x·w` and `dx·w + x·dw` read `w` once.
-pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<Kernel> {
+pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
     let mut fused: Vec<(isize, Kernel)> = Vec::with_capacity(kernels.len());
     for (level, mut kernel) in kernels {
-        if let Kernel::Contract(sums) = &mut kernel {
+        if let (0.., Kernel::Contract(sums)) = (level, &mut kernel) {
             let same = |(at, other): &(isize, Kernel)| match other {
                 Kernel::Contract(other) => *at == level && alike(program, other, sums),
                 _ => false,
@@ -24,7 +25,41 @@ pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> 
         }
         fused.push((level, kernel));
     }
-    fused.into_iter().map(|(_, kernel)| kernel).collect()
+    fused
+}
+
+/// The most steps of a loop that others are joined with.
+const STEPS: usize = 48;
+
+/// The kernels, those loops of a level joined that read something computed alike.
+pub(crate) fn loops(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
+    let mut fused: Vec<(isize, Kernel)> = Vec::with_capacity(kernels.len());
+    for (level, mut kernel) in kernels {
+        if let (0.., Kernel::Loop(nest)) = (level, &mut kernel) {
+            let same = |(at, other): &(isize, Kernel)| match other {
+                Kernel::Loop(other) => *at == level && joins(program, other, nest),
+                _ => false,
+            };
+            // The later place, as for contractions.
+            if let Some(k) = fused.iter().rposition(same)
+                && let (_, Kernel::Loop(mut first)) = fused.remove(k)
+            {
+                steps::merge(&mut first, nest);
+                *nest = first;
+            }
+        }
+        fused.push((level, kernel));
+    }
+    fused
+}
+
+/// Whether two loops over one shape can be one, and share a read of something computed.
+fn joins(program: &Program, a: &Loop, b: &Loop) -> bool {
+    let axes = |nest: &Loop| nest.folds.first().map(|(_, reduce, _)| reduce.axes.clone());
+    let folds = axes(a).is_none() || axes(b).is_none() || axes(a) == axes(b);
+    let computed = |s: &Source| matches!(program.buffers[s.buffer.0].origin, Origin::Computed);
+    let small = a.steps.len() + b.steps.len() <= STEPS;
+    a.shape == b.shape && folds && small && a.reads().any(|s| computed(s) && b.reads().any(|t| s == t))
 }
 
 /// The kernels in the order of their levels, those before level 0 as late as others allow: what
@@ -52,7 +87,7 @@ pub(crate) fn in_order(mut kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)
             }
         }
         needed.sort_unstable();
-        ordered.extend(needed.into_iter().filter_map(|k| early[k].take()).map(|(_, k)| (level, k)));
+        ordered.extend(needed.into_iter().filter_map(|k| early[k].take()));
         ordered.push((level, kernel));
     }
     ordered.extend(early.into_iter().flatten());
@@ -73,40 +108,4 @@ fn join(sums: &mut Contract, gone: &Contract) {
     let mut terms = gone.terms.clone();
     terms.iter_mut().for_each(|t| t.result += base);
     sums.terms.extend(terms);
-}
-
-/// Takes the steps out of loops that nothing comes of.
-pub(crate) fn prune(program: &mut Program) {
-    for kernel in &mut program.kernels {
-        if let Kernel::Loop(nest) = kernel {
-            prune_loop(nest);
-        }
-    }
-}
-
-fn prune_loop(nest: &mut Loop) {
-    let mut needed = vec![false; nest.steps.len()];
-    let ends = nest.stores.iter().map(|(at, _)| *at).chain(nest.folds.iter().map(|(at, ..)| *at));
-    ends.for_each(|at| needed[at] = true);
-    for k in (0..nest.steps.len()).rev() {
-        if let (true, (Step::Apply { args, .. }, _)) = (needed[k], &nest.steps[k]) {
-            args.iter().for_each(|&a| needed[a] = true);
-        }
-    }
-    // Where each step is when the others are gone.
-    let mut at = vec![0; needed.len()];
-    let mut kept = 0;
-    for (at, needed) in at.iter_mut().zip(&needed) {
-        *at = kept;
-        kept += *needed as usize;
-    }
-    let mut keep = needed.iter();
-    nest.steps.retain(|_| keep.next().is_none_or(|k| *k));
-    for (step, _) in &mut nest.steps {
-        if let Step::Apply { args, .. } = step {
-            args.iter_mut().for_each(|a| *a = at[*a]);
-        }
-    }
-    nest.stores.iter_mut().for_each(|(step, _)| *step = at[*step]);
-    nest.folds.iter_mut().for_each(|(step, ..)| *step = at[*step]);
 }

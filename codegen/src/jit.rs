@@ -160,6 +160,16 @@ impl Function {
         // SAFETY: the caller's promises are those that the code relies on.
         unsafe { (self.0)(arena, lo as i64, hi as i64) }
     }
+
+    /// Runs what is done with a block of a contraction, which is described by `words`.
+    ///
+    /// # Safety
+    /// As of [`call`](Function::call) for a function that takes a block, and for the elements of
+    /// the block.
+    pub unsafe fn call_block(self, arena: *mut u8, words: &[i64]) {
+        // SAFETY: as above; the words live while the function runs.
+        unsafe { (self.0)(arena, words.as_ptr() as i64, 0) }
+    }
 }
 
 impl Drop for Functions {

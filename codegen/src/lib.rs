@@ -12,6 +12,7 @@
 pub mod contract;
 mod describe;
 mod emit;
+mod epilogue;
 mod executable;
 mod fuse;
 mod jit;
@@ -22,6 +23,7 @@ mod philox;
 pub mod plan;
 mod probe;
 pub mod program;
+mod steps;
 pub mod vecmath;
 mod view;
 

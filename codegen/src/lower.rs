@@ -24,10 +24,9 @@ use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
 use crate::contract::Product;
-use crate::fuse;
-use crate::parts;
 use crate::program::{Buffer, BufferId, Contract, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::view::compose;
+use crate::{epilogue, fuse, parts, steps};
 
 /// The program that computes the outputs of `g`.
 pub(crate) fn lower(g: &Graph) -> Program {
@@ -125,8 +124,10 @@ impl Lowering<'_> {
             self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
         let mut kernels: Vec<(isize, Kernel)> = loops.chain(self.others).collect();
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
-        self.program.kernels = fuse::contractions(&self.program, fuse::in_order(kernels));
-        fuse::prune(&mut self.program);
+        let kernels = fuse::contractions(&self.program, fuse::in_order(kernels));
+        let kernels = fuse::loops(&self.program, kernels);
+        self.program.kernels = epilogue::fuse(&mut self.program, kernels);
+        steps::prune(&mut self.program);
         parts::divide(&mut self.program);
         self.program
     }
@@ -301,7 +302,7 @@ impl Lowering<'_> {
         let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| self.uses[a.index()] == 1);
         let &[a, b] = args else { return false };
         let (Some(into), Some(gone)) = (sums(&a), sums(&b)) else { return false };
-        let nothing = Kernel::Contract(Contract { terms: Vec::new(), results: Vec::new() });
+        let nothing = Kernel::Contract(Contract::new(Vec::new(), Vec::new()));
         let (level, from) = std::mem::replace(&mut self.others[gone], (START, nothing));
         let (Kernel::Contract(from), (at, Kernel::Contract(sum))) = (from, &mut self.others[into]) else {
             return false;
@@ -317,7 +318,7 @@ impl Lowering<'_> {
     fn contract(&mut self, v: Value, op: Product) {
         self.other(v, |args, out| {
             let terms = vec![Term { op, args: pair(args), result: 0 }];
-            Kernel::Contract(Contract { terms, results: vec![out] })
+            Kernel::Contract(Contract::new(terms, vec![out]))
         });
         self.contractions.insert(v, self.others.len() - 1);
     }

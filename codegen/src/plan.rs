@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use fgc_ir::OutputKind;
 
-use crate::program::{Buffer, BufferId, Kernel, Origin, Program};
+use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program};
 
 /// Buffers begin at multiples of this many bytes: a cache line.
 pub const ALIGNMENT: usize = 64;
@@ -39,8 +39,9 @@ impl Plan {
         let lives = lives(program);
         let (shared, copies) = donations(program, &lives);
         let size = |k: usize| program.buffers[k].ty.bytes().next_multiple_of(ALIGNMENT);
-        let mut order: Vec<usize> =
-            (0..program.buffers.len()).filter(|&k| !shared.contains_key(&k)).collect();
+        // What no kernel reads or writes in memory needs none.
+        let used = |k: &usize| lives[*k].first <= lives[*k].last && !shared.contains_key(k);
+        let mut order: Vec<usize> = (0..program.buffers.len()).filter(used).collect();
         order.sort_by_key(|&k| lives[k].first);
         let mut offsets = vec![0; program.buffers.len()];
         let mut placed: Vec<usize> = Vec::new();
@@ -124,14 +125,20 @@ fn may_overwrite(program: &Program, from: BufferId, to: BufferId, lives: &[Life]
         None => true,
         Some(k) if k != begins => k < begins,
         Some(k) => match &program.kernels[k] {
-            Kernel::Loop(nest) => {
-                let mut stores = nest.stores.iter().filter(|(_, s)| s.buffer == from);
-                let (Some((_, store)), None) = (stores.next(), stores.next()) else { return false };
-                let folded = nest.folds.iter().any(|(_, _, b)| *b == from);
-                let reads = program.kernels[k].reads();
-                !folded && reads.iter().filter(|s| s.buffer == to).all(|s| s.view == store.view)
+            Kernel::Loop(nest) => in_place(nest, from, to),
+            Kernel::Contract(sums) => {
+                let multiplied = sums.terms.iter().flat_map(|t| &t.args).any(|s| s.buffer == to);
+                !multiplied && sums.epilogue.as_ref().is_some_and(|e| in_place(&e.nest, from, to))
             }
             _ => false,
         },
     }
+}
+
+/// Whether `nest` reads of `to` only the elements that it then writes to `from`.
+fn in_place(nest: &Loop, from: BufferId, to: BufferId) -> bool {
+    let mut stores = nest.stores.iter().filter(|(_, s)| s.buffer == from);
+    let (Some((_, store)), None) = (stores.next(), stores.next()) else { return false };
+    let folded = nest.folds.iter().any(|(_, _, b)| *b == from);
+    !folded && nest.reads().filter(|s| s.buffer == to).all(|s| s.view == store.view)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::contract::Product;
+use crate::contract::{self, Contraction, Isa, Operand, Product};
 use fgc_ir::ops::{Index, Op, Random, Reduce, Window};
 use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, View};
 
@@ -40,7 +40,7 @@ pub struct Source {
 }
 
 /// A step of a loop: what one element of a value is.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Step {
     /// Read; the view has the shape of the loop.
     Load(Source),
@@ -57,6 +57,19 @@ pub enum Step {
     Index(usize),
     /// Random bits under a key; the loop has the shape of the operation's result.
     Random(Random, Source),
+}
+
+impl Loop {
+    /// The views it reads.
+    pub fn reads(&self) -> impl Iterator<Item = &Source> {
+        self.steps.iter().filter_map(|(step, _)| step.source())
+    }
+
+    /// The buffers it writes.
+    pub fn writes(&self) -> impl Iterator<Item = BufferId> {
+        let stores = self.stores.iter().map(|(_, to)| to.buffer);
+        stores.chain(self.folds.iter().map(|(_, _, to)| *to))
+    }
 }
 
 impl Step {
@@ -101,8 +114,32 @@ pub struct Term {
 pub struct Contract {
     /// The products.
     pub terms: Vec<Term>,
-    /// What is filled.
+    /// The results. One of those is in no memory that only the epilogue reads.
     pub results: Vec<BufferId>,
+    /// What is done with each block of the results as soon as it is there.
+    pub epilogue: Option<Epilogue>,
+}
+
+/// A loop over the rows and columns of a contraction's results, block by block. Its folds are
+/// over the rows of a block: they fill a row of results for each row of blocks.
+#[derive(Clone, Debug)]
+pub struct Epilogue {
+    /// The loop, of two dimensions. What it loads of the results is theirs as they are.
+    pub nest: Loop,
+    /// Which results something else reads, and are in memory.
+    pub stored: Vec<bool>,
+}
+
+impl Contract {
+    /// A contraction and no more.
+    pub fn new(terms: Vec<Term>, results: Vec<BufferId>) -> Contract {
+        Contract { terms, results, epilogue: None }
+    }
+
+    /// Which results are in memory.
+    pub fn stored(&self) -> Vec<bool> {
+        self.epilogue.as_ref().map_or_else(|| vec![true; self.results.len()], |e| e.stored.clone())
+    }
 }
 
 /// What runs.
@@ -122,11 +159,12 @@ impl Kernel {
     /// The views it reads.
     pub fn reads(&self) -> Vec<&Source> {
         match self {
-            Kernel::Loop(nest) => {
-                let steps = nest.steps.iter();
-                steps.filter_map(|(step, _)| step.source()).collect()
+            Kernel::Loop(nest) => nest.reads().collect(),
+            Kernel::Contract(sums) => {
+                let epilogue = sums.epilogue.iter().flat_map(|e| e.nest.reads());
+                let others = epilogue.filter(|s| !sums.results.contains(&s.buffer));
+                sums.terms.iter().flat_map(|t| &t.args).chain(others).collect()
             }
-            Kernel::Contract(sums) => sums.terms.iter().flat_map(|t| &t.args).collect(),
             Kernel::Gather(_, args, _) => args.iter().collect(),
             Kernel::Window(_, args, _) => args.iter().collect(),
         }
@@ -135,11 +173,12 @@ impl Kernel {
     /// The buffers it writes.
     pub fn writes(&self) -> Vec<BufferId> {
         match self {
-            Kernel::Loop(nest) => {
-                let stores = nest.stores.iter().map(|(_, to)| to.buffer);
-                stores.chain(nest.folds.iter().map(|(_, _, to)| *to)).collect()
+            Kernel::Loop(nest) => nest.writes().collect(),
+            Kernel::Contract(sums) => {
+                let stored = sums.results.iter().zip(sums.stored()).filter(|(_, stored)| *stored);
+                let epilogue = sums.epilogue.iter().flat_map(|e| e.nest.writes());
+                stored.map(|(r, _)| *r).chain(epilogue).collect()
             }
-            Kernel::Contract(sums) => sums.results.clone(),
             Kernel::Window(.., out) | Kernel::Gather(.., out) => vec![*out],
         }
     }
@@ -176,5 +215,17 @@ impl Program {
     /// The program that computes the outputs of `g`.
     pub fn new(g: &Graph) -> Program {
         crate::lower::lower(g)
+    }
+
+    /// The contraction that `kernel` is, if it is one.
+    pub(crate) fn contraction(&self, kernel: &Kernel) -> Option<Contraction> {
+        let Kernel::Contract(sums) = kernel else { return None };
+        let operand = |s: &Source| Operand { dtype: self.buffers[s.buffer.0].ty.dtype, view: s.view.clone() };
+        let term = |t: &Term| {
+            let [lhs, rhs] = t.args.each_ref().map(operand);
+            contract::Term { op: t.op.clone(), lhs, rhs, result: t.result }
+        };
+        let terms: Vec<contract::Term> = sums.terms.iter().map(term).collect();
+        Some(Contraction::with(&terms, &sums.stored(), Isa::best()))
     }
 }

@@ -11,7 +11,7 @@ const MAX_LINES: usize = 500;
 
 /// Files that may say `unsafe`: where compiled code, its memory, and instructions of certain
 /// processors are.
-const UNSAFE: [&str; 13] = [
+const UNSAFE: &[&str] = &[
     "codegen/examples/contract.rs",
     "codegen/src/contract/isa.rs",
     "codegen/src/contract/memory.rs",

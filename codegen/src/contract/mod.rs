@@ -211,6 +211,11 @@ impl Contraction {
         Contraction { dtype, isa, lens, out, stored, flops, sums }
     }
 
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// Bytes of scratch that [`run`](Contraction::run) needs.
     pub fn scratch_bytes(&self) -> usize {
         let width = shape(self.dtype, self.isa).width();
@@ -229,6 +234,15 @@ impl Contraction {
     pub fn columns(&self) -> Option<usize> {
         let [sum] = &self.sums[..] else { return None };
         sum.columns.filter(|_| sum.mine.len() == self.stored.len())
+    }
+
+    /// The first row of each finished block, in order. Blocks that begin at one row have the same
+    /// rows, and all columns between them.
+    pub fn row_starts(&self) -> Vec<usize> {
+        match (&self.sums[..], self.columns()) {
+            ([sum], Some(columns)) => sum.row_starts(columns, self.out),
+            _ => Vec::new(),
+        }
     }
 
     /// Writes the results, dense in row-major order. It uses the threads of the rayon pool that

@@ -53,6 +53,11 @@ pub(super) struct Slot {
 /// What a term reads.
 pub(super) type Operands<'a, T> = (&'a [T], &'a [T]);
 
+/// The rows of so many columns that are worked on at once behind a sum of parts.
+pub(super) fn height(columns: usize) -> usize {
+    (CHUNK / columns.max(1)).max(1)
+}
+
 impl Sum {
     /// The divisions of the scratch of one lane, for the widest panel.
     fn slot(&self, width: usize) -> Slot {
@@ -154,7 +159,7 @@ impl Sum {
         }
         if let (Some(epilogue), Some(columns)) = (epilogue, self.columns) {
             let targets: Vec<Shared<T>> = results.iter_mut().map(|r| Shared::new(r)).collect();
-            let height = (CHUNK / columns).max(1);
+            let height = height(columns);
             let rows = len / columns;
             let lanes = rows.div_ceil(height);
             split::lanes(lanes, lanes, parallel, (&mut [] as &mut [T], 0), &|chunks, _| {

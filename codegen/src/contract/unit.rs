@@ -64,6 +64,26 @@ impl Unit {
     }
 }
 
+impl Sum {
+    /// The first rows of finished blocks, of results of `len` elements with so many columns.
+    pub fn row_starts(&self, columns: usize, len: usize) -> Vec<usize> {
+        let mut starts: Vec<usize> = if self.parts > 1 {
+            (0..len / columns).step_by(run::height(columns)).collect()
+        } else {
+            let first = |unit: usize| {
+                let unit = Unit::new(self, unit);
+                let column = unit.columns.column;
+                let column = self.scattered.as_ref().map_or(column as isize, |table| table[column]);
+                (unit.place + column) as usize / columns
+            };
+            (0..self.units()).map(first).collect()
+        };
+        starts.sort_unstable();
+        starts.dedup();
+        starts
+    }
+}
+
 /// The offset of an index.
 fn within(at: &[usize], steps: &[isize]) -> isize {
     at.iter().zip(steps).map(|(&i, &step)| i as isize * step).sum()

@@ -5,212 +5,20 @@
 //! dimension runs in vectors: the innermost of the kept ones or of the folded ones, whichever
 //! lies denser in memory.
 
+mod plan;
+
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::{Emit, Random, Reduce};
-use fgc_ir::{DType, OpRules, Shape};
+use fgc_ir::{DType, OpRules};
 
 use super::folds::Fold;
 use super::lanes::{Emitter, Lane, Width};
-use super::nest::{INTERLEAVED, VECTOR_UNIT, in_vectors, repeat};
+use super::nest::{INTERLEAVED, in_vectors, repeat};
 use super::random::{self, Ahead, CHUNK};
-use crate::program::{BufferId, Loop, Source, Step};
-
-/// The work of a task, in elements times steps: below it dividing costs more than it gains.
-const TASK: usize = 1 << 17;
-
-/// The most parts that folds are divided into: as many as keep what is folded several times, for
-/// some of the results each time, in the cache.
-const PARTS: usize = 256;
-
-/// With so many tasks every thread has enough to do.
-const TASKS: usize = 8;
-
-/// A dimension of the loop as it runs.
-#[derive(Clone, Debug)]
-struct Dim {
-    size: usize,
-    /// The dimension of the kernel's shape, for index ramps.
-    of: usize,
-    folded: bool,
-    vector: bool,
-    /// The step of each access, in bytes.
-    strides: Vec<i64>,
-}
-
-/// A [`Loop`] in the order in which it runs.
-pub struct Plan<'a> {
-    nest: &'a Loop,
-    dims: Vec<Dim>,
-    /// The dimension that tasks split, if any, and how many of its indices each has.
-    split: Option<(usize, usize)>,
-}
-
-/// Something that moves with the indices of a loop.
-struct Access {
-    /// The buffer, and the first byte in it; a count of elements is in none.
-    at: Option<(BufferId, i64)>,
-    /// The step along each dimension, in bytes.
-    strides: Vec<i64>,
-}
-
-impl Access {
-    fn of(source: &Source, dtype: DType) -> Access {
-        let size = dtype.size() as i64;
-        let strides = source.view.strides.iter().map(|&s| s as i64 * size).collect();
-        Access { at: Some((source.buffer, source.view.offset as i64 * size)), strides }
-    }
-
-    /// The key of a draw of `shape`, the rightmost dimensions of the loop's.
-    fn key(key: &Source, rank: usize) -> Access {
-        let mut access = Access::of(key, DType::U32);
-        // The words of the key are no dimension of the loop.
-        access.strides.pop();
-        access.strides.resize(rank, 0);
-        access
-    }
-
-    /// Four bytes for each element before in row-major order, within the rightmost dimensions
-    /// from `leading` on.
-    fn position(shape: &Shape, leading: usize) -> Access {
-        let mut strides: Vec<i64> = shape.strides().into_iter().map(|s| 4 * s as i64).collect();
-        strides[..leading].fill(0);
-        Access { at: None, strides }
-    }
-}
-
-/// The accesses of a loop in the order of its steps and stores, and then the position of the
-/// results of its folds.
-fn accesses(nest: &Loop) -> Vec<Access> {
-    let mut accesses = Vec::new();
-    let rank = nest.shape.rank();
-    for (step, dtype) in &nest.steps {
-        match step {
-            Step::Load(source) => accesses.push(Access::of(source, *dtype)),
-            Step::Random(op, key) => {
-                accesses.push(Access::key(key, rank));
-                accesses.push(Access::position(&nest.shape, rank - op.shape.rank()));
-            }
-            Step::Apply { .. } | Step::Constant(_) | Step::Index(_) => {}
-        }
-    }
-    accesses.extend(nest.stores.iter().map(|(at, to)| Access::of(to, nest.steps[*at].1)));
-    // The results of folds are dense over the kept dimensions.
-    let axes = fold_axes(nest);
-    let mut kept = 1i64;
-    let mut strides = vec![0i64; rank];
-    for k in (0..rank).rev().filter(|k| !axes.contains(k)) {
-        strides[k] = kept;
-        kept *= nest.shape[k] as i64;
-    }
-    accesses.push(Access { at: None, strides });
-    accesses
-}
-
-fn fold_axes(nest: &Loop) -> &[usize] {
-    nest.folds.first().map_or(&[], |(_, reduce, _)| &reduce.axes)
-}
-
-impl<'a> Plan<'a> {
-    /// The order for `nest`.
-    pub fn new(nest: &'a Loop) -> Plan<'a> {
-        let axes = fold_axes(nest);
-        let accesses = accesses(nest);
-        let ramps = nest.steps.iter().any(|(step, _)| matches!(step, Step::Index(_)));
-        let mut dims: Vec<Dim> = Vec::new();
-        for (k, &size) in nest.shape.iter().enumerate() {
-            let strides = accesses.iter().map(|access| access.strides[k]).collect();
-            let dim = Dim { size, of: k, folded: axes.contains(&k), vector: false, strides };
-            match dims.last_mut() {
-                Some(last) if !ramps && last.folded == dim.folded && contiguous(last, &dim) => {
-                    last.size *= dim.size;
-                    last.strides = dim.strides;
-                }
-                _ if size == 1 && !ramps => {}
-                _ => dims.push(dim),
-            }
-        }
-        let (kept, folded): (Vec<Dim>, Vec<Dim>) = dims.into_iter().partition(|d| !d.folded);
-        let first_folded = kept.len();
-        let mut dims: Vec<Dim> = kept.into_iter().chain(folded).collect();
-        if let Some(k) = vector_dim(nest, &dims) {
-            dims[k].vector = true;
-        }
-        let mut plan = Plan { nest, dims, split: None };
-        plan.split = match nest.part {
-            Some(part) => Some((first_folded, part)),
-            None => (first_folded > 0).then(|| (0, plan.task(0))),
-        };
-        plan
-    }
-
-    /// How many indices of dimension `k` make a task.
-    fn task(&self, k: usize) -> usize {
-        let size = self.dims[k].size.max(1);
-        let each = (self.work() / size).max(1);
-        TASK.div_ceil(each).next_multiple_of(self.unit(k))
-    }
-
-    /// Tasks begin at multiples of this along dimension `k`.
-    fn unit(&self, k: usize) -> usize {
-        if self.dims[k].vector { VECTOR_UNIT } else { 1 }
-    }
-
-    fn work(&self) -> usize {
-        self.dims.iter().map(|d| d.size).product::<usize>().saturating_mul(self.nest.steps.len())
-    }
-
-    /// The size of the dimension that tasks split, and the indices of each task.
-    pub fn split(&self) -> (usize, usize) {
-        self.split.map_or((1, 1), |(k, task)| (self.dims[k].size, task))
-    }
-
-    /// The part that tasks fold on their own, as indices of the outermost folded dimension, if
-    /// folding in parts lets more tasks run at a time; and the number of parts.
-    pub fn parts(&self) -> Option<(usize, usize)> {
-        let k = self.dims.iter().position(|d| d.folded)?;
-        if self.nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax) {
-            return None;
-        }
-        let (size, task) = self.split();
-        let results: usize = self.dims[..k].iter().map(|d| d.size).product();
-        let wanted = PARTS.min(self.work() / TASK).min(self.dims[k].size / results.max(1));
-        if size.div_ceil(task) >= wanted.min(TASKS) {
-            return None;
-        }
-        let part = self.dims[k].size.div_ceil(wanted).next_multiple_of(self.unit(k));
-        Some((part, self.dims[k].size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
-    }
-}
-
-/// Whether going on along `outer` is going on along `inner`, for every access.
-fn contiguous(outer: &Dim, inner: &Dim) -> bool {
-    outer.strides.iter().zip(&inner.strides).all(|(&o, &i)| o == i * inner.size as i64)
-}
-
-/// Which dimension runs in vectors, if the element types allow any.
-fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
-    let wide = nest.steps.iter().any(|(_, dtype)| *dtype == DType::F64);
-    let positions = nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax);
-    if wide || positions {
-        return None;
-    }
-    // Vectors draw under one key, and words that are next to each other.
-    let keys = key_accesses(nest);
-    let one_key = |k: &usize| {
-        let strides = |key: usize| (dims[*k].strides[key], dims[*k].strides[key + 1]);
-        keys.iter().all(|&key| matches!(strides(key), (0, 0 | 4)))
-    };
-    let kept = dims.iter().rposition(|d| !d.folded).filter(one_key);
-    let folded = dims.iter().rposition(|d| d.folded).filter(one_key);
-    let dense = |k: &usize| {
-        let steps = dims[*k].strides.iter().take(dims[*k].strides.len() - 1);
-        (steps.filter(|s| s.abs() <= 4).count(), dims[*k].size)
-    };
-    let best = kept.into_iter().chain(folded).max_by_key(dense)?;
-    (dims[best].size >= 4).then_some(best)
-}
+use crate::program::{BufferId, Source, Step};
+pub use plan::Plan;
+use plan::{Dim, accesses, key_accesses};
 
 /// Emits the loop for the indices `range` of the dimension that tasks split, with the buffers at
 /// `offset` from `base`.
@@ -221,6 +29,67 @@ pub fn emit(
     range: (Value, Value),
     offset: impl Fn(BufferId) -> i64,
 ) {
+    let mut at = starts(e, plan, base, &offset);
+    if let (Some((k, part)), Some(_), Some(position)) = (plan.split, plan.nest.part, at.last_mut()) {
+        let kept: usize = plan.dims[..k].iter().map(|d| d.size).product();
+        let part = e.b.ins().iconst(I64, part as i64);
+        let before = e.b.ins().udiv(range.0, part);
+        *position = e.b.ins().imul_imm_s(before, kept as i64);
+    }
+    let split = plan.split.map(|(k, _)| k);
+    let ranges = (0..plan.dims.len()).map(|k| (split == Some(k)).then_some(range)).collect();
+    walk(e, plan, base, at, ranges, Vec::new(), offset);
+}
+
+/// Emits the loop for a block: what it loads of the `results` of a contraction lies where the
+/// block says.
+pub fn emit_block(
+    e: &mut Emitter<'_, '_>,
+    plan: &Plan<'_>,
+    base: Value,
+    block: &Block,
+    results: &[BufferId],
+    offset: impl Fn(BufferId) -> i64,
+) {
+    let mut at = starts(e, plan, base, &offset);
+    let mut strided = Vec::new();
+    for (k, access) in accesses(plan.nest).into_iter().enumerate() {
+        let Some((buffer, _)) = access.at else { continue };
+        let Some(r) = results.iter().position(|&r| r == buffer) else { continue };
+        // As if the block were a part of a whole matrix with rows that far apart.
+        let (place, stride) = block.results[r];
+        let before = e.b.ins().imul(block.rows.0, stride);
+        let left = e.b.ins().imul_imm_s(block.columns.0, access.strides[1]);
+        let row = e.b.ins().isub(place, before);
+        at[k] = e.b.ins().isub(row, left);
+        strided.push((k, stride));
+    }
+    if let (Some(position), Some(&columns)) = (at.last_mut(), plan.nest.shape.last()) {
+        *position = e.b.ins().imul_imm_s(block.slot, columns as i64);
+    }
+    let ranges = plan.dims.iter().map(|d| Some(if d.of == 0 { block.rows } else { block.columns })).collect();
+    walk(e, plan, base, at, ranges, strided, offset);
+}
+
+/// The block that a call is for.
+pub struct Block {
+    /// The first of its rows and the one behind the last.
+    pub rows: (Value, Value),
+    /// The same of its columns.
+    pub columns: (Value, Value),
+    /// Which of the blocks it is that have the same columns.
+    pub slot: Value,
+    /// The address of the block of each result, and the bytes from one row to the next.
+    pub results: Vec<(Value, Value)>,
+}
+
+/// Where accesses begin.
+fn starts(
+    e: &mut Emitter<'_, '_>,
+    plan: &Plan<'_>,
+    base: Value,
+    offset: &impl Fn(BufferId) -> i64,
+) -> Vec<Value> {
     let zero = e.b.ins().iconst(I64, 0);
     let mut at = Vec::new();
     for access in accesses(plan.nest) {
@@ -229,17 +98,24 @@ pub fn emit(
             None => zero,
         });
     }
+    at
+}
+
+fn walk(
+    e: &mut Emitter<'_, '_>,
+    plan: &Plan<'_>,
+    base: Value,
+    at: Vec<Value>,
+    ranges: Vec<Option<(Value, Value)>>,
+    strided: Vec<(usize, Value)>,
+    offset: impl Fn(BufferId) -> i64,
+) {
+    let zero = e.b.ins().iconst(I64, 0);
     let index = vec![zero; plan.nest.shape.rank()];
     let results = plan.nest.folds.iter().map(|(_, _, to)| offset(*to));
     let results = results.map(|bytes| e.b.ins().iadd_imm_s(base, bytes)).collect();
-    if let (Some((k, part)), Some(_), Some(position)) = (plan.split, plan.nest.part, at.last_mut()) {
-        let kept: usize = plan.dims[..k].iter().map(|d| d.size).product();
-        let part = e.b.ins().iconst(I64, part as i64);
-        let before = e.b.ins().udiv(range.0, part);
-        *position = e.b.ins().imul_imm_s(before, kept as i64);
-    }
     let draws = draws(e, plan, &at);
-    let mut walk = Walk { plan, range, results, folds: Vec::new(), draws };
+    let mut walk = Walk { plan, ranges, strided, results, folds: Vec::new(), draws };
     walk.level(e, 0, at, index);
 }
 
@@ -277,20 +153,6 @@ impl Draw {
     }
 }
 
-/// The access to the key of each draw.
-fn key_accesses(nest: &Loop) -> Vec<usize> {
-    let mut access = 0;
-    let mut keys = Vec::new();
-    for (step, _) in &nest.steps {
-        if let Step::Random(..) = step {
-            keys.push(access);
-            access += 1;
-        }
-        access += step.source().is_some() as usize;
-    }
-    keys
-}
-
 /// The addresses `at` at index `i` of `dim`.
 fn moved(e: &mut Emitter<'_, '_>, dim: &Dim, at: &[Value], i: Value) -> Vec<Value> {
     // Most accesses move alike.
@@ -312,7 +174,10 @@ fn moved(e: &mut Emitter<'_, '_>, dim: &Dim, at: &[Value], i: Value) -> Vec<Valu
 
 struct Walk<'p, 'a> {
     plan: &'p Plan<'a>,
-    range: (Value, Value),
+    /// The indices of each dimension, if not all.
+    ranges: Vec<Option<(Value, Value)>>,
+    /// Accesses whose step along the first dimension of the loop is only known as it runs.
+    strided: Vec<(usize, Value)>,
     /// The addresses of the results of folds.
     results: Vec<Value>,
     /// The running values of the folds, while they run.
@@ -337,20 +202,24 @@ impl Walk<'_, '_> {
     fn dimension(&mut self, e: &mut Emitter<'_, '_>, k: usize, at: Vec<Value>, index: Vec<Value>) {
         let plan = self.plan;
         let Some(dim) = plan.dims.get(k) else { return self.body(e, &at, &index) };
-        let (first, end) = if plan.split.is_some_and(|(split, _)| split == k) {
-            self.range
-        } else {
-            (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64))
-        };
+        let whole = self.ranges[k].is_none();
+        let (first, end) = self.ranges[k]
+            .unwrap_or_else(|| (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64)));
+        // Tasks begin and end at whole vectors but at the end; blocks anywhere.
+        let size = (whole || plan.split.is_some()).then_some(dim.size);
         self.ahead(e, k, &at, (first, end), &mut |walk, e, (first, end)| {
             let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
-                let next = moved(e, dim, &at, i);
+                let mut next = moved(e, dim, &at, i);
+                for &(access, stride) in walk.strided.iter().filter(|_| dim.of == 0) {
+                    let step = e.b.ins().imul(i, stride);
+                    next[access] = e.b.ins().iadd(at[access], step);
+                }
                 let mut index = index.clone();
                 index[dim.of] = i;
                 walk.level(e, k + 1, next, index);
             };
             if dim.vector {
-                in_vectors(e, (first, end), dim.size, &mut step);
+                in_vectors(e, (first, end), size, &mut step);
             } else {
                 repeat(e, first, end, 1, step);
             }

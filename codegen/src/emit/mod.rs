@@ -11,10 +11,11 @@ mod random;
 mod rows;
 mod windows;
 
-use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use fgc_ir::ops::index::IndexKind;
 
-use crate::program::{BufferId, Kernel, Loop, Program, Source};
+use crate::program::{BufferId, Contract, Epilogue, Kernel, Loop, Program, Source};
 
 pub use lanes::Emitter;
 
@@ -72,6 +73,35 @@ pub fn accumulates(kernel: &Kernel) -> bool {
         _ => false,
     }
 }
+
+/// Emits what is done with a block of a contraction's results. `block` is the address of its
+/// [description](BLOCK_WORDS).
+pub fn emit_epilogue(
+    e: &mut Emitter<'_, '_>,
+    sums: &Contract,
+    epilogue: &Epilogue,
+    offsets: &[usize],
+    arena: Value,
+    block: Value,
+) {
+    let mut word = 0;
+    let mut next = |e: &mut Emitter<'_, '_>| {
+        word += 8;
+        e.b.ins().load(I64, MemFlagsData::trusted(), block, word - 8)
+    };
+    let (rows, columns) = ((next(e), next(e)), (next(e), next(e)));
+    let slot = next(e);
+    let results = sums.results.iter().map(|_| (next(e), next(e))).collect();
+    let block = loops::Block { rows, columns, slot, results };
+    loops::emit_block(e, &loops::Plan::of_blocks(&epilogue.nest), arena, &block, &sums.results, |b| {
+        offsets[b.0] as i64
+    });
+}
+
+/// The 64-bit words that describe a block: the first row and the one behind the last, the same of
+/// columns, which of the blocks with the same columns it is; these are followed by two for each
+/// result: the address, and the bytes from one row to the next.
+pub const BLOCK_WORDS: usize = 5;
 
 /// Emits `kernel` for a range of the dimension that is split, with the buffers at `offsets` from
 /// the arena's address.

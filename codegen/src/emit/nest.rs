@@ -139,21 +139,21 @@ pub fn when<'f, B: Building<'f>>(b: &mut B, m: Option<Value>, body: impl FnOnce(
     f.switch_to_block(done);
 }
 
-/// Runs `body` for the indices of `range`, of a dimension of `size`, as many at a time as vectors
-/// have, and what is left one by one.
+/// Runs `body` for the indices of a range, as many at a time as vectors have, and what is left one
+/// by one. A range with a known `size` is cut from as many indices at whole vectors.
 pub fn in_vectors(
     e: &mut Emitter<'_, '_>,
     (mut from, end): (Value, Value),
-    size: usize,
+    size: Option<usize>,
     body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
 ) {
     for width in [Width::Vectors(INTERLEAVED), Width::Vectors(1), Width::Scalar] {
-        let unneeded = match width {
+        let unneeded = |size: usize| match width {
             Width::Vectors(INTERLEAVED) => size < VECTOR_UNIT,
             Width::Vectors(_) => size < 4 || size.is_multiple_of(VECTOR_UNIT),
             Width::Scalar => size.is_multiple_of(4),
         };
-        if unneeded {
+        if size.is_some_and(unneeded) {
             continue;
         }
         let outer = e.width();

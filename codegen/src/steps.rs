@@ -1,0 +1,60 @@
+//! Steps of loops: taking out what nothing comes of, and putting two loops together.
+
+use crate::program::{Contract, Kernel, Loop, Program, Step};
+
+/// Takes the steps out of loops that nothing comes of.
+pub(crate) fn prune(program: &mut Program) {
+    for kernel in &mut program.kernels {
+        match kernel {
+            Kernel::Loop(nest) => prune_loop(nest),
+            Kernel::Contract(Contract { epilogue: Some(epilogue), .. }) => prune_loop(&mut epilogue.nest),
+            _ => {}
+        }
+    }
+}
+
+fn prune_loop(nest: &mut Loop) {
+    let mut needed = vec![false; nest.steps.len()];
+    let ends = nest.stores.iter().map(|(at, _)| *at).chain(nest.folds.iter().map(|(at, ..)| *at));
+    ends.for_each(|at| needed[at] = true);
+    for k in (0..nest.steps.len()).rev() {
+        if let (true, (Step::Apply { args, .. }, _)) = (needed[k], &nest.steps[k]) {
+            args.iter().for_each(|&a| needed[a] = true);
+        }
+    }
+    // Where each step is when the others are gone.
+    let mut at = vec![0; needed.len()];
+    let mut kept = 0;
+    for (at, needed) in at.iter_mut().zip(&needed) {
+        *at = kept;
+        kept += *needed as usize;
+    }
+    let mut keep = needed.iter();
+    nest.steps.retain(|_| keep.next().is_none_or(|k| *k));
+    for (step, _) in &mut nest.steps {
+        if let Step::Apply { args, .. } = step {
+            args.iter_mut().for_each(|a| *a = at[*a]);
+        }
+    }
+    nest.stores.iter_mut().for_each(|(step, _)| *step = at[*step]);
+    nest.folds.iter_mut().for_each(|(step, ..)| *step = at[*step]);
+}
+
+/// Puts the steps of `other` into `nest`, which is over the same indices, those that it has
+/// already once.
+pub(crate) fn merge(nest: &mut Loop, other: &Loop) {
+    let mut at: Vec<usize> = Vec::with_capacity(other.steps.len());
+    for (step, dtype) in &other.steps {
+        let mut step = step.clone();
+        if let Step::Apply { args, .. } = &mut step {
+            args.iter_mut().for_each(|a| *a = at[*a]);
+        }
+        let known = nest.steps.iter().position(|(s, d)| *s == step && d == dtype);
+        at.push(known.unwrap_or(nest.steps.len()));
+        if known.is_none() {
+            nest.steps.push((step, *dtype));
+        }
+    }
+    nest.stores.extend(other.stores.iter().map(|(step, to)| (at[*step], to.clone())));
+    nest.folds.extend(other.folds.iter().map(|(step, reduce, to)| (at[*step], reduce.clone(), *to)));
+}
