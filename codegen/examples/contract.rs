@@ -15,22 +15,25 @@ use fgc_codegen::contract::{Contraction, Isa, Operand, Product, Term};
 use fgc_ir::ops::{Conv, Dot};
 use fgc_ir::{DType, Op, OpRules, Type};
 
-/// Fused multiply-adds at full speed: GFLOP/s of one thread.
-fn peak() -> f64 {
+/// Fused multiply-adds at full speed in vectors of an instruction set: GFLOP/s of one thread.
+fn peak(isa: Isa) -> f64 {
     const ROUNDS: usize = 50_000;
     let mut best = f64::MAX;
     let mut lanes = 4;
     for _ in 0..300 {
         let start = Instant::now();
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512f") {
+        if isa == Isa::Avx512 {
             lanes = 16;
             // SAFETY: the CPU has AVX-512.
             unsafe { avx512(ROUNDS) };
-        } else if is_x86_feature_detected!("fma") {
+        } else if isa == Isa::Avx2 {
             lanes = 8;
             // SAFETY: the CPU has AVX2 and FMA.
             unsafe { avx2(ROUNDS) };
+        } else if is_x86_feature_detected!("fma") {
+            // SAFETY: the CPU has FMA.
+            unsafe { fma(ROUNDS) };
         }
         best = best.min(start.elapsed().as_secs_f64());
     }
@@ -38,68 +41,75 @@ fn peak() -> f64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn avx512(rounds: usize) {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
-    let (a, b) = (black_box(_mm512_set1_ps(0.999)), black_box(_mm512_set1_ps(0.001)));
-    let mut sums = [a; 16];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_fmadd_ps(*sum, a, b);
+macro_rules! multiply_adds {
+    ($name:ident, $features:literal, $set1:ident, $fma:ident) => {
+        #[target_feature(enable = $features)]
+        fn $name(rounds: usize) {
+            use std::arch::x86_64::{$fma, $set1};
+            let (a, b) = (black_box($set1(0.999)), black_box($set1(0.001)));
+            let mut sums = [a; 12];
+            for _ in 0..rounds * 16 / 12 {
+                for sum in &mut sums {
+                    *sum = $fma(*sum, a, b);
+                }
+            }
+            black_box(sums);
         }
-    }
-    black_box(sums);
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2(rounds: usize) {
-    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
-    let (a, b) = (black_box(_mm256_set1_ps(0.999)), black_box(_mm256_set1_ps(0.001)));
-    let mut sums = [a; 16];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm256_fmadd_ps(*sum, a, b);
-        }
-    }
-    black_box(sums);
-}
+multiply_adds!(avx512, "avx512f", _mm512_set1_ps, _mm512_fmadd_ps);
+#[cfg(target_arch = "x86_64")]
+multiply_adds!(avx2, "avx2,fma", _mm256_set1_ps, _mm256_fmadd_ps);
+#[cfg(target_arch = "x86_64")]
+multiply_adds!(fma, "fma", _mm_set1_ps, _mm_fmadd_ps);
 
-/// Seconds of the fastest of many calls.
-fn time(plan: &Contraction, lhs: &Type, rhs: &Type, out: &Type) -> f64 {
+/// Seconds of the fastest of many calls. Operands are shared by terms that say so.
+fn time(plan: &Contraction, operands: &[[usize; 2]], buffers: &[Type], out: &Type, results: usize) -> f64 {
     // Aligned as the arrays of executables are.
     let buffer = |bytes: usize, x: f32| vec![[x; 16]; bytes.div_ceil(64) + 1];
-    let (lhs, rhs) = (buffer(lhs.bytes() + 64, 0.5), buffer(rhs.bytes() + 64, 0.25));
-    let (mut out, mut scratch) = (buffer(out.bytes() + 64, 0.0), buffer(plan.scratch_bytes() + 64, 0.0));
     fn aligned<T>(at: *const T) -> *mut u8 {
         at.cast_mut().cast::<u8>().wrapping_add(at.align_offset(64) * size_of::<T>())
     }
+    let buffers: Vec<_> = buffers.iter().map(|ty| buffer(ty.bytes() + 64, 0.5)).collect();
+    let at = |i: usize| aligned(buffers[i].as_ptr().cast::<f32>()).cast_const();
+    let operands: Vec<[*const u8; 2]> = operands.iter().map(|o| o.map(at)).collect();
+    let mut outs: Vec<_> = (0..results).map(|_| buffer(out.bytes() + 64, 0.0)).collect();
+    let outs: Vec<*mut u8> = outs.iter_mut().map(|o| aligned(o.as_mut_ptr().cast::<f32>())).collect();
+    let mut scratch = buffer(plan.scratch_bytes() + 64, 0.0);
+    let scratch = aligned(scratch.as_mut_ptr().cast::<f32>());
     let mut best = f64::MAX;
     let begin = Instant::now();
     let mut calls = 0;
     while calls < 5 || (begin.elapsed() < Duration::from_millis(400) && calls < 2000) {
         let start = Instant::now();
-        // SAFETY: all four buffers are as large as the plan says, and apart.
-        unsafe {
-            plan.run(
-                &[[aligned(lhs.as_ptr().cast::<f32>()), aligned(rhs.as_ptr().cast::<f32>())]],
-                &[aligned(out.as_mut_ptr().cast::<f32>())],
-                aligned(scratch.as_mut_ptr().cast::<f32>()),
-            );
-        }
+        // SAFETY: all buffers are as large as the plan says, and apart.
+        unsafe { plan.run(&operands, &outs, scratch) };
         best = best.min(start.elapsed().as_secs_f64());
         calls += 1;
     }
-    black_box(&out);
     best
 }
 
-fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], (peak, isa): (f64, Isa)) {
+fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], peak: (f64, Isa)) {
+    let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
+    report_sum(name, op, &[lhs, rhs], &[([0, 1], 0)], peak);
+}
+
+/// A product and its tangent: `x·w`, and `dx·w + x·dw`.
+fn report_fused(name: &str, op: Op, lhs: &[usize], rhs: &[usize], peak: (f64, Isa)) {
+    let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
+    let buffers = [lhs.clone(), rhs.clone(), lhs, rhs];
+    report_sum(name, op, &buffers, &[([0, 1], 0), ([2, 1], 1), ([0, 3], 1)], peak);
+}
+
+/// Terms of these buffers, and of which result they are.
+fn report_sum(name: &str, op: Op, buffers: &[Type], terms: &[([usize; 2], usize)], (peak, isa): (f64, Isa)) {
     if std::env::args().nth(4).is_some_and(|part| !name.contains(&part)) {
         return;
     }
-    let (lhs, rhs) = (Type::new(DType::F32, lhs), Type::new(DType::F32, rhs));
-    let out = match op.infer(&[&lhs, &rhs]) {
+    let out = match op.infer(&[&buffers[0], &buffers[1]]) {
         Ok(out) => out,
         Err(e) => return println!("{name}: {e}"),
     };
@@ -108,9 +118,14 @@ fn report(name: &str, op: Op, lhs: &[usize], rhs: &[usize], (peak, isa): (f64, I
         Op::Conv(conv) => Product::Conv(conv),
         _ => return,
     };
-    let term = Term { op, lhs: Operand::dense(&lhs), rhs: Operand::dense(&rhs), result: 0 };
-    let plan = Contraction::with(&[term], &[], isa);
-    let seconds = time(&plan, &lhs, &rhs, &out);
+    let term = |&([l, r], result): &([usize; 2], usize)| {
+        let [lhs, rhs] = [l, r].map(|i| Operand::dense(&buffers[i]));
+        Term { op: op.clone(), lhs, rhs, result }
+    };
+    let results = terms.iter().map(|t| t.1 + 1).max().unwrap_or(0);
+    let plan = Contraction::with(&terms.iter().map(term).collect::<Vec<_>>(), &[], isa);
+    let operands: Vec<[usize; 2]> = terms.iter().map(|t| t.0).collect();
+    let seconds = time(&plan, &operands, buffers, &out, results);
     let rate = plan.flops() as f64 / seconds / 1e9;
     let scratch = plan.scratch_bytes() as f64 / 1e6;
     println!(
@@ -135,6 +150,13 @@ fn all(peak: (f64, Isa), images: usize) {
     dot("input gradient 64x512x784", (1, 1), [64, 512], [784, 512]);
     dot("weight gradient 784x64x512", (0, 0), [64, 784], [64, 512]);
     dot("weight gradient 512x64x10", (0, 0), [64, 512], [64, 10]);
+    for [k, n] in [[784, 512], [512, 512], [784, 2048], [2048, 2048]] {
+        let name = format!("fused jvp 64x{k}x{n}");
+        report_fused(&name, Dot::matmul(2).into(), &[64, k], &[k, n], peak);
+    }
+    dot("dot 64x2048x2048", (1, 0), [64, 2048], [2048, 2048]);
+    dot("input gradient 64x2048x2048", (1, 1), [64, 2048], [2048, 2048]);
+    dot("weight gradient 2048x64x2048", (0, 0), [64, 2048], [64, 2048]);
     dot("dot 1024^3", (1, 0), [1024, 1024], [1024, 1024]);
     dot("deep 64x50176x64", (0, 0), [50176, 64], [50176, 64]);
     let scores = Dot { batch: vec![(0, 0), (2, 2)], contract: vec![(3, 3)] };
@@ -152,6 +174,9 @@ fn all(peak: (f64, Isa), images: usize) {
                 report(&name(what), op, lhs, rhs, peak);
             }
         }
+        if let Some(op) = same("b01f_01io->b01f", 1, false) {
+            report_fused(&name("fused jvp"), op, &image, &[3, 3, from, to], peak);
+        }
     }
 }
 
@@ -161,7 +186,7 @@ fn main() {
     let named = std::env::args().nth(3);
     let isa = Isa::ALL.into_iter().find(|isa| Some(format!("{isa:?}").to_lowercase()) == named);
     let isa = isa.unwrap_or(Isa::best());
-    let one = peak();
+    let one = peak(isa);
     println!("peak of one thread {one:.1} GFLOP/s; {threads} threads, {images} images");
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => pool.install(|| all((one * threads as f64, isa), images)),

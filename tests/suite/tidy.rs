@@ -14,6 +14,7 @@ const MAX_LINES: usize = 500;
 const UNSAFE: &[&str] = &[
     "codegen/examples/contract.rs",
     "codegen/src/contract/isa.rs",
+    "codegen/src/contract/jit.rs",
     "codegen/src/contract/memory.rs",
     "codegen/src/contract/mod.rs",
     "codegen/src/contract/run.rs",

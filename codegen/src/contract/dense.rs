@@ -3,14 +3,12 @@
 use rayon::prelude::*;
 
 use super::isa::Scalar;
+use super::memory::transposed;
 use super::pad::line_from;
 use super::plan::{Panel, Sum, Term};
 
 /// The `k` that a task copies.
 const CHUNK: usize = 128;
-
-/// The `k` of a block of a transposed matrix, read along memory.
-const SQUARE: usize = 16;
 
 /// Copies the right operand `x` of a term into panels of `width` columns for each `k`.
 pub(super) fn fill<T: Scalar>(
@@ -76,13 +74,11 @@ fn copy<T: Scalar>(
             rest /= size;
         }
         at += (i % inner) as isize * along;
-        if along == 1 && inner > 1 {
-            let run = SQUARE.min(inner - i % inner).min(count - done);
-            for (j, &column) in columns.iter().enumerate() {
-                let Some(from) = x.get((at + column) as usize..).and_then(|x| x.get(..run)) else { continue };
-                for (to, &x) in to[done * width..].chunks_mut(width).zip(from) {
-                    to[j] = x;
-                }
+        if along == 1 && inner > 1 && even && step > 0 {
+            let run = (inner - i % inner).min(count - done);
+            if let Some(from) = x.get((at + columns[0]) as usize..) {
+                let steps = [step as usize, width];
+                transposed(from, &mut to[done * width..], steps, [columns.len(), run]);
             }
             done += run;
             continue;

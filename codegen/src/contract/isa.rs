@@ -1,6 +1,7 @@
 //! Which micro-kernels there are, and which the CPU runs.
 #![allow(unsafe_code, reason = "kernels are compiled for instruction sets that not every CPU has")]
 
+use super::jit;
 use super::plan::Shape;
 use super::simd::*;
 use super::tile::{Kernel, PACK, RUNS, TABLE, Tile, tile};
@@ -51,8 +52,10 @@ pub(super) trait Scalar: Copy + Default + Send + Sync + 'static {
 pub(super) struct Kernels<T: 'static> {
     /// Elements of a vector.
     pub lanes: usize,
-    /// By vectors less one, by rows less one, by kind.
-    kernels: &'static [&'static [[Kernel<T>; 3]]],
+    /// By vectors less one, by rows less one, by whether all vectors are whole, by kind.
+    kernels: &'static [&'static [[[Kernel<T>; 3]; 2]]],
+    /// Whether there are better ones, compiled by Cranelift.
+    jit: bool,
 }
 
 impl<T> Kernels<T> {
@@ -71,9 +74,22 @@ impl<T> Kernels<T> {
         Shape { lanes: self.lanes, rows: (1..=self.vectors()).map(|v| self.rows(v)).collect() }
     }
 
-    /// The kernel for so many rows and vectors.
-    pub fn get(&self, rows: usize, vectors: usize, kind: usize) -> Option<Kernel<T>> {
-        self.kernels.get(vectors.wrapping_sub(1))?.get(rows.wrapping_sub(1))?.get(kind).copied()
+    /// Computes a tile of so many rows and vectors with the kernel of this kind.
+    ///
+    /// # Safety
+    /// As of [`tile`], for each row and vector.
+    pub unsafe fn run(&self, rows: usize, vectors: usize, kind: usize, t: &Tile<T>) {
+        let whole = t.last == self.lanes;
+        let jit = if self.jit && whole && kind == RUNS { jit::kernel(rows, vectors) } else { None };
+        if let Some(kernel) = jit {
+            // SAFETY: as the caller promises.
+            return unsafe { jit::run(kernel, t) };
+        }
+        let kernels = self.kernels.get(vectors.wrapping_sub(1)).and_then(|k| k.get(rows.wrapping_sub(1)));
+        if let Some(kernel) = kernels.and_then(|k| k[usize::from(whole)].get(kind)) {
+            // SAFETY: as above.
+            unsafe { kernel(t) }
+        }
     }
 }
 
@@ -81,9 +97,16 @@ impl<T> Kernels<T> {
 macro_rules! table {
     ($kernel:ident, $t:ty: $($vectors:literal x [$($rows:literal)*]),*) => {
         &[$(&[$([
-            $kernel::<$rows, $vectors, RUNS> as Kernel<$t>,
-            $kernel::<$rows, $vectors, PACK> as Kernel<$t>,
-            $kernel::<$rows, $vectors, TABLE> as Kernel<$t>,
+            [
+                $kernel::<$rows, $vectors, RUNS, false> as Kernel<$t>,
+                $kernel::<$rows, $vectors, PACK, false> as Kernel<$t>,
+                $kernel::<$rows, $vectors, TABLE, false> as Kernel<$t>,
+            ],
+            [
+                $kernel::<$rows, $vectors, RUNS, true> as Kernel<$t>,
+                $kernel::<$rows, $vectors, PACK, true> as Kernel<$t>,
+                $kernel::<$rows, $vectors, TABLE, true> as Kernel<$t>,
+            ],
         ]),*]),*]
     };
 }
@@ -94,9 +117,11 @@ macro_rules! compiled {
         /// # Safety
         /// As of [`tile`].
         $(#[target_feature(enable = $feature)])?
-        unsafe fn $name<const MR: usize, const NV: usize, const MODE: usize>(t: &Tile<$t>) {
+        unsafe fn $name<const MR: usize, const NV: usize, const MODE: usize, const WHOLE: bool>(
+            t: &Tile<$t>,
+        ) {
             // SAFETY: as the caller promises.
-            unsafe { tile::<$simd, MR, NV, MODE>(t) }
+            unsafe { tile::<$simd, MR, NV, MODE, WHOLE>(t) }
         }
     };
 }
@@ -124,14 +149,17 @@ impl Scalar for f32 {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Kernels {
                 lanes: 16,
+                jit: false,
                 kernels: table!(f32x16, f32: 1 x [1 2 3 4 5 6 7 8 9 10 11 12], 2 x [1 2 3 4 5 6 7 8 9 10 11 12],
                                              3 x [1 2 3 4 5 6 7 8], 4 x [1 2 3 4 5 6]),
             },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                Kernels { lanes: 8, kernels: table!(f32x8, f32: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6]) }
-            }
-            _ => Kernels { lanes: 4, kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+            Isa::Avx2 => Kernels {
+                lanes: 8,
+                jit: false,
+                kernels: table!(f32x8, f32: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6]),
+            },
+            _ => Kernels { lanes: 4, jit: true, kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
         }
     }
 }
@@ -147,11 +175,14 @@ impl Scalar for f64 {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Kernels {
                 lanes: 8,
+                jit: false,
                 kernels: table!(f64x8, f64: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6 7 8]),
             },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Kernels { lanes: 4, kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
-            _ => Kernels { lanes: 2, kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+            Isa::Avx2 => {
+                Kernels { lanes: 4, jit: false, kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
+            }
+            _ => Kernels { lanes: 2, jit: false, kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
         }
     }
 }
@@ -164,6 +195,6 @@ impl Scalar for u32 {
     }
 
     fn kernels(_: Isa) -> Kernels<u32> {
-        Kernels { lanes: 4, kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
+        Kernels { lanes: 4, jit: false, kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
     }
 }

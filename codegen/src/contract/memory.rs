@@ -49,3 +49,54 @@ pub(super) unsafe fn write<'a, T>(at: *mut u8, len: usize) -> &'a mut [T] {
     // SAFETY: as the caller promises.
     unsafe { std::slice::from_raw_parts_mut(at, len) }
 }
+
+/// Rows or columns of a block that is transposed in registers.
+const SQUARE: usize = 4;
+
+/// Copies a matrix of `size` rows and columns, its rows `steps[0]` elements apart, as the rows of
+/// its transpose, `steps[1]` apart: `to[j·steps[1] + i] = from[i·steps[0] + j]`.
+///
+/// # Safety
+/// All elements are there, and those at `to` are used by nobody else.
+pub(super) unsafe fn transpose<T: Copy + Default>(
+    from: *const T,
+    to: *mut T,
+    steps: [usize; 2],
+    [rows, columns]: [usize; 2],
+) {
+    let whole = [rows, columns].map(|n| n - n % SQUARE);
+    // SAFETY: as the caller promises, of indices within the sizes.
+    unsafe {
+        for i in (0..whole[0]).step_by(SQUARE) {
+            for j in (0..whole[1]).step_by(SQUARE) {
+                let x: [[T; SQUARE]; SQUARE] = std::array::from_fn(|k| {
+                    from.wrapping_add((i + k) * steps[0] + j).cast::<[T; SQUARE]>().read_unaligned()
+                });
+                let y: [[T; SQUARE]; SQUARE] = std::array::from_fn(|k| [x[0][k], x[1][k], x[2][k], x[3][k]]);
+                for (k, y) in y.into_iter().enumerate() {
+                    to.wrapping_add((j + k) * steps[1] + i).cast::<[T; SQUARE]>().write_unaligned(y);
+                }
+            }
+        }
+        for i in 0..rows {
+            for j in if i < whole[0] { whole[1] } else { 0 }..columns {
+                *to.wrapping_add(j * steps[1] + i) = *from.wrapping_add(i * steps[0] + j);
+            }
+        }
+    }
+}
+
+/// The same of slices; nothing if the matrix or its transpose reaches out of them.
+pub(super) fn transposed<T: Copy + Default>(
+    from: &[T],
+    to: &mut [T],
+    steps: [usize; 2],
+    [rows, columns]: [usize; 2],
+) {
+    let end =
+        |n: usize, step: usize, last: usize| n.saturating_sub(1).saturating_mul(step).saturating_add(last);
+    if end(rows, steps[0], columns) <= from.len() && end(columns, steps[1], rows) <= to.len() {
+        // SAFETY: the last elements of both are within the slices.
+        unsafe { transpose(from.as_ptr(), to.as_mut_ptr(), steps, [rows, columns]) }
+    }
+}

@@ -19,6 +19,7 @@ mod dense;
 mod depth;
 mod dot;
 mod isa;
+mod jit;
 mod loops;
 mod memory;
 mod pad;

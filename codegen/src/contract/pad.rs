@@ -84,7 +84,7 @@ impl Pad {
         let along = loops.k.iter().rfind(|s| s.axis.size > 1).and_then(|s| s.line);
         let mut step = 1usize;
         for dim in dims.iter_mut().rev() {
-            if step % SETS == 0 && along.is_some_and(|(line, _)| dim.from == From::Line(line)) {
+            if step.is_multiple_of(SETS) && along.is_some_and(|(line, _)| dim.from == From::Line(line)) {
                 step += SETS / 2;
             }
             dim.step = step;

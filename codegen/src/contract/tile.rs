@@ -15,6 +15,7 @@ use super::simd::Simd;
 
 /// A run of `k`: where it begins in each operand, from the tile's, and how long it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub(super) struct Seg {
     pub a: isize,
     pub b: isize,
@@ -22,6 +23,7 @@ pub(super) struct Seg {
 }
 
 /// What to sum over, and where: the arguments of a kernel. Offsets and steps are of elements.
+#[repr(C)]
 pub(super) struct Tile<T> {
     /// The left operand, and the offset of each row from it.
     pub a: *const T,
@@ -63,14 +65,16 @@ pub(super) const PACK: usize = 1;
 /// Reads the left operand where a table says: for runs that are too short to be loops.
 pub(super) const TABLE: usize = 2;
 
-/// The sums of a tile of `MR` rows and `NV` vectors.
+/// The sums of a tile of `MR` rows and `NV` vectors, `WHOLE` or the last one a part.
 ///
 /// # Safety
 /// The CPU has the instruction set, and everything that `t` says is there: each row and `k` of
 /// the left operand, each `k` and column of the right one, each row and column of the result,
 /// which is written by nobody else.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE: usize>(t: &Tile<S::Elem>) {
+pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE: usize, const WHOLE: bool>(
+    t: &Tile<S::Elem>,
+) {
     // SAFETY: as the caller promises, throughout.
     unsafe {
         let mask = S::mask(t.last);
@@ -92,7 +96,7 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
             let rows = rows(0);
             for i in 0..t.count {
                 let at = *t.table.add(i) as isize;
-                step::<S, MR, NV, MODE>(&rows, at, b, mask, &mut packed, &mut sums);
+                step::<S, MR, NV, MODE, WHOLE>(&rows, at, b, mask, &mut packed, &mut sums);
                 b = b.wrapping_offset(t.b_step);
             }
         } else {
@@ -104,7 +108,7 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
                 }
                 let mut at = 0;
                 for _ in 0..seg.len {
-                    step::<S, MR, NV, MODE>(&rows, at, b, mask, &mut packed, &mut sums);
+                    step::<S, MR, NV, MODE, WHOLE>(&rows, at, b, mask, &mut packed, &mut sums);
                     S::prefetch_second(ahead);
                     ahead = ahead.wrapping_offset(t.ahead_step);
                     b = b.wrapping_offset(t.b_step);
@@ -120,7 +124,11 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
             }
             let c = c.add((NV - 1) * S::LANES);
             let sum = sums[NV - 1];
-            S::store_part(c, mask, if t.add { S::add(S::load_part(c, mask), sum) } else { sum });
+            if WHOLE {
+                S::store(c, if t.add { S::add(S::load(c), sum) } else { sum });
+            } else {
+                S::store_part(c, mask, if t.add { S::add(S::load_part(c, mask), sum) } else { sum });
+            }
         }
     }
 }
@@ -130,7 +138,7 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
 /// # Safety
 /// As of [`tile`].
 #[inline(always)]
-unsafe fn step<S: Simd, const MR: usize, const NV: usize, const MODE: usize>(
+unsafe fn step<S: Simd, const MR: usize, const NV: usize, const MODE: usize, const WHOLE: bool>(
     rows: &[*const S::Elem; MR],
     at: isize,
     b: *const S::Elem,
@@ -144,7 +152,8 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize, const MODE: usize>(
         for (v, right) in right[..NV - 1].iter_mut().enumerate() {
             *right = S::load(b.add(v * S::LANES));
         }
-        right[NV - 1] = S::load_part(b.add((NV - 1) * S::LANES), mask);
+        let last = b.add((NV - 1) * S::LANES);
+        right[NV - 1] = if WHOLE { S::load(last) } else { S::load_part(last, mask) };
         if MODE == PACK {
             for (v, &x) in right.iter().enumerate() {
                 S::store(packed.add(v * S::LANES), x);

@@ -4,7 +4,7 @@
 use super::blocks::Block;
 use super::depth::Depth;
 use super::isa::{Kernels, Scalar};
-use super::memory::Shared;
+use super::memory::{Shared, transpose};
 use super::plan::{Panel, Sum, Term};
 use super::run::{self, Epilogue, Operands, Place, Slot};
 use super::split;
@@ -336,12 +336,10 @@ impl<T: Scalar> Call<'_, T> {
                         true => (next.wrapping_add(vector * self.kernels.lanes), depth.b_step),
                         false => (piece.a, 0),
                     };
-                    if let Some(kernel) = self.kernels.get(rows, unit.columns.vectors, kind) {
-                        // SAFETY: the CPU has the kernel's instruction set. The offsets are of the
-                        // rows, columns and `k` of this block, whose operands the caller of `run`
-                        // vouches for, in them or in their copies; the block is this task's own.
-                        unsafe { kernel(&tile) };
-                    }
+                    // SAFETY: the CPU has the kernel's instruction set. The offsets are of the rows,
+                    // columns and `k` of this block, whose operands the caller of `run` vouches
+                    // for, in them or in their copies; the block is this task's own.
+                    unsafe { self.kernels.run(rows, unit.columns.vectors, kind, &tile) };
                     vector += 1;
                     row += rows;
                 }
@@ -359,6 +357,16 @@ unsafe fn scatter<T: Scalar>(
     (to, rows, columns): (*mut T, &[isize], &[isize]),
     add: bool,
 ) {
+    let even = |table: &[isize]| -> Option<isize> {
+        let step = table.get(1).map_or(1, |second| second - table[0]);
+        table.windows(2).all(|t| t[1] - t[0] == step).then_some(step)
+    };
+    let step = even(columns).and_then(|step| usize::try_from(step).ok());
+    if let (Some(1), Some(step), false) = (even(rows), step, add) {
+        let to = to.wrapping_offset(rows[0] + columns[0]);
+        // SAFETY: as the caller promises.
+        return unsafe { transpose(from, to, [width, step], [rows.len(), columns.len()]) };
+    }
     for (j, &column) in columns.iter().enumerate() {
         for (i, &row) in rows.iter().enumerate() {
             // SAFETY: as the caller promises.
