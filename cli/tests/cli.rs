@@ -347,3 +347,33 @@ fn data_sets_are_shown() {
         fails(2, &["data", "get", "imagenet"]).contains("possible values: mnist, fashion-mnist, cifar10")
     );
 }
+
+#[test]
+fn optimisation_is_reported_and_explained() {
+    let step = ["compile", "models/mlp.fg", "--set", "hidden=16", "--mode", "step", "--grad", "forward"];
+    let with = |more: &[&str]| stdout(&[&step[..], more].concat());
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let plain = json(&with(&["--emit", "stats", "--json", "--opt", "0"]));
+    let best = json(&with(&["--emit", "stats", "--json"]));
+    assert!(plain["saturation"].is_null());
+    assert_eq!(best["saturation"]["stop"], "saturated");
+    assert!(best["saturation"]["rules"]["stop-gradient"].as_u64() >= Some(1), "{best}");
+    assert!(best["passes"]["saturation"].as_f64() > Some(0.0), "{best}");
+    assert!(best["bytes"].as_u64() <= plain["bytes"].as_u64());
+    assert!(with(&["--emit", "stats", "--opt", "1"]).contains("iterations"));
+
+    // What is printed is what the passes gave, unless it is asked for.
+    assert!(with(&[]).contains("stop_gradient"));
+    assert!(!with(&["--opt", "1"]).contains("stop_gradient"));
+
+    let explained = with(&["--explain"]);
+    assert!(explained.contains("stop-gradient") && explained.contains("-> "), "{explained}");
+    let proof =
+        stdout(&[&["compile", "models/mlp.fg", "--mode", "grad", "--explain", "logits~"][..]].concat());
+    assert!(proof.contains("(Rewrite=> "), "{proof}");
+    assert_eq!(proof, stdout(&["compile", "models/mlp.fg", "--mode", "grad", "--explain", "%logits~"]));
+    let error = fails(1, &["compile", "models/mlp.fg", "--explain", "logit"]);
+    assert!(error.contains("did you mean `logits`?"), "{error}");
+    assert!(fails(1, &["compile", "models/mlp.fg", "--opt", "0", "--explain"]).contains("--opt 1 and 2"));
+    fails(2, &["compile", "models/mlp.fg", "--opt", "3"]);
+}

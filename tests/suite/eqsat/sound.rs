@@ -46,7 +46,7 @@ fn differ(g: &Graph, arrays: &Arrays, tolerance: f64, everywhere: bool) -> Optio
     let wrong = |(x, y): (&f64, &f64)| {
         let same = x == y || x.is_nan() && y.is_nan();
         let close = (x - y).abs() <= tolerance * scale;
-        !(same || close || !everywhere && !x.is_finite())
+        !same && !close && (everywhere || x.is_finite())
     };
     let at = before.iter().zip(&after).position(|(x, y)| wrong((x, y)))?;
     Some(format!("element {at} is {} instead of {}", after[at], before[at]))

@@ -67,7 +67,9 @@ pub(super) fn changes(
             continue;
         }
         let mut used = BTreeSet::new();
-        let after = if first != v && canonical(chosen) == loaded.node(g, first) {
+        let after = if let Some(c) = constant(chosen.op()) {
+            c
+        } else if first != v && canonical(chosen) == loaded.node(g, first) {
             // It was found equal to another value.
             spelling(g, first)
         } else {

@@ -18,7 +18,6 @@ rules! {
     "sum-constant"   Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_constant, "A sum of equal numbers is a multiple of one.";
     "sum-neg"        Exact    Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_neg,      "sum(−x) = −sum(x).";
     "sum-scaled"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_scaled,   "sum(x · k) = sum(x) · k for a k that repeats along what is summed over.";
-    "sum-shifted"    Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_shifted,  "sum(x + k) = sum(x) + n · k for a k that repeats along what is summed over, and with − for +.";
     "sum-as-dot"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_as_dot,   "A sum of products of broadcasts is a contraction, if each operand has a dimension that the other repeats along.";
     "max-monotone"   Exact    Op::Reduce(Reduce { kind: ReduceKind::Max, .. }) => max_monotone, "max(relu(x)) = relu(max(x)).";
 }
@@ -172,27 +171,6 @@ fn sum_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
             let y = r.op(n.op().clone(), &[x.into()])?;
             r.mul(y, by)
         });
-    }
-}
-
-fn sum_shifted(g: Values, n: &ENode, r: &mut Rewriter) {
-    let Some(fold) = fold(n.op()) else { return };
-    let times = g.shape(n.args[0]).pick(&fold.axes).elements() as f64;
-    let mut offer = |op: Binary, x: Id, k: Id, first: bool| {
-        r.offer(|r| {
-            let by = along(g, r, k, fold)?;
-            let count = r.constant(r.root(), times)?;
-            let by = r.mul(by, count)?;
-            let y = r.op(n.op().clone(), &[x.into()])?;
-            if first { r.binary(op, y, by) } else { r.binary(op, by, y) }
-        });
-    };
-    for [x, k] in g.either(n.args[0], Binary::Add) {
-        offer(Binary::Add, x, k, true);
-    }
-    for [a, b] in g.binary(n.args[0], Binary::Sub) {
-        offer(Binary::Sub, a, b, true);
-        offer(Binary::Sub, b, a, false);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Exponentials, their sums and their logarithms, in forms that don't overflow.
+//! Exponentials and their logarithms, in forms that don't overflow. The other way, from exp(x − log(s)) to exp(x) / s,
+//! would save arithmetic but overflow, so there is no rule for it.
 
 use fgc_ir::ops::{Binary, Op, Unary};
 
@@ -8,7 +9,6 @@ use crate::eqsat::rules::terms::{Rewriter, Values};
 
 rules! {
     "log-softmax"     Rounding Op::Unary(Unary::Log)    => log_softmax,     "log(exp(x) / s) = x − log(s).";
-    "exp-log-softmax" Rounding Op::Unary(Unary::Exp)    => exp_log_softmax, "exp(x − log(s)) = exp(x) / s.";
     "logistic"        Rounding Op::Binary(Binary::Div)  => logistic,        "1 / (1 + exp(−x)) = logistic(x).";
     "log-logistic"    Rounding Op::Unary(Unary::Log)    => log_logistic,    "log(logistic(x)) = −softplus(−x).";
     "silu"            Rounding Op::Binary(Binary::Mul)  => silu,            "x · logistic(x) = silu(x).";
@@ -21,28 +21,6 @@ fn log_softmax(g: Values, n: &ENode, r: &mut Rewriter) {
                 let log = r.unary(Unary::Log, s)?;
                 r.sub(x, log)
             });
-        }
-    }
-}
-
-fn exp_log_softmax(g: Values, n: &ENode, r: &mut Rewriter) {
-    for [x, y] in g.binary(n.args[0], Binary::Sub) {
-        let plain = g.unary(y, Unary::Log);
-        for s in plain {
-            r.offer(|r| {
-                let exp = r.unary(Unary::Exp, x)?;
-                r.binary(Binary::Div, exp, s)
-            });
-        }
-        // The logarithm of a broadcast is the broadcast of one.
-        for (b, log) in g.broadcasts(y) {
-            for s in g.unary(log, Unary::Log) {
-                r.offer(|r| {
-                    let exp = r.unary(Unary::Exp, x)?;
-                    let s = r.broadcast(s, b.shape.clone(), &b.dims)?;
-                    r.binary(Binary::Div, exp, s)
-                });
-            }
         }
     }
 }
