@@ -193,6 +193,16 @@ impl Lowered {
         format!("{name}[{offset} + {} by {strides:?}]", sizes(shape))
     }
 
+    /// The results of contractions that are in no memory of their own.
+    fn passing(&self) -> Vec<usize> {
+        let contractions = self.program.kernels.iter().filter_map(|kernel| match kernel {
+            Kernel::Contract(sums) => Some(sums),
+            _ => None,
+        });
+        let gone = contractions.flat_map(|sums| sums.results.iter().zip(sums.stored()));
+        gone.filter(|(_, stored)| !stored).map(|(result, _)| result.0).collect()
+    }
+
     fn write_kernel(&self, f: &mut fmt::Formatter<'_>, kernel: &Kernel) -> fmt::Result {
         let of = |args: &[&Source]| args.iter().map(|s| self.view(s)).collect::<Vec<_>>().join(", ");
         let (name, args, out) = match kernel {
@@ -255,15 +265,17 @@ impl fmt::Display for Lowered {
         let names = wide(&mut self.names.iter().map(|n| n.chars().count()));
         let types: Vec<String> = self.program.buffers.iter().map(|b| b.ty.to_string()).collect();
         let pad = wide(&mut types.iter().map(String::len));
-        for (((name, ty), at), b) in
-            self.names.iter().zip(&types).zip(&self.plan.offsets).zip(&self.program.buffers)
+        let passing = self.passing();
+        for (k, (((name, ty), at), b)) in
+            self.names.iter().zip(&types).zip(&self.plan.offsets).zip(&self.program.buffers).enumerate()
         {
             let origin = match b.origin {
                 Origin::Bound(_) => "  bound",
                 Origin::Constant(_) => "  constant",
                 Origin::Computed => "",
             };
-            writeln!(f, "  {name:names$} : {ty:pad$} at {at:9}{origin}")?;
+            let place = if passing.contains(&k) { "only in blocks".to_owned() } else { format!("at {at:9}") };
+            writeln!(f, "  {name:names$} : {ty:pad$} {place}{origin}")?;
         }
         writeln!(f, "kernels: {}", self.program.kernels.len())?;
         for (k, kernel) in self.program.kernels.iter().enumerate() {

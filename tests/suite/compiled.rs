@@ -57,7 +57,11 @@ fn programs_as_text() {
 #[test]
 fn code_as_text() {
     let lowered = Lowered::new(&small());
-    let compiled = lowered.kernels().iter().filter(|k| !matches!(k.class, "dot" | "conv")).count();
+    // Of a contraction, what is done with its blocks.
+    let epilogues = lowered.to_string().matches("and of their blocks").count();
+    let compiled =
+        epilogues + lowered.kernels().iter().filter(|k| !matches!(k.class, "dot" | "conv")).count();
+    assert!(epilogues > 0);
     for (code, sign) in [(Code::Clif, "function u0:0"), (Code::Asm, "ret")] {
         let text = lowered.code(code).expect("code");
         assert_eq!(text.matches("; kernel ").count(), compiled, "{text}");
@@ -65,8 +69,9 @@ fn code_as_text() {
     }
 }
 
-/// What a kernel costs is what its operations cost: products to the last operation, elementwise
-/// ones at least as much as the graph has of them, since a value may be computed where it is used.
+/// What a kernel costs is what its operations cost: products to the last operation, others about as
+/// much as the graph has of them: a value may be computed where it is used, and products are added
+/// up for nothing.
 #[test]
 fn costs_are_those_of_the_graph() {
     let g = small();
@@ -74,13 +79,17 @@ fn costs_are_those_of_the_graph() {
     let kernels = lowered.kernels();
     let dots: Vec<_> = kernels.iter().filter(|k| k.class == "dot").collect();
     let costs: Vec<(u64, u64)> = dots.iter().map(|k| (k.flops, k.bytes)).collect();
-    assert_eq!(costs, [(2 * 2 * 3 * 4, 4 * (6 + 12 + 8)), (2 * 2 * 4 * 2, 4 * (8 + 8 + 4))]);
+    // The first with its bias and rectifier.
+    assert_eq!(costs, [(2 * 2 * 3 * 4 + 2 * 8, 4 * (6 + 12 + 4 + 8)), (2 * 2 * 4 * 2, 4 * (8 + 8 + 4))]);
     assert!(dots[0].name.contains("%fc.w") && dots[0].name.contains('→'), "{}", dots[0].name);
     for (name, set) in MODELS {
         let g = model(name, set, DType::F32, true);
         let kernels = Lowered::new(&g).kernels();
         let (least, flops) = (live::flops(&g), kernels.iter().map(|k| k.flops).sum::<u64>());
-        assert!(flops >= least && flops < 2 * least, "{name}: {flops}, and the graph has {least}");
+        assert!(
+            flops > least - least / 10 && flops < 2 * least,
+            "{name}: {flops}, and the graph has {least}"
+        );
         assert!(kernels.iter().all(|k| k.bytes > 0), "{name}");
     }
 }

@@ -207,7 +207,7 @@ impl Walk<'_, '_> {
             .unwrap_or_else(|| (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64)));
         // Tasks begin and end at whole vectors but at the end; blocks anywhere.
         let size = (whole || plan.split.is_some()).then_some(dim.size);
-        self.ahead(e, k, &at, (first, end), &mut |walk, e, (first, end)| {
+        self.ahead(e, k, &at, (first, end), |walk, e, (first, end)| {
             let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
                 let mut next = moved(e, dim, &at, i);
                 for &(access, stride) in walk.strided.iter().filter(|_| dim.of == 0) {
@@ -234,7 +234,7 @@ impl Walk<'_, '_> {
         k: usize,
         at: &[Value],
         (first, end): (Value, Value),
-        body: &mut dyn FnMut(&mut Self, &mut Emitter<'_, '_>, (Value, Value)),
+        mut body: impl FnMut(&mut Self, &mut Emitter<'_, '_>, (Value, Value)),
     ) {
         let dim = &self.plan.dims[k];
         let along = self.draws.iter().all(|draw| dim.strides[draw.access + 1] == 4);
