@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fgc_codegen::{Executable, KernelInfo, Peaks};
@@ -10,8 +11,9 @@ use fgc_ir::{Graph, Role, Tensor};
 use fgc_train::compiled;
 use fgc_train::rng::step_key;
 use fgc_train::step::RATE;
+use rayon::ThreadPool;
 
-use crate::args::{Bench, ModeName};
+use crate::args::{Bench, ModeName, Precision};
 use crate::failure::{self, Done, input};
 use crate::modes::Timing;
 use crate::{draw, model, modes, opt};
@@ -126,8 +128,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     let profile = match args.calls_only {
         true => None,
         false => {
-            let one = compiled::threads(Some(1)).map_err(input)?;
-            let peaks = [one.install(Peaks::measure), pool.install(Peaks::measure)];
+            let peaks = peaks(&pool, args.mode.dtype)?;
             Some(Profile { ms: (0..kernels.len()).map(|k| median_of(&profiles, k)).collect(), peaks })
         }
     };
@@ -142,6 +143,19 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
         profile,
     };
     failure::print(&if args.json { report::json(&measured) } else { report::text(&measured) })
+}
+
+/// What one thread can do, and all of `pool`; no more than there are cores.
+fn peaks(pool: &Arc<ThreadPool>, precision: Precision) -> Done<[Peaks; 2]> {
+    let one = compiled::threads(Some(1)).map_err(input)?;
+    let cores = compiled::threads(None).map_err(input)?;
+    let all = if pool.current_num_threads() < cores.current_num_threads() { pool } else { &cores };
+    let mut peaks = [one.install(Peaks::measure), all.install(Peaks::measure)];
+    if precision == Precision::F64 {
+        // Half as many fit into a vector.
+        peaks.iter_mut().for_each(|peaks| peaks.flops *= 0.5);
+    }
+    Ok(peaks)
 }
 
 /// The median time of kernel `k`, in milliseconds.

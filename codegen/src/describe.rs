@@ -180,7 +180,8 @@ impl Lowered {
             }
             _ => kernel.writes().iter().map(whole).sum(),
         };
-        reads.into_iter().map(touched).sum::<u64>() + written
+        // Where there is nothing to write, nothing is read either.
+        if written == 0 { 0 } else { reads.into_iter().map(touched).sum::<u64>() + written }
     }
 
     /// `source` as the text has it: the buffer, and how it is read unless as it lies.

@@ -16,18 +16,25 @@ fn giga(amount: u64, ms: f64) -> f64 {
     if ms > 0.0 { amount as f64 / ms * 1e-6 } else { 0.0 }
 }
 
+/// The unit that times of about `ms` are shown in, and how many of it are a millisecond.
+fn unit(ms: f64) -> (&'static str, f64) {
+    if ms < 0.1 { ("µs", 1e3) } else { ("ms", 1.0) }
+}
+
 /// For people.
 pub fn text(m: &Measured) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<8} {value}");
     };
-    let [least, low, median, high] = [0.0, 0.25, 0.5, 0.75].map(|q| m.calls.quantile(q));
+    let median = m.calls.median();
+    let (unit, scale) = unit(median);
+    let [least, low, middle, high] = [0.0, 0.25, 0.5, 0.75].map(|q| m.calls.quantile(q) * scale);
     let (calls, s) = (m.calls.0.len(), if m.threads == 1 { "" } else { "s" });
     line(
         "call",
         format!(
-            "{median:.3} ms, the median of {calls} on {} thread{s} (least {least:.3}, quartiles {low:.3} and {high:.3})",
+            "{middle:.3} {unit}, the median of {calls} on {} thread{s} (least {least:.3}, quartiles {low:.3} and {high:.3})",
             m.threads
         ),
     );
@@ -55,7 +62,7 @@ pub fn text(m: &Measured) -> String {
         let (flops, memory) = (profile.peaks[k].flops * 1e-9, profile.peaks[k].memory() * 1e-9);
         format!("{flops:.1} GFLOP/s and {memory:.1} GB/s")
     };
-    let all = if m.threads == 1 { String::new() } else { format!(", on {} {}", m.threads, machine(1)) };
+    let all = if m.threads == 1 { String::new() } else { format!("; together {}", machine(1)) };
     line("machine", format!("on 1 thread {}{all}", machine(0)));
     out + &kernels(m, profile)
 }
@@ -64,18 +71,19 @@ pub fn text(m: &Measured) -> String {
 fn kernels(m: &Measured, profile: &Profile) -> String {
     let total: f64 = profile.ms.iter().sum();
     let part = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
-    let mut out = "\n      ms      %  GFLOP/s     GB/s  of peak  kernel\n".to_owned();
+    let (unit, scale) = unit(m.calls.median());
+    let mut out = format!("\n      {unit}      %  GFLOP/s     GB/s  of peak  kernel\n");
     let mut longest: Vec<(&KernelInfo, f64)> = m.kernels.iter().zip(profile.ms.iter().copied()).collect();
     longest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     for &(kernel, ms) in longest.iter().take(LISTED) {
         let (gflops, gbs) = (giga(kernel.flops, ms), giga(kernel.bytes, ms));
         let share = 100.0 * profile.peaks[1].share(kernel.flops, kernel.bytes, ms * 1e-3);
-        let (part, name) = (part(ms), &kernel.name);
-        let _ = writeln!(out, "{ms:8.3} {part:6.1} {gflops:8.1} {gbs:8.1}    {share:3.0} %  {name}");
+        let (part, shown, name) = (part(ms), ms * scale, &kernel.name);
+        let _ = writeln!(out, "{shown:8.3} {part:6.1} {gflops:8.1} {gbs:8.1}    {share:3.0} %  {name}");
     }
     if let Some(rest) = longest.get(LISTED..).filter(|rest| !rest.is_empty()) {
         let ms: f64 = rest.iter().map(|(_, ms)| ms).sum();
-        let _ = writeln!(out, "{ms:8.3} {:6.1} {:>28}{} others", part(ms), "", rest.len());
+        let _ = writeln!(out, "{:8.3} {:6.1} {:>28}{} others", ms * scale, part(ms), "", rest.len());
     }
     out
 }
