@@ -56,6 +56,9 @@ pub struct Wanted {
 /// What computes such parts, on any thread, the same part perhaps several times.
 pub type Fill<'a> = &'a (dyn Fn(&Wanted) + Sync);
 
+/// What computes right operands, and of which terms.
+pub(super) type Filled<'a> = (Fill<'a>, &'a [bool]);
+
 /// How a lane's scratch is divided: in elements, from its beginning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Slot {
@@ -129,7 +132,7 @@ impl Sum {
         (results, len): (&mut [&mut [T]], usize),
         add: &[bool],
         scratch: &mut [T],
-        (epilogue, fill, parallel): (Option<Epilogue>, Option<(Fill, &[bool])>, bool),
+        (epilogue, fill, parallel): (Option<Epilogue>, Option<Filled>, bool),
     ) {
         let kernels = T::kernels(isa);
         let width = kernels.lanes * kernels.vectors();

@@ -6,7 +6,7 @@ use super::depth::Depth;
 use super::isa::{Kernels, Scalar};
 use super::memory::{Shared, transpose};
 use super::plan::{Panel, Sum, Term};
-use super::run::{self, Epilogue, Fill, Operands, Place, Slot, Wanted};
+use super::run::{self, Epilogue, Fill, Filled, Operands, Place, Slot, Wanted};
 use super::split;
 use super::tile::{PACK, RUNS, TABLE, Tile};
 
@@ -25,7 +25,7 @@ pub(super) struct Call<'a, T: Scalar> {
     /// What is done with finished blocks.
     pub epilogue: Option<Epilogue<'a>>,
     /// What computes right operands, and of which terms.
-    pub fill: Option<(Fill<'a>, &'a [bool])>,
+    pub fill: Option<Filled<'a>>,
 }
 
 /// What a lane has copied last: for each term, of which batch, rows and `k`.
