@@ -20,6 +20,7 @@ const UNSAFE: &[&str] = &[
     "codegen/src/contract/run.rs",
     "codegen/src/contract/simd.rs",
     "codegen/src/contract/tests.rs",
+    "codegen/src/contract/tests/terms.rs",
     "codegen/src/contract/tile.rs",
     "codegen/src/contract/unit.rs",
     "codegen/src/executable.rs",
