@@ -93,7 +93,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     compile.extend(passes);
     let (graph, saturation) = opt::apply(graph, args.opt.level())?;
     compile.extend(saturation.map(|(_, timing)| timing));
-    let mut program = Executable::compile(&graph).map_err(input)?;
+    let mut program = Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
     compile.push(("code", program.compile_ms()));
 
     let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;

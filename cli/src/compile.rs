@@ -40,14 +40,14 @@ pub fn compile(args: &Compile) -> Done {
         Emit::Dot => dot::dot(&graph),
         Emit::Stats => {
             let start = Instant::now();
-            let lowered = Lowered::new(&graph);
+            let lowered = Lowered::with(&graph, opt::fusion(level));
             passes.push(("lower", start.elapsed().as_secs_f64() * 1e3));
             let print = if args.json { stats::json } else { stats::text };
             print(&graph, &lowered, &passes, saturation.as_ref())
         }
-        Emit::Kernels => Lowered::new(&graph).to_string(),
-        Emit::Clif => Lowered::new(&graph).code(Code::Clif).map_err(input)?,
-        Emit::Asm => Lowered::new(&graph).code(Code::Asm).map_err(input)?,
+        Emit::Kernels => Lowered::with(&graph, opt::fusion(level)).to_string(),
+        Emit::Clif => Lowered::with(&graph, opt::fusion(level)).code(Code::Clif).map_err(input)?,
+        Emit::Asm => Lowered::with(&graph, opt::fusion(level)).code(Code::Asm).map_err(input)?,
     };
     written(args, &text)
 }

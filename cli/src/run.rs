@@ -42,7 +42,8 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
         }
         Backend::Jit => {
             let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
-            let mut program = Executable::compile(&graph).map_err(input)?;
+            let mut program =
+                Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
             let start = Instant::now();
             let results = threads.install(|| program.run(&given)).map_err(input)?;
             (results, format!("compiled in {:.1} ms, run in {:.1} ms", program.compile_ms(), ms(start)))

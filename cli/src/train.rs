@@ -47,7 +47,7 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let interface = Interface::of(&stepped).map_err(input)?;
     interface.check_data(&data.name, &data.train).map_err(|e| shape_hint(e, &loaded.graph))?;
     Batches::training(&data, settings.batch, 0, 0).map_err(input)?;
-    let mut compiled = Compiled::new(&stepped, &threads).map_err(input)?;
+    let mut compiled = Compiled::new(&stepped, opt::fusion(settings.opt), &threads).map_err(input)?;
     let schedule: Schedule = settings.schedule.parse().map_err(input)?;
     let per_epoch = data.train.len() / settings.batch.max(1);
     let total = settings.epochs.saturating_mul(per_epoch as u64);
@@ -190,7 +190,7 @@ fn evaluation(
     let loaded = model::load(&evaluated, DType::F32, batch).map_err(|e| Error::new(e.message()))?;
     let interface = Interface::of(&loaded.graph)?;
     let (graph, _) = opt::apply(loaded.graph, level).map_err(|e| Error::new(e.message()))?;
-    Ok((interface, Box::new(Compiled::new(&graph, threads)?)))
+    Ok((interface, Box::new(Compiled::new(&graph, opt::fusion(level), threads)?)))
 }
 
 pub fn eval(args: &Eval, threads: Option<u16>) -> Done {

@@ -8,7 +8,7 @@ use fgc_ir::{DType, Graph, OpRules, OutputKind, Shape, Type, View};
 use crate::emit;
 use crate::jit::{Code, CompileError, Compiler};
 use crate::plan::Plan;
-use crate::program::{BufferId, Epilogue, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::program::{BufferId, Epilogue, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
 
 /// What a kernel is and what it has to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,7 +35,12 @@ pub struct Lowered {
 impl Lowered {
     /// The kernels of `g` and where its arrays lie.
     pub fn new(g: &Graph) -> Lowered {
-        let program = Program::new(g);
+        Lowered::with(g, Fusion::All)
+    }
+
+    /// The same with kernels made as `fusion` says.
+    pub fn with(g: &Graph, fusion: Fusion) -> Lowered {
+        let program = Program::new(g, fusion);
         let contractions = program.kernels.iter().filter_map(|k| program.contraction(k));
         let plan = Plan::new(&program, contractions.map(|c| c.scratch_bytes()).max().unwrap_or(0));
         Lowered::of(program, plan)

@@ -9,13 +9,14 @@ use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
 use rayon::prelude::*;
 
+use crate::awake;
 use crate::contract::{self, Contraction};
 use crate::describe::{KernelInfo, Lowered};
 use crate::emit::{self, Division};
 use crate::jit::{CompileError, Compiler, Functions};
 use crate::memory::Arena;
 use crate::plan::Plan;
-use crate::program::{self, BufferId, Kernel, Origin, Program};
+use crate::program::{self, BufferId, Fusion, Kernel, Origin, Program};
 
 /// One thing to run.
 enum Run {
@@ -34,6 +35,15 @@ enum Run {
 }
 
 impl Run {
+    /// Whether it is work for several threads.
+    fn is_parallel(&self) -> bool {
+        match self {
+            Run::Clear { .. } => false,
+            Run::Contract { contraction, .. } => contraction.is_parallel(),
+            Run::Compiled { size, task, .. } => size > task,
+        }
+    }
+
     /// Runs it on `arena`, on the threads of the pool that it is called in.
     fn run(&self, functions: &Functions, arena: &mut Arena, scratch: usize) {
         let shared = Shared(arena.address());
@@ -88,14 +98,21 @@ pub struct Executable {
     outputs: Vec<(String, usize, Type)>,
     /// Bytes copied at the end of a call: from, to, how many.
     copies: Vec<(usize, usize, usize)>,
+    /// Whether any kernel is work for several threads.
+    parallel: bool,
     compile_ms: f64,
 }
 
 impl Executable {
     /// Compiles `g` for this machine. Everything it binds is zero until it is [bound](Executable::bind).
     pub fn compile(g: &Graph) -> Result<Executable, CompileError> {
+        Executable::compile_with(g, Fusion::All)
+    }
+
+    /// The same with kernels made as `fusion` says.
+    pub fn compile_with(g: &Graph, fusion: Fusion) -> Result<Executable, CompileError> {
         let start = Instant::now();
-        let program = Program::new(g);
+        let program = Program::new(g, fusion);
         let contractions: Vec<Option<Contraction>> =
             program.kernels.iter().map(|k| program.contraction(k)).collect();
         let scratch = contractions.iter().flatten().map(Contraction::scratch_bytes).max().unwrap_or(0);
@@ -150,6 +167,7 @@ impl Executable {
         let bytes = |b: usize| program.buffers[b].ty.bytes();
         let copies =
             plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(t.0))).collect();
+        let parallel = runs.iter().any(|(_, run)| run.is_parallel());
         let lowered = Lowered::of(program, plan);
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
         Ok(Executable {
@@ -161,6 +179,7 @@ impl Executable {
             bound,
             outputs,
             copies,
+            parallel,
             compile_ms,
         })
     }
@@ -195,21 +214,29 @@ impl Executable {
     /// Runs the graph on what is bound, on the threads of the rayon pool that it is called in.
     /// Results and updates have the same bits whatever their number.
     pub fn call(&mut self) {
-        for (_, run) in &self.runs {
-            run.run(&self.functions, &mut self.arena, self.lowered.plan.scratch);
-        }
+        self.each(|_, run| run());
         self.copy();
+    }
+
+    /// Has `run` do what runs, one after another, with the kernel that it is of.
+    fn each(&mut self, mut run: impl FnMut(usize, &mut dyn FnMut()) + Send) {
+        let mut all = |this: &mut Executable| {
+            for (kernel, one) in &this.runs {
+                run(*kernel, &mut || one.run(&this.functions, &mut this.arena, this.lowered.plan.scratch));
+            }
+        };
+        if self.parallel { awake::during(|| all(self)) } else { all(self) }
     }
 
     /// [`call`](Executable::call), with the time that each of its [kernels](Executable::kernels)
     /// takes.
     pub fn profile(&mut self) -> Vec<Duration> {
         let mut times = vec![Duration::ZERO; self.kernels().len()];
-        for (kernel, run) in &self.runs {
+        self.each(|kernel, run| {
             let start = Instant::now();
-            run.run(&self.functions, &mut self.arena, self.lowered.plan.scratch);
-            times[*kernel] += start.elapsed();
-        }
+            run();
+            times[kernel] += start.elapsed();
+        });
         let start = Instant::now();
         self.copy();
         if let (false, Some(last)) = (self.copies.is_empty(), times.last_mut()) {

@@ -9,6 +9,7 @@
 //!                    Executable: bind, call, read
 //! ```
 
+mod awake;
 pub mod contract;
 mod describe;
 mod emit;
@@ -31,3 +32,4 @@ pub use describe::{KernelInfo, Lowered};
 pub use executable::Executable;
 pub use jit::{Code, CompileError};
 pub use probe::Peaks;
+pub use program::Fusion;

@@ -24,14 +24,15 @@ use fgc_ir::text::print::spelling;
 use fgc_ir::{Graph, OpRules, Type, Value, View};
 
 use crate::contract::Product;
-use crate::program::{Buffer, BufferId, Contract, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::program::{Buffer, BufferId, Contract, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::view::compose;
 use crate::{epilogue, fuse, parts, steps};
 
 /// The program that computes the outputs of `g`.
-pub(crate) fn lower(g: &Graph) -> Program {
+pub(crate) fn lower(g: &Graph, fusion: Fusion) -> Program {
     let mut lowering = Lowering {
         g,
+        fused: fusion == Fusion::All,
         program: Program::default(),
         forms: vec![Form::Unused; g.len()],
         ready: vec![START; g.len()],
@@ -87,6 +88,8 @@ struct Growing {
 
 struct Lowering<'g> {
     g: &'g Graph,
+    /// Whether kernels are made of several operations.
+    fused: bool,
     program: Program,
     forms: Vec<Form>,
     /// The level after which a value can be read.
@@ -124,9 +127,14 @@ impl Lowering<'_> {
             self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
         let mut kernels: Vec<(isize, Kernel)> = loops.chain(self.others).collect();
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
-        let kernels = fuse::contractions(&self.program, fuse::in_order(kernels));
-        let kernels = fuse::loops(&self.program, kernels);
-        self.program.kernels = epilogue::fuse(&mut self.program, kernels);
+        let kernels = fuse::in_order(kernels);
+        self.program.kernels = if self.fused {
+            let kernels = fuse::contractions(&self.program, kernels);
+            let kernels = fuse::loops(&self.program, kernels);
+            epilogue::fuse(&mut self.program, kernels)
+        } else {
+            kernels.into_iter().map(|(_, kernel)| kernel).collect()
+        };
         steps::prune(&mut self.program);
         parts::divide(&mut self.program);
         self.program
@@ -276,7 +284,9 @@ impl Lowering<'_> {
             let whole = place.from == View::dense(&self.g.ty(a).shape);
             let at = match self.forms[a.index()].clone() {
                 // The loop that makes it puts it there.
-                Form::Step(id, None) if whole && self.store(id, a, &to) => self.ready[a.index()],
+                Form::Step(id, None) if whole && self.fused && self.store(id, a, &to) => {
+                    self.ready[a.index()]
+                }
                 _ => {
                     let from = self.source(a);
                     let ready = self.ready[a.index()];

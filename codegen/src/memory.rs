@@ -1,45 +1,37 @@
 //! The arena.
 
-#![expect(unsafe_code, reason = "compiled code and arrays of bytes share the memory")]
+use memmap2::MmapMut;
 
-use crate::plan::ALIGNMENT;
-
-/// Bytes at an address that is a multiple of [`ALIGNMENT`].
+/// Bytes that begin a page, and so a cache line.
+///
+/// They are mapped, not allocated, so that pages of megabytes can be asked for: a matrix is read in
+/// strides, and with pages of four kilobytes each row would need a translation of its own.
 pub struct Arena {
-    lines: Vec<Line>,
+    pages: MmapMut,
 }
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; ALIGNMENT]);
-
 impl Arena {
-    /// `bytes` zero bytes; `None` if there isn't that much memory.
+    /// At least `bytes` zero bytes; `None` if there isn't that much memory.
     pub fn new(bytes: usize) -> Option<Arena> {
-        let mut lines = Vec::new();
-        let count = bytes.div_ceil(ALIGNMENT);
-        lines.try_reserve_exact(count).ok()?;
-        lines.resize(count, Line([0; ALIGNMENT]));
-        Some(Arena { lines })
+        let pages = MmapMut::map_anon(bytes.max(1)).ok()?;
+        // It is no more than advice: without large pages all is the same but slower.
+        #[cfg(target_os = "linux")]
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        Some(Arena { pages })
     }
 
     /// The address of the first byte.
     pub fn address(&mut self) -> *mut u8 {
-        self.lines.as_mut_ptr().cast()
+        self.pages.as_mut_ptr()
     }
 
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: a `Line` is `ALIGNMENT` initialised bytes without padding, and the lines of a
-        // `Vec` follow each other.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * ALIGNMENT) }
+        &self.pages
     }
 
     /// All bytes, to write.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and the borrow is exclusive.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * ALIGNMENT)
-        }
+        &mut self.pages
     }
 }

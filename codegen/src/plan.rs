@@ -11,7 +11,7 @@ use fgc_ir::OutputKind;
 use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program};
 
 /// Buffers begin at multiples of this many bytes: a cache line.
-pub const ALIGNMENT: usize = 64;
+const ALIGNMENT: usize = 64;
 
 /// Where everything lies.
 #[derive(Clone, Debug, Default)]

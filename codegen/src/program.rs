@@ -197,6 +197,16 @@ pub struct Result {
     pub ty: Type,
 }
 
+/// What kernels are made of.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Fusion {
+    /// One operation each.
+    None,
+    /// As many operations as can be done together.
+    #[default]
+    All,
+}
+
 /// Kernels in the order in which they run, over buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -213,8 +223,8 @@ pub struct Program {
 
 impl Program {
     /// The program that computes the outputs of `g`.
-    pub fn new(g: &Graph) -> Program {
-        crate::lower::lower(g)
+    pub fn new(g: &Graph, fusion: Fusion) -> Program {
+        crate::lower::lower(g, fusion)
     }
 
     /// The contraction that `kernel` is, if it is one.

@@ -1,6 +1,6 @@
 //! Compiled code against the interpreter.
 
-use fgc_codegen::Executable;
+use fgc_codegen::{Executable, Fusion};
 use fgc_ir::{Arrays, DType, Graph, Limits, Op, OpRules, OutputKind, Tensor, interpret, interpret_within};
 use fgc_tests::generate;
 use fgc_tests::numeric::{arrays_to_f64, graph_to_f64, random, random_arrays};
@@ -76,10 +76,12 @@ fn all_differ(found: &Arrays, expected: &Arrays, tolerance: &Tolerance) -> Resul
 /// time its memory isn't zero.
 fn compare(g: &Graph, inputs: &Arrays, tolerance: &Tolerance) -> Result<(), String> {
     let expected = interpret(g, inputs).map_err(|e| e.to_string())?;
-    let mut executable = Executable::compile(g).map_err(|e| e.to_string())?;
-    for turn in 0..2 {
-        let found = executable.run(inputs).map_err(|e| e.to_string())?;
-        all_differ(&found, &expected, tolerance).map_err(|e| format!("turn {turn}: {e}"))?;
+    for fusion in [Fusion::All, Fusion::None] {
+        let mut executable = Executable::compile_with(g, fusion).map_err(|e| e.to_string())?;
+        for turn in 0..2 {
+            let found = executable.run(inputs).map_err(|e| e.to_string())?;
+            all_differ(&found, &expected, tolerance).map_err(|e| format!("{fusion:?} {turn}: {e}"))?;
+        }
     }
     Ok(())
 }

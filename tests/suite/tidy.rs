@@ -25,7 +25,6 @@ const UNSAFE: &[&str] = &[
     "codegen/src/contract/unit.rs",
     "codegen/src/executable.rs",
     "codegen/src/jit.rs",
-    "codegen/src/memory.rs",
     "codegen/src/philox.rs",
     "codegen/src/probe.rs",
 ];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fgc_codegen::Executable;
+use fgc_codegen::{Executable, Fusion};
 use fgc_ir::{Graph, Tensor};
 use rayon::ThreadPool;
 
@@ -25,12 +25,12 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles `g`.
+    /// Compiles `g`, with kernels made as `fusion` says.
     ///
     /// # Errors
     /// If it can't be compiled, or there isn't memory for it.
-    pub fn new(g: &Graph, threads: &Arc<ThreadPool>) -> Result<Compiled> {
-        let program = Executable::compile(g).map_err(|e| Error::new(e.to_string()))?;
+    pub fn new(g: &Graph, fusion: Fusion, threads: &Arc<ThreadPool>) -> Result<Compiled> {
+        let program = Executable::compile_with(g, fusion).map_err(|e| Error::new(e.to_string()))?;
         Ok(Compiled { program, threads: Arc::clone(threads) })
     }
 

@@ -224,6 +224,11 @@ impl Contraction {
         scratch.unwrap_or(0).saturating_mul(self.dtype.size())
     }
 
+    /// Whether it is work for several threads.
+    pub fn is_parallel(&self) -> bool {
+        self.flops >= split::WORTH
+    }
+
     /// The floating-point (or integer) operations, a fused multiply-add counted as two.
     pub fn flops(&self) -> u64 {
         self.flops
@@ -337,7 +342,7 @@ impl Contraction {
             let results: Vec<&mut [T]> = results.iter().zip(&self.stored).map(buffer).collect();
             (operands, results, memory::write::<T>(scratch, self.scratch_bytes() / size_of::<T>()))
         };
-        let parallel = self.flops >= split::WORTH && rayon::current_num_threads() > 1;
+        let parallel = self.is_parallel() && rayon::current_num_threads() > 1;
         let mut add = vec![false; self.stored.len()];
         let fill = fill.map(|fill| (fill, &filled[..]));
         for sum in &self.sums {

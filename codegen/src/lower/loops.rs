@@ -45,7 +45,7 @@ impl Lowering<'_> {
     /// The loop that `a` is a step of, if it is one of the shape of `ty`.
     fn loop_of(&self, a: Value, ty: &Type) -> Option<usize> {
         match &self.forms[a.index()] {
-            Form::Step(id, _) if self.g.ty(a).shape == ty.shape => Some(*id),
+            Form::Step(id, _) if self.fused && self.g.ty(a).shape == ty.shape => Some(*id),
             _ => None,
         }
     }
@@ -62,10 +62,10 @@ impl Lowering<'_> {
 
     pub(super) fn map(&mut self, v: Value) {
         let (node, ty) = (self.g.node(v), self.g.ty(v));
-        if let Some(depth) = self.formula(&node.args) {
+        if let Some(depth) = self.formula(&node.args).filter(|_| self.fused) {
             return self.set(v, Form::Formula(depth), START);
         }
-        if node.op.is_sum() && self.add_up(v, &node.args) {
+        if self.fused && node.op.is_sum() && self.add_up(v, &node.args) {
             return;
         }
         let mut level = START + 1;
