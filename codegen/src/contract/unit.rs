@@ -51,8 +51,12 @@ struct Unit {
 impl Unit {
     fn new(sum: &Sum, unit: usize) -> Unit {
         let (part, i) = (unit % sum.parts, unit / sum.parts);
-        let (panel, i) = (i % sum.panels.len(), i / sum.panels.len());
-        let (rows, batch) = (i % sum.rows.count(), i / sum.rows.count());
+        let (panels, blocks) = (sum.panels.len(), sum.rows.count());
+        let (batch, i) = (i / (panels * blocks), i % (panels * blocks));
+        // A copy of rows serves all panels. Else the rows of a panel come together, so that a
+        // thread has the same columns of a matrix where it is read and where it is updated.
+        let copies = sum.terms.iter().any(|t| t.pad.is_some());
+        let (panel, rows) = if copies { (i % panels, i / panels) } else { (i / blocks, i % blocks) };
         let block = sum.rows.block(rows);
         let mut at = vec![0; sum.batch.len()];
         let mut rest = batch;
