@@ -3,7 +3,7 @@
 //! ```text
 //! Graph ── lower ──► Program of kernels over buffers
 //!                      ├─ plan       one arena, updates in place
-//!                      ├─ emit, jit  Cranelift functions for maps, folds, windows, indices, bits
+//!                      ├─ emit, jit  Cranelift functions for maps, folds, windows, indices, epilogues
 //!                      ├─ contract   products and convolutions
 //!                      ▼
 //!                    Executable: bind, call, read
