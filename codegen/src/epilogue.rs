@@ -9,16 +9,16 @@ use std::collections::HashMap;
 
 use fgc_ir::ops::Reduce;
 use fgc_ir::ops::reduce::ReduceKind;
-use fgc_ir::{DType, Shape, View};
+use fgc_ir::{Shape, View};
 
-use crate::program::{Buffer, BufferId, Contract, Epilogue, Kernel, Loop, Origin, Program, Source, Step};
+use crate::parts;
+use crate::program::{BufferId, Contract, Epilogue, Kernel, Loop, Program, Source, Step};
 use crate::view::compose;
 
 /// The kernels, those loops joined with contractions that can be, in an order in which each
 /// comes behind what it builds on.
 pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<Kernel> {
-    let graph = Order::new(&kernels);
-    let mut order = graph;
+    let mut order = Order::new(&kernels);
     let levels: Vec<isize> = kernels.iter().map(|(level, _)| *level).collect();
     let mut kernels: Vec<Option<Kernel>> = kernels.into_iter().map(|(_, kernel)| Some(kernel)).collect();
     // What puts the folds of each kernel together.
@@ -105,25 +105,11 @@ fn divide(program: &mut Program, sums: &mut Contract) -> Vec<Kernel> {
     let contraction = program.contraction(&Kernel::Contract(sums.clone()));
     let slots = contraction.map_or(0, |c| c.row_starts().len());
     let Some(Epilogue { nest, .. }) = &mut sums.epilogue else { return Vec::new() };
-    let mut ends = Vec::new();
-    for (_, reduce, to) in &mut nest.folds {
-        let whole = program.buffers[to.0].ty.clone();
-        let ty = whole.reshaped([slots, nest.shape[1]]);
-        let axes = if whole.elements() == nest.shape[1] { vec![0] } else { vec![0, 1] };
-        program.buffers.push(Buffer { ty: ty.clone(), origin: Origin::Computed });
-        let partial = BufferId(program.buffers.len() - 1);
-        let load = Step::Load(Source { buffer: partial, view: View::dense(&ty.shape) });
-        let together = Reduce { axes, ..reduce.clone() };
-        let out = std::mem::replace(to, partial);
-        let dtype: DType = ty.dtype;
-        ends.push(Kernel::Loop(Loop {
-            shape: ty.shape,
-            steps: vec![(load, dtype)],
-            folds: vec![(0, together, out)],
-            ..Loop::default()
-        }));
-    }
-    ends
+    let columns = nest.shape[1];
+    parts::put_together(program, nest, |whole| {
+        let axes = if whole.elements() == columns { vec![0] } else { vec![0, 1] };
+        ([slots, columns].into(), axes)
+    })
 }
 
 /// Which kernels build on which.

@@ -1,9 +1,8 @@
 //! Folds in parts: a fold with few results is divided along what it folds over, so that several
 //! tasks run at a time. The parts depend on shapes alone, and are put together in order.
 
-use fgc_ir::Shape;
-use fgc_ir::View;
 use fgc_ir::ops::Reduce;
+use fgc_ir::{Shape, Type, View};
 
 use crate::emit;
 use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program, Source, Step};
@@ -21,24 +20,38 @@ pub(crate) fn divide(program: &mut Program) {
             continue;
         };
         nest.part = Some(part);
-        let mut ends = Vec::new();
-        for (_, reduce, to) in &mut nest.folds {
-            let whole = program.buffers[to.0].ty.clone();
-            let shape: Shape = std::iter::once(parts).chain(whole.shape.iter().copied()).collect();
-            let ty = whole.reshaped(shape);
-            program.buffers.push(Buffer { ty: ty.clone(), origin: Origin::Computed });
-            let partial = BufferId(program.buffers.len() - 1);
-            let load = Step::Load(Source { buffer: partial, view: View::dense(&ty.shape) });
-            let together = Reduce { axes: vec![0], ..reduce.clone() };
-            let out = std::mem::replace(to, partial);
-            ends.push(Kernel::Loop(Loop {
-                steps: vec![(load, ty.dtype)],
-                folds: vec![(0, together, out)],
-                shape: ty.shape,
-                ..Loop::default()
-            }));
-        }
+        let ends = put_together(program, &mut nest, |whole| {
+            (std::iter::once(parts).chain(whole.shape.iter().copied()).collect(), vec![0])
+        });
         program.kernels.push(Kernel::Loop(nest));
         program.kernels.extend(ends);
     }
+}
+
+/// Has the folds of `nest` fill new buffers with what each part comes to. Gives the kernels that
+/// put these together. `partial` says, for the type of a result, the shape of its parts and the
+/// dimensions of that to fold over.
+pub(crate) fn put_together(
+    program: &mut Program,
+    nest: &mut Loop,
+    partial: impl Fn(&Type) -> (Shape, Vec<usize>),
+) -> Vec<Kernel> {
+    let mut ends = Vec::with_capacity(nest.folds.len());
+    for (_, reduce, to) in &mut nest.folds {
+        let whole = &program.buffers[to.0].ty;
+        let (shape, axes) = partial(whole);
+        let ty = whole.reshaped(shape);
+        program.buffers.push(Buffer { ty: ty.clone(), origin: Origin::Computed });
+        let parts = BufferId(program.buffers.len() - 1);
+        let load = Step::Load(Source { buffer: parts, view: View::dense(&ty.shape) });
+        let together = Reduce { axes, ..reduce.clone() };
+        let out = std::mem::replace(to, parts);
+        ends.push(Kernel::Loop(Loop {
+            steps: vec![(load, ty.dtype)],
+            folds: vec![(0, together, out)],
+            shape: ty.shape,
+            ..Loop::default()
+        }));
+    }
+    ends
 }
