@@ -45,6 +45,8 @@ pub enum Command {
     Eval(Eval),
     /// Measure compiled code
     Bench(Bench),
+    /// Compare what the optimisation levels make of models
+    Levels(Levels),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
@@ -295,6 +297,26 @@ pub struct Bench {
     #[arg(long)]
     pub calls_only: bool,
     /// Print all figures as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What parameters, inputs and random numbers are drawn from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc levels models/mlp.fg models/cnn.fg --seconds 0.2")]
+pub struct Levels {
+    /// `.fg` files
+    #[arg(required = true)]
+    pub models: Vec<PathBuf>,
+    /// The batch size; 64 if not given
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// About how long the calls of each program are timed, in seconds; at least 5 are
+    #[arg(long, value_name = "X", default_value_t = 0.5)]
+    pub seconds: f64,
+    /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
     /// What parameters, inputs and random numbers are drawn from

@@ -30,10 +30,10 @@ const WARM_UP: f64 = 0.1;
 const PROFILED: f64 = 0.5;
 
 /// Times of the same thing, in milliseconds, in increasing order; at least one.
-struct Times(Vec<f64>);
+pub struct Times(Vec<f64>);
 
 impl Times {
-    fn new(mut ms: Vec<f64>) -> Times {
+    pub fn new(mut ms: Vec<f64>) -> Times {
         ms.sort_by(f64::total_cmp);
         Times(ms)
     }
@@ -44,7 +44,7 @@ impl Times {
         self.0.get(at).copied().unwrap_or(0.0)
     }
 
-    fn median(&self) -> f64 {
+    pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 }
@@ -166,7 +166,7 @@ fn median_of(profiles: &[Vec<Duration>], k: usize) -> f64 {
 
 /// Gives everything that `graph` binds a content: parameters and states what they begin with,
 /// inputs random numbers, the learning rate next to nothing. Gives the names of the keys.
-fn bind(graph: &Graph, program: &mut Executable, seed: u64) -> Done<Vec<String>> {
+pub fn bind(graph: &Graph, program: &mut Executable, seed: u64) -> Done<Vec<String>> {
     let mut arrays = draw::initial(graph, seed)?;
     let inputs = graph.bindings().filter(|(_, _, role)| **role == Role::Input);
     let inputs = inputs.map(|(v, name, _)| (name, graph.ty(v).clone()));
@@ -192,7 +192,7 @@ fn sample<T>(budget: Duration, least: usize, once: &mut impl FnMut() -> Done<T>)
 }
 
 /// Milliseconds since `start`.
-fn ms(start: Instant) -> f64 {
+pub fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 

@@ -1,11 +1,15 @@
-//! `fgc compile --explain`: what was done to make a program cheaper.
+//! `fgc compile --explain`: what was done to make a program cheaper, and what each kernel costs then.
 
 use std::fmt::Write;
 
-use fgc_ir::Graph;
+use fgc_codegen::{Fusion, KernelInfo, Lowered};
+use fgc_ir::text::print::spelling;
+use fgc_ir::{Graph, OpRules, Value};
 use fgc_transforms::eqsat::{self, Change, Limits, Report, table};
 
 use crate::failure::{Done, input};
+use crate::opt;
+use crate::stats::{Cost, scaled};
 
 /// What is done to `graph` at optimisation level `level`: of the value `name`, or in all if that is empty.
 pub fn text(graph: &Graph, level: u8, name: &str) -> Done<String> {
@@ -17,9 +21,11 @@ pub fn text(graph: &Graph, level: u8, name: &str) -> Done<String> {
         let rules: Vec<_> = table().collect();
         return eqsat::proof(graph, name, &rules, &limits).map_err(input);
     }
-    let (_, report, changes) = eqsat::explain(graph, &limits).map_err(input)?;
+    let (result, report, changes) = eqsat::explain(graph, &limits).map_err(input)?;
     let mut out = String::new();
     rewrites(&mut out, &report, &changes);
+    let alone = Lowered::with(graph, Fusion::None).kernels();
+    kernels(&mut out, &result, &Lowered::with(&result, opt::fusion(level)).kernels(), &alone);
     Ok(out)
 }
 
@@ -46,4 +52,36 @@ fn rewrites(out: &mut String, report: &Report, changes: &[Change]) {
         let Some(after) = &change.after else { continue };
         let _ = writeln!(out, "  {}\n    -> {after}    {}", change.before, change.rules.join(", "));
     }
+}
+
+/// What is done together in each kernel of `g`, and what that costs; `alone` has the kernels of the
+/// program as it was, with an operation each.
+fn kernels(out: &mut String, g: &Graph, kernels: &[KernelInfo], alone: &[KernelInfo]) {
+    let total = |kernels: &[KernelInfo]| {
+        let Cost { kernels, flops, bytes } = Cost::of(kernels);
+        format!("{kernels}, {} and {} moved", scaled(flops, "FLOP"), scaled(bytes, "B"))
+    };
+    let _ = writeln!(out, "\nkernels: {}", total(kernels));
+    let _ = writeln!(out, "at --opt 0: {}", total(alone));
+    for (k, kernel) in kernels.iter().enumerate() {
+        let (flops, bytes) = (scaled(kernel.flops, "FLOP"), scaled(kernel.bytes, "B"));
+        let _ = writeln!(out, "\n{k:3}  {}\n     {flops}, {bytes}", kernel.name);
+        let mut list = |what: &str, of: Vec<String>| {
+            if !of.is_empty() {
+                let _ = writeln!(out, "     {what}: {}", of.join(", "));
+            }
+        };
+        list("in blocks alone", kernel.passing.clone());
+        let of = |stored: bool| {
+            let values = kernel.values.iter().filter(|(_, s)| *s == stored);
+            values.map(|(v, _)| computed(g, *v)).collect()
+        };
+        list("in registers alone", of(false));
+        list("to memory", of(true));
+    }
+}
+
+/// `v` and the operation that computes it.
+fn computed(g: &Graph, v: Value) -> String {
+    format!("{} = {}", spelling(g, v), g.node(v).op.name())
 }

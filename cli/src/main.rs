@@ -9,6 +9,7 @@ mod draw;
 mod explain;
 mod failure;
 mod init;
+mod levels;
 mod model;
 mod modes;
 mod opt;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let done = match &fgc.command {
         Command::Compile(args) => compile::compile(args),
         Command::Bench(args) => bench::bench(args, fgc.threads),
+        Command::Levels(args) => levels::levels(args, fgc.threads),
         Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
         Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),
         Command::Eval(args) => train::eval(args, fgc.threads),

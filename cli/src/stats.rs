@@ -17,15 +17,14 @@ fn classes(g: &Graph) -> Vec<(&'static str, usize)> {
 }
 
 /// What all kernels do in a call.
-struct Cost {
-    kernels: usize,
-    flops: u64,
-    bytes: u64,
+pub struct Cost {
+    pub kernels: usize,
+    pub flops: u64,
+    pub bytes: u64,
 }
 
 impl Cost {
-    fn of(lowered: &Lowered) -> Cost {
-        let kernels = lowered.kernels();
+    pub fn of(kernels: &[KernelInfo]) -> Cost {
         let sum = |of: fn(&KernelInfo) -> u64| kernels.iter().map(of).sum();
         Cost { kernels: kernels.len(), flops: sum(|k| k.flops), bytes: sum(|k| k.bytes) }
     }
@@ -37,7 +36,7 @@ fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
 
 /// The statistics for people.
 pub fn text(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
-    let cost = Cost::of(lowered);
+    let cost = Cost::of(&lowered.kernels());
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<12} {value:>12}");
@@ -78,7 +77,7 @@ pub fn scaled(n: u64, unit: &str) -> String {
 
 /// The statistics for machines.
 pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
-    let cost = Cost::of(lowered);
+    let cost = Cost::of(&lowered.kernels());
     let table = |rows: Vec<(&str, Value)>| {
         Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
     };

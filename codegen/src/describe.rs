@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fgc_ir::{DType, Graph, OpRules, OutputKind, Shape, Type, View};
+use fgc_ir::{DType, Graph, OpRules, OutputKind, Shape, Type, Value, View};
 
 use crate::emit;
 use crate::jit::{Code, CompileError, Compiler};
 use crate::plan::Plan;
-use crate::program::{BufferId, Epilogue, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::program::{BufferId, Contract, Epilogue, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
 
 /// What a kernel is and what it has to do.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct KernelInfo {
     /// Class, shape, operations, and the buffers that it fills, as [`Lowered`] shows them.
     pub name: String,
@@ -21,6 +21,11 @@ pub struct KernelInfo {
     pub flops: u64,
     /// The bytes that it reads and writes, each counted once however often it is used.
     pub bytes: u64,
+    /// What it computes element by element: values of the graph, and whether each is in memory
+    /// then.
+    pub values: Vec<(Value, bool)>,
+    /// The results of products that are in no memory, as [`Lowered`] calls them.
+    pub passing: Vec<String>,
 }
 
 /// A graph as kernels over buffers, with its memory laid out: all of a compiled program but the
@@ -64,11 +69,18 @@ impl Lowered {
             class: class(kernel),
             flops: self.flops(kernel),
             bytes: self.moved(kernel),
+            values: values(kernel),
+            passing: self.passing(kernel).map(|b| self.names[b.0].clone()).collect(),
         };
         let copied: u64 = self.plan.copies.iter().map(|(_, to)| self.ty(*to).bytes() as u64).sum();
         let copy = || {
             let updated = listed(self.plan.copies.iter().map(|(_, to)| self.names[to.0].clone()));
-            KernelInfo { name: format!("copy → {updated}"), class: "copy", flops: 0, bytes: 2 * copied }
+            KernelInfo {
+                name: format!("copy → {updated}"),
+                class: "copy",
+                bytes: 2 * copied,
+                ..KernelInfo::default()
+            }
         };
         let kernels = self.program.kernels.iter().map(info);
         kernels.chain((!self.plan.copies.is_empty()).then(copy)).collect()
@@ -199,14 +211,13 @@ impl Lowered {
         format!("{name}[{offset} + {} by {strides:?}]", sizes(shape))
     }
 
-    /// The results of contractions that are in no memory of their own.
-    fn passing(&self) -> Vec<usize> {
-        let contractions = self.program.kernels.iter().filter_map(|kernel| match kernel {
-            Kernel::Contract(sums) => Some(sums),
-            _ => None,
-        });
-        let gone = contractions.flat_map(|sums| sums.results.iter().zip(sums.stored()));
-        gone.filter(|(_, stored)| !stored).map(|(result, _)| result.0).collect()
+    /// The results of a contraction that are in no memory of their own.
+    fn passing(&self, kernel: &Kernel) -> impl Iterator<Item = BufferId> {
+        let gone = match kernel {
+            Kernel::Contract(sums) => sums.results.iter().copied().zip(sums.stored()).collect(),
+            _ => Vec::new(),
+        };
+        gone.into_iter().filter(|(_, stored)| !stored).map(|(result, _)| result)
     }
 
     fn write_kernel(&self, f: &mut fmt::Formatter<'_>, kernel: &Kernel) -> fmt::Result {
@@ -271,7 +282,7 @@ impl fmt::Display for Lowered {
         let names = wide(&mut self.names.iter().map(|n| n.chars().count()));
         let types: Vec<String> = self.program.buffers.iter().map(|b| b.ty.to_string()).collect();
         let pad = wide(&mut types.iter().map(String::len));
-        let passing = self.passing();
+        let passing: Vec<BufferId> = self.program.kernels.iter().flat_map(|k| self.passing(k)).collect();
         for (k, (((name, ty), at), b)) in
             self.names.iter().zip(&types).zip(&self.plan.offsets).zip(&self.program.buffers).enumerate()
         {
@@ -280,7 +291,7 @@ impl fmt::Display for Lowered {
                 Origin::Constant(_) => "  constant",
                 Origin::Computed => "",
             };
-            let place = if passing.contains(&k) { "only in blocks".to_owned() } else { format!("at {at:9}") };
+            let place = if passing.contains(&BufferId(k)) { "only in blocks".to_owned() } else { format!("at {at:9}") };
             writeln!(f, "  {name:names$} : {ty:pad$} {place}{origin}")?;
         }
         writeln!(f, "kernels: {}", self.program.kernels.len())?;
@@ -317,6 +328,17 @@ fn class(kernel: &Kernel) -> &'static str {
         Kernel::Window(..) => "window",
         Kernel::Gather(..) => "gather",
     }
+}
+
+/// What the loop of `kernel` computes, and whether it stores it.
+fn values(kernel: &Kernel) -> Vec<(Value, bool)> {
+    let nest = match kernel {
+        Kernel::Loop(nest) => nest,
+        Kernel::Contract(Contract { epilogue: Some(epilogue), .. }) => &epilogue.nest,
+        _ => return Vec::new(),
+    };
+    let stored = |step: usize| nest.stores.iter().any(|(at, _)| *at == step);
+    nest.values.iter().map(|&(step, v)| (v, stored(step))).collect()
 }
 
 /// Operations of the steps and folds of a loop.

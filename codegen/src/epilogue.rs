@@ -81,7 +81,7 @@ fn matrix(program: &Program, sums: &Contract, nest: &Loop) -> Option<Loop> {
         over.then(|| (*step, Reduce { axes: vec![0], ..reduce.clone() }, *to))
     });
     let folds = folds.collect::<Option<_>>()?;
-    Some(Loop { shape, steps, stores, folds, part: None })
+    Some(Loop { shape, steps, stores, folds, part: None, values: nest.values.clone() })
 }
 
 /// Whether a fold is over all rows, or over everything.

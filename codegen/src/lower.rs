@@ -86,6 +86,16 @@ struct Growing {
     steps: HashMap<Value, usize>,
 }
 
+impl Growing {
+    /// The kernel, and its level.
+    fn finish(mut self) -> (isize, Kernel) {
+        let steps = self.steps.into_iter().map(|(v, at)| (at, v));
+        self.nest.values = steps.filter(|(at, _)| self.nest.steps[*at].0.computes()).collect();
+        self.nest.values.sort_unstable();
+        (self.level, Kernel::Loop(self.nest))
+    }
+}
+
 struct Lowering<'g> {
     g: &'g Graph,
     /// Whether kernels are made of several operations.
@@ -123,8 +133,7 @@ impl Lowering<'_> {
             self.program.outputs.push(crate::program::Result { name, kind, buffer, ty });
         }
         self.label();
-        let loops =
-            self.loops.into_iter().flatten().map(|growing| (growing.level, Kernel::Loop(growing.nest)));
+        let loops = self.loops.into_iter().flatten().map(Growing::finish);
         let mut kernels: Vec<(isize, Kernel)> = loops.chain(self.others).collect();
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
         let kernels = fuse::in_order(kernels);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::contract::{self, Contraction, Isa, Operand, Product};
 use fgc_ir::ops::{Index, Op, Random, Reduce, Window};
-use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, View};
+use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, Value, View};
 
 /// A buffer of a [`Program`], by its position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -73,6 +73,11 @@ impl Loop {
 }
 
 impl Step {
+    /// Whether it is an operation.
+    pub fn computes(&self) -> bool {
+        matches!(self, Step::Apply { .. } | Step::Random(..))
+    }
+
     /// What it reads of a buffer.
     pub fn source(&self) -> Option<&Source> {
         match self {
@@ -96,6 +101,8 @@ pub struct Loop {
     /// If folds are of parts, which other kernels put together: so many indices of the outermost
     /// dimension that is folded make one. The results of a part follow those of the one before.
     pub part: Option<usize>,
+    /// Which steps compute values of the graph, for reports.
+    pub values: Vec<(usize, Value)>,
 }
 
 /// A product of two operands, and the result that it is added to.

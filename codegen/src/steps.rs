@@ -38,6 +38,8 @@ fn prune_loop(nest: &mut Loop) {
     }
     nest.stores.iter_mut().for_each(|(step, _)| *step = at[*step]);
     nest.folds.iter_mut().for_each(|(step, ..)| *step = at[*step]);
+    nest.values.retain(|(step, _)| needed[*step]);
+    nest.values.iter_mut().for_each(|(step, _)| *step = at[*step]);
 }
 
 /// Puts the steps of `other` into `nest`, which is over the same indices, those that it has
@@ -57,4 +59,7 @@ pub(crate) fn merge(nest: &mut Loop, other: &Loop) {
     }
     nest.stores.extend(other.stores.iter().map(|(step, to)| (at[*step], to.clone())));
     nest.folds.extend(other.folds.iter().map(|(step, reduce, to)| (at[*step], reduce.clone(), *to)));
+    nest.values.extend(other.values.iter().map(|(step, v)| (at[*step], *v)));
+    nest.values.sort_unstable();
+    nest.values.dedup();
 }
