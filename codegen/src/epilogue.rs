@@ -11,9 +11,9 @@ use fgc_ir::ops::Reduce;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::{Shape, View};
 
-use crate::parts;
 use crate::program::{BufferId, Contract, Epilogue, Kernel, Loop, Program, Source, Step};
 use crate::view::compose;
+use crate::{fuse, parts, steps};
 
 /// The kernels, those loops joined with contractions that can be, in an order in which each
 /// comes behind what it builds on.
@@ -25,21 +25,35 @@ pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<
     let mut ends: Vec<Vec<Kernel>> = kernels.iter().map(|_| Vec::new()).collect();
     for c in 0..kernels.len() {
         let Some(Kernel::Contract(sums)) = &kernels[c] else { continue };
-        let readers = order.readers(&sums.results);
-        let next = readers.iter().copied().find(|&l| levels[l] == levels[c] + 1);
-        let Some((l, Some(Kernel::Loop(nest)))) = next.map(|l| (l, &kernels[l])) else { continue };
-        let Some(fused) = matrix(program, sums, nest) else { continue };
-        if order.reaches_around(c, l) {
-            continue;
+        // The loops of the next level that can be done on its blocks, as one.
+        let mut loops: Vec<usize> = Vec::new();
+        let mut all: Option<Loop> = None;
+        for l in order.readers(&sums.results).into_iter().filter(|&l| levels[l] == levels[c] + 1) {
+            let Some(Kernel::Loop(nest)) = &kernels[l] else { continue };
+            let Some(nest) = matrix(program, sums, nest) else { continue };
+            let apart = |&k: &usize| !order.reaches_around(k, l) && !order.reaches_around(l, k);
+            if order.reaches_around(c, l) || !loops.iter().all(apart) {
+                continue;
+            }
+            match &mut all {
+                None => all = Some(nest),
+                Some(all) if all.steps.len() + nest.steps.len() <= fuse::STEPS => steps::merge(all, &nest),
+                Some(_) => continue,
+            }
+            loops.push(l);
         }
+        let (Some(nest), Some((&l, others))) = (all, loops.split_last()) else { continue };
         let mut sums = sums.clone();
         let outputs = |b: &BufferId| program.outputs.iter().any(|o| o.buffer == *b);
-        let stored = sums.results.iter().map(|r| outputs(r) || order.readers(&[*r]).iter().any(|&k| k != l));
-        sums.epilogue = Some(Epilogue { nest: fused, stored: stored.collect() });
+        let elsewhere = |r: &BufferId| order.readers(&[*r]).iter().any(|k| !loops.contains(k));
+        let stored = sums.results.iter().map(|r| outputs(r) || elsewhere(r)).collect();
+        sums.epilogue = Some(Epilogue { nest, stored });
         ends[l] = divide(program, &mut sums);
         kernels[l] = Some(Kernel::Contract(sums));
-        kernels[c] = None;
-        order.join(c, l);
+        for &gone in others.iter().chain([&c]) {
+            kernels[gone] = None;
+            order.join(gone, l);
+        }
     }
     let mut sorted = Vec::with_capacity(kernels.len());
     for k in order.sorted() {

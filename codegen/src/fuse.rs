@@ -29,7 +29,7 @@ pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> 
 }
 
 /// The most steps of a loop that others are joined with.
-const STEPS: usize = 48;
+pub(crate) const STEPS: usize = 48;
 
 /// The kernels, those loops of a level joined that read something computed alike.
 pub(crate) fn loops(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {

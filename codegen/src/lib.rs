@@ -24,6 +24,7 @@ mod philox;
 pub mod plan;
 mod probe;
 pub mod program;
+mod recompute;
 mod steps;
 pub mod vecmath;
 mod view;

@@ -25,6 +25,7 @@ use fgc_ir::{Graph, OpRules, Type, Value, View};
 
 use crate::contract::Product;
 use crate::program::{Buffer, BufferId, Contract, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::recompute::recompute;
 use crate::view::compose;
 use crate::{epilogue, fuse, parts, steps};
 
@@ -139,7 +140,9 @@ impl Lowering<'_> {
         let kernels = fuse::in_order(kernels);
         self.program.kernels = if self.fused {
             let kernels = fuse::contractions(&self.program, kernels);
-            let kernels = fuse::loops(&self.program, kernels);
+            let mut kernels = fuse::loops(&self.program, kernels);
+            recompute(&self.program, &mut kernels);
+            kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
             epilogue::fuse(&mut self.program, kernels)
         } else {
             kernels.into_iter().map(|(_, kernel)| kernel).collect()

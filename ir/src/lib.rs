@@ -13,6 +13,7 @@ pub mod graph;
 pub mod interp;
 pub mod lang;
 pub mod live;
+pub mod meter;
 pub mod ops;
 pub mod random;
 pub mod real;

@@ -7,9 +7,8 @@
 //!
 //! The unit is about 0.01 ns of one core. Figures are round: what matters is their proportion.
 
-use fgc_ir::ops::{Emit, Lower, Op};
-use fgc_ir::scalar::{Float, Int, Logic, Scalar};
-use fgc_ir::{DType, Graph, OpRules, Type, Value, View};
+use fgc_ir::ops::{Lower, Op};
+use fgc_ir::{DType, Graph, OpRules, Type, Value, View, meter};
 
 /// Of a byte read or written: 50 GB/s.
 const BYTE: f64 = 2.0;
@@ -89,10 +88,8 @@ impl Work {
                 VIEW,
             ),
             Lower::Map => {
-                let mut meter = Meter(0.0);
                 let dtypes: Vec<DType> = args.iter().map(|a| a.dtype).collect();
-                op.emit(&mut meter, &dtypes);
-                (Kind::Map, OPERATION + STEP * meter.0 * n)
+                (Kind::Map, OPERATION + STEP * meter::additions(op, &dtypes) * n)
             }
             other => {
                 let flops = op.flops(args, ty) as f64;
@@ -189,83 +186,5 @@ fn read(of: Form, bytes: f64) -> f64 {
         Base::Inline => 0.0,
         Base::Stored => BYTE * of.bytes.min(bytes),
         Base::Loop | Base::Viewed => BYTE * (of.bytes + of.bytes.min(bytes)),
-    }
-}
-
-/// Counts what a row of an elementwise operation does, an addition as 1.
-struct Meter(f64);
-
-impl Meter {
-    fn of(&mut self, cost: f64, ty: DType) -> DType {
-        self.0 += cost;
-        ty
-    }
-}
-
-macro_rules! metered {
-    ($($name:ident($($arg:ident),+) $cost:literal;)*) => {
-        $(fn $name(&mut self, x: DType, $($arg: DType),+) -> DType {
-            $(let _ = $arg;)+
-            self.of($cost, x)
-        })*
-    };
-    (one $($name:ident $cost:literal;)*) => {
-        $(fn $name(&mut self, x: DType) -> DType {
-            self.of($cost, x)
-        })*
-    };
-}
-
-impl Scalar for Meter {
-    type V = DType;
-    type Mask = ();
-    fn lit(&mut self, like: DType, _: f64) -> DType {
-        like
-    }
-    metered! { add(b) 1.0; sub(b) 1.0; mul(b) 1.0; div(b) 4.0; rem(b) 8.0; maximum(b) 1.0; minimum(b) 1.0; }
-    metered! { one neg 1.0; abs 1.0; sign 3.0; }
-    fn lt(&mut self, _: DType, _: DType) {
-        self.0 += 1.0;
-    }
-    fn le(&mut self, _: DType, _: DType) {
-        self.0 += 1.0;
-    }
-    fn eq(&mut self, _: DType, _: DType) {
-        self.0 += 1.0;
-    }
-    fn ne(&mut self, _: DType, _: DType) {
-        self.0 += 1.0;
-    }
-    fn select(&mut self, (): (), a: DType, _: DType) -> DType {
-        self.of(1.0, a)
-    }
-}
-
-impl Float for Meter {
-    metered! { one exp 10.0; expm1 14.0; log 12.0; log1p 14.0; sqrt 4.0; rsqrt 6.0; sin 14.0; cos 14.0; tanh 14.0; }
-    metered! { one logistic 14.0; erf 18.0; floor 2.0; ceil 2.0; round 2.0; }
-    metered! { pow(b) 30.0; }
-}
-
-impl Logic for Meter {
-    type L = DType;
-    metered! { and(b) 1.0; or(b) 1.0; xor(b) 1.0; }
-    metered! { one not 1.0; }
-}
-
-impl Int for Meter {
-    metered! { shl(b) 1.0; shr(b) 1.0; mulhi(b) 2.0; }
-}
-
-impl Emit for Meter {
-    fn dtype(&self, x: DType) -> DType {
-        x
-    }
-    fn truth(&mut self, (): ()) -> DType {
-        DType::Bool
-    }
-    fn condition(&mut self, _: DType) {}
-    fn cast(&mut self, _: DType, to: DType) -> DType {
-        self.of(1.0, to)
     }
 }

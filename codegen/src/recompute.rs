@@ -1,0 +1,218 @@
+//! What is computed again where it is used rather than stored.
+//!
+//! A step of a loop that only other loops read can be computed in each of them from what it is made of: that takes
+//! arithmetic, and perhaps more reads, but no write and no read of its own. Whether that pays is estimated, in
+//! nanoseconds an element. Loops on large arrays wait for memory, so what is recomputed is mostly what is left of an
+//! array by a few operations with small ones: a value minus its mean, say.
+
+use std::collections::HashMap;
+
+use fgc_ir::{DType, View, meter};
+
+use crate::program::{BufferId, Kernel, Loop, Origin, Program, Source, Step};
+use crate::view::compose;
+
+/// Of an addition in vectors, on one of two threads.
+const ADDITION: f64 = 0.02;
+/// Of a byte of an array that stays in a cache, and of one that comes from memory or goes there.
+const CACHED: f64 = 0.01;
+const MEMORY: f64 = 0.04;
+/// The bytes of arrays that don't stay in a cache of a core.
+const LARGE: usize = 1 << 20;
+/// The most steps of a loop that takes others in.
+const STEPS: usize = 64;
+
+/// Has loops compute what others store for them where that is cheaper.
+pub(crate) fn recompute(program: &Program, kernels: &mut [(isize, Kernel)]) {
+    for p in 0..kernels.len() {
+        let mut s = 0;
+        while let Kernel::Loop(nest) = &kernels[p].1
+            && let Some((step, to)) = nest.stores.get(s)
+        {
+            let taken = taken(program, kernels, p, *step, to);
+            let Some(taken) = taken else {
+                s += 1;
+                continue;
+            };
+            if let Kernel::Loop(nest) = &mut kernels[p].1 {
+                nest.stores.remove(s);
+            }
+            for (k, nest) in taken {
+                kernels[k].1 = Kernel::Loop(nest);
+            }
+        }
+    }
+}
+
+/// The loops that read what loop `p` stores of `step` at `to`, as they are if they compute it themselves; if there
+/// are no other readers, and that is cheaper.
+fn taken(
+    program: &Program,
+    kernels: &[(isize, Kernel)],
+    p: usize,
+    step: usize,
+    to: &Source,
+) -> Option<Vec<(usize, Loop)>> {
+    let buffer = to.buffer;
+    let Kernel::Loop(nest) = &kernels[p].1 else { return None };
+    let ty = &program.buffers[buffer.0].ty;
+    let result = program.outputs.iter().any(|o| o.buffer == buffer);
+    let written = kernels.iter().flat_map(|(_, k)| k.writes()).filter(|b| *b == buffer).count();
+    let whole = to.view == View::dense(&nest.shape) && nest.shape.elements() == ty.elements();
+    if result || written != 1 || !whole {
+        return None;
+    }
+    let cone = Cone::of(program, nest, step)?;
+    let elements = ty.elements() as f64;
+    let mut saved = bytes(program, buffer) * elements;
+    let mut loops = Vec::new();
+    for (k, (_, kernel)) in kernels.iter().enumerate() {
+        if !kernel.reads().iter().any(|s| s.buffer == buffer) {
+            continue;
+        }
+        let Kernel::Loop(reader) = kernel else { return None };
+        let (reader, cost) = cone.put_into(program, reader, buffer)?;
+        saved -= cost;
+        loops.push((k, reader));
+    }
+    (saved > 0.0 && !loops.is_empty()).then_some(loops)
+}
+
+/// What an element of a buffer costs to read or write.
+fn bytes(program: &Program, buffer: BufferId) -> f64 {
+    let ty = &program.buffers[buffer.0].ty;
+    ty.dtype.size() as f64 * if ty.bytes() > LARGE { MEMORY } else { CACHED }
+}
+
+/// The steps that one is made of, itself the last.
+struct Cone<'l> {
+    nest: &'l Loop,
+    steps: Vec<usize>,
+}
+
+impl<'l> Cone<'l> {
+    /// That of `step`, if it can be computed in another loop and at another time.
+    fn of(program: &Program, nest: &'l Loop, step: usize) -> Option<Cone<'l>> {
+        let mut needed = vec![false; step + 1];
+        needed[step] = true;
+        for k in (0..=step).rev() {
+            if !needed[k] {
+                continue;
+            }
+            match &nest.steps[k].0 {
+                Step::Apply { args, .. } => args.iter().for_each(|&a| needed[a] = true),
+                Step::Constant(_) => {}
+                // What is bound may have been updated by then.
+                Step::Load(source) => {
+                    let computed = matches!(program.buffers[source.buffer.0].origin, Origin::Computed);
+                    if !computed {
+                        return None;
+                    }
+                }
+                Step::Index(_) | Step::Random(..) => return None,
+            }
+        }
+        let steps = (0..=step).filter(|&k| needed[k]).collect();
+        Some(Cone { nest, steps })
+    }
+
+    /// `reader` with these steps in place of loads of `buffer`, which holds the last of them; and what the reader
+    /// costs more by that.
+    fn put_into(&self, program: &Program, reader: &Loop, buffer: BufferId) -> Option<(Loop, f64)> {
+        let mut taken = Taken { program, nest: Loop::default(), cost: 0.0 };
+        // What the reader loads anyway costs nothing.
+        let loaded: Vec<&Source> = reader.reads().filter(|s| s.buffer != buffer).collect();
+        let elements = reader.shape.elements() as f64;
+        let mut at = Vec::with_capacity(reader.steps.len());
+        for (step, dtype) in &reader.steps {
+            let mut step = step.clone();
+            at.push(match &mut step {
+                Step::Load(source) if source.buffer == buffer => {
+                    taken.cost -= bytes(program, buffer) * touched(&source.view) as f64;
+                    self.steps_for(&source.view, &loaded, &mut taken, elements)?
+                }
+                Step::Random(_, key) if key.buffer == buffer => return None,
+                Step::Apply { args, .. } => {
+                    args.iter_mut().for_each(|a| *a = at[*a]);
+                    taken.step(step, *dtype).0
+                }
+                _ => taken.step(step, *dtype).0,
+            });
+        }
+        let Taken { nest: mut taken, cost, .. } = taken;
+        if taken.steps.len() > STEPS.max(reader.steps.len()) {
+            return None;
+        }
+        taken.shape = reader.shape.clone();
+        taken.part = reader.part;
+        taken.stores = reader.stores.iter().map(|(step, to)| (at[*step], to.clone())).collect();
+        taken.folds = reader.folds.iter().map(|(step, fold, to)| (at[*step], fold.clone(), *to)).collect();
+        taken.values.extend(reader.values.iter().map(|(step, v)| (at[*step], *v)));
+        taken.values.sort_unstable();
+        taken.values.dedup();
+        Some((taken, cost))
+    }
+
+    /// Adds the steps to `taken`, for those elements of the last one that `view` shows. Gives its place.
+    fn steps_for(
+        &self,
+        view: &View,
+        loaded: &[&Source],
+        taken: &mut Taken,
+        elements: f64,
+    ) -> Option<usize> {
+        let mut at: HashMap<usize, usize> = HashMap::new();
+        let mut last = 0;
+        for &k in &self.steps {
+            let (step, dtype) = &self.nest.steps[k];
+            let mut step = step.clone();
+            match &mut step {
+                Step::Load(source) => source.view = compose(&source.view, view)?,
+                Step::Apply { args, .. } => args.iter_mut().for_each(|a| *a = at[a]),
+                _ => {}
+            }
+            let (place, new) = taken.step(step, *dtype);
+            taken.cost += match &taken.nest.steps[place].0 {
+                _ if !new => 0.0,
+                Step::Load(source) if loaded.contains(&source) => 0.0,
+                Step::Load(source) => bytes(taken.program, source.buffer) * touched(&source.view) as f64,
+                Step::Apply { op, args } => {
+                    let dtypes: Vec<DType> = args.iter().map(|&a| taken.nest.steps[a].1).collect();
+                    ADDITION * meter::additions(op, &dtypes) * elements
+                }
+                _ => 0.0,
+            };
+            let values = self.nest.values.iter().filter(|(step, _)| *step == k);
+            taken.nest.values.extend(values.map(|(_, v)| (place, *v)));
+            at.insert(k, place);
+            last = place;
+        }
+        Some(last)
+    }
+}
+
+/// A loop that others are put into.
+struct Taken<'p> {
+    program: &'p Program,
+    nest: Loop,
+    cost: f64,
+}
+
+impl Taken<'_> {
+    /// The place of a step, which is added unless it is there; and whether it was.
+    fn step(&mut self, step: Step, dtype: DType) -> (usize, bool) {
+        let steps = &mut self.nest.steps;
+        match steps.iter().position(|(s, d)| *s == step && *d == dtype) {
+            Some(at) => (at, false),
+            None => {
+                steps.push((step, dtype));
+                (steps.len() - 1, true)
+            }
+        }
+    }
+}
+
+/// How many elements a view reads of its buffer.
+fn touched(view: &View) -> usize {
+    view.shape.iter().zip(&view.strides).filter(|(_, step)| **step != 0).map(|(n, _)| *n).product()
+}
