@@ -36,9 +36,7 @@ fn program(model: &Graph, name: &str) -> Passed<Graph> {
     match name {
         "jvp" => jvp(model, &params(model)),
         "grad" => grad(model, &params(model)),
-        "forward step" => {
-            with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None })
-        }
+        "forward step" => with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None }),
         "backprop step" => with(Estimator::Backprop),
         _ => Ok(model.clone()),
     }
@@ -89,7 +87,8 @@ fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, see
     let mut calls = 0;
     while calls <= LEAST || start.elapsed() < budget * LEVELS.len() as u32 {
         for (program, keys, times) in &mut programs {
-            keys.iter().try_for_each(|key| program.bind(key, &step_key(seed, calls as u64)).map_err(input))?;
+            keys.iter()
+                .try_for_each(|key| program.bind(key, &step_key(seed, calls as u64)).map_err(input))?;
             let start = Instant::now();
             program.call();
             // The first call touches memory that none has touched before.
