@@ -12,10 +12,8 @@ mod init;
 mod levels;
 mod model;
 mod modes;
-mod opt;
 mod run;
 mod stats;
-mod step;
 mod train;
 
 use std::process::ExitCode;
