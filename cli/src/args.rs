@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc_train::recipe::StepArgs;
 
+mod reproduce;
 mod train;
 
+pub use reproduce::Reproduce;
 pub use train::{Eval, Train};
 
 /// A compiler for small tensor programs, for the study and use of forward gradients.
@@ -47,6 +49,8 @@ pub enum Command {
     Bench(Bench),
     /// Compare what the optimisation levels make of models
     Levels(Levels),
+    /// Repeat experiments: run them, and make their figures
+    Reproduce(Reproduce),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::args::{Levels, Model};
 use crate::bench::{self, Times, ms};
 use crate::failure::{self, Done, input};
+use crate::model;
 use crate::stats::{Cost, scaled};
-use crate::{model, opt};
+use fgc_train::opt;
 
 /// The levels.
 const LEVELS: [u8; 3] = [0, 1, 2];
@@ -36,9 +37,7 @@ fn program(model: &Graph, name: &str) -> Passed<Graph> {
     match name {
         "jvp" => jvp(model, &params(model)),
         "grad" => grad(model, &params(model)),
-        "forward step" => {
-            with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None })
-        }
+        "forward step" => with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None }),
         "backprop step" => with(Estimator::Backprop),
         _ => Ok(model.clone()),
     }
@@ -89,7 +88,8 @@ fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, see
     let mut calls = 0;
     while calls <= LEAST || start.elapsed() < budget * LEVELS.len() as u32 {
         for (program, keys, times) in &mut programs {
-            keys.iter().try_for_each(|key| program.bind(key, &step_key(seed, calls as u64)).map_err(input))?;
+            keys.iter()
+                .try_for_each(|key| program.bind(key, &step_key(seed, calls as u64)).map_err(input))?;
             let start = Instant::now();
             program.call();
             // The first call touches memory that none has touched before.

@@ -8,7 +8,9 @@ use fgc_ir::{DType, Graph, OpRules, OutputKind, Shape, Type, Value, View};
 use crate::emit;
 use crate::jit::{Code, CompileError, Compiler};
 use crate::plan::Plan;
-use crate::program::{BufferId, Contract, Epilogue, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
+use crate::program::{
+    BufferId, Contract, Epilogue, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term,
+};
 
 /// What a kernel is and what it has to do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -291,7 +293,11 @@ impl fmt::Display for Lowered {
                 Origin::Constant(_) => "  constant",
                 Origin::Computed => "",
             };
-            let place = if passing.contains(&BufferId(k)) { "only in blocks".to_owned() } else { format!("at {at:9}") };
+            let place = if passing.contains(&BufferId(k)) {
+                "only in blocks".to_owned()
+            } else {
+                format!("at {at:9}")
+            };
             writeln!(f, "  {name:names$} : {ty:pad$} {place}{origin}")?;
         }
         writeln!(f, "kernels: {}", self.program.kernels.len())?;

@@ -154,13 +154,7 @@ impl<'l> Cone<'l> {
     }
 
     /// Adds the steps to `taken`, for those elements of the last one that `view` shows. Gives its place.
-    fn steps_for(
-        &self,
-        view: &View,
-        loaded: &[&Source],
-        taken: &mut Taken,
-        elements: f64,
-    ) -> Option<usize> {
+    fn steps_for(&self, view: &View, loaded: &[&Source], taken: &mut Taken, elements: f64) -> Option<usize> {
         let mut at: HashMap<usize, usize> = HashMap::new();
         let mut last = 0;
         for &k in &self.steps {
