@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use fgc_train::recipe::StepArgs;
 
+mod reproduce;
 mod train;
 
+pub use reproduce::Reproduce;
 pub use train::{Eval, Train};
 
 /// A compiler for small tensor programs, for the study and use of forward gradients.
@@ -47,6 +49,8 @@ pub enum Command {
     Bench(Bench),
     /// Compare what the optimisation levels make of models
     Levels(Levels),
+    /// Repeat experiments: run them, and make their figures
+    Reproduce(Reproduce),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
@@ -114,80 +118,6 @@ impl OptArgs {
     pub fn level(self) -> u8 {
         self.opt.unwrap_or(OptArgs::DEFAULT)
     }
-}
-
-/// What a step of training does.
-#[derive(Args, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StepArgs {
-    /// Where the gradient comes from; backprop if not given
-    #[arg(long, value_enum, value_name = "ESTIMATOR")]
-    pub grad: Option<Grad>,
-    /// How many tangents at once, in forward gradients and in mode jvp; one if not given
-    #[arg(long, value_name = "K")]
-    pub tangents: Option<usize>,
-    /// What tangents are drawn from; normal if not given (`run` in mode jvp or hvp: draw those
-    /// that aren't given)
-    #[arg(long, value_enum, value_name = "DISTRIBUTION")]
-    pub tangent: Option<Tangent>,
-    /// The rule by which parameters follow the gradient; sgd if not given
-    #[arg(long, value_enum, value_name = "RULE")]
-    pub optimizer: Option<Optimizer>,
-    /// What momentum and nesterov keep of the velocity each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta: Option<f64>,
-    /// What adam keeps of the mean each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta1: Option<f64>,
-    /// What adam keeps of the mean square each step; 0.999 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta2: Option<f64>,
-    /// What adam adds to the root of the mean square; 1e-8 if not given
-    #[arg(long, value_name = "EPS")]
-    pub eps: Option<f64>,
-    /// L2 regularisation: add this times the parameters to the gradient
-    #[arg(long, value_name = "X")]
-    pub weight_decay: Option<f64>,
-    /// Scale the gradient down to at most this norm
-    #[arg(long, value_name = "NORM")]
-    pub clip: Option<f64>,
-    /// Cut directional derivatives off at this size (forward gradients)
-    #[arg(long, value_name = "SIZE")]
-    pub clip_directional: Option<f64>,
-    /// Leave out the metrics of the gradient, and what they cost
-    #[arg(long)]
-    pub no_figures: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grad {
-    /// Reverse mode: exact
-    Backprop,
-    /// Forward mode along random directions: an unbiased estimate
-    Forward,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tangent {
-    /// Standard normal
-    Normal,
-    /// −1 or 1, equally likely
-    Rademacher,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Gradient descent
-    Sgd,
-    /// With Polyak's momentum
-    Momentum,
-    /// With Nesterov's momentum
-    Nesterov,
-    /// With the moments of Kingma and Ba
-    Adam,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use fgc_codegen::{Executable, KernelInfo, Peaks};
 use fgc_ir::lang::DEFAULT_BATCH;
 use fgc_ir::{Graph, Role, Tensor};
-use fgc_train::compiled;
 use fgc_train::rng::step_key;
 use fgc_train::step::RATE;
+use fgc_train::{compiled, opt};
 use rayon::ThreadPool;
 
 use crate::args::{Bench, ModeName, Precision};
 use crate::failure::{self, Done, input};
 use crate::modes::Timing;
-use crate::{draw, model, modes, opt};
+use crate::{draw, model, modes};
 
 /// The learning rate of steps: parameters are updated, but stay what they are drawn as.
 const TINY_RATE: f64 = 1e-9;
@@ -92,7 +92,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     let (graph, passes) = modes::apply(&loaded, &args.mode)?;
     compile.extend(passes);
     let (graph, saturation) = opt::apply(graph, args.opt.level())?;
-    compile.extend(saturation.map(|(_, timing)| timing));
+    compile.extend(saturation.map(|(_, ms)| ("saturation", ms)));
     let mut program = Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
     compile.push(("code", program.compile_ms()));
 
@@ -104,7 +104,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
         let bind = |name: &String| program.bind(name, &step_key(args.seed, calls)).map_err(input);
         keys.iter().try_for_each(bind)
     };
-    let (first_ms, times, profiles) = pool.install(|| {
+    let measured: Done<_> = pool.install(|| {
         let mut once = || {
             next_seed(&mut program)?;
             let start = Instant::now();
@@ -123,7 +123,8 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
             false => sample(budget.mul_f64(PROFILED), LEAST, &mut profiled)?,
         };
         Ok((first_ms, times, profiles))
-    })?;
+    });
+    let (first_ms, times, profiles) = measured?;
     let kernels = program.kernels();
     let profile = match args.calls_only {
         true => None,

@@ -5,10 +5,11 @@ use std::time::Instant;
 use fgc_codegen::{Code, Lowered};
 use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
+use fgc_train::opt;
 
 use crate::args::{Compile, Emit, ModeName, OptArgs};
 use crate::failure::{self, Done, input};
-use crate::{explain, model, modes, opt, stats};
+use crate::{explain, model, modes, stats};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
@@ -31,8 +32,8 @@ pub fn compile(args: &Compile) -> Done {
     let shown = matches!(args.emit, Emit::Fg | Emit::Dot);
     let level = args.opt.opt.unwrap_or(if shown { 0 } else { OptArgs::DEFAULT });
     let (graph, saturation) = opt::apply(graph, level)?;
-    let saturation = saturation.map(|(report, timing)| {
-        passes.push(timing);
+    let saturation = saturation.map(|(report, ms)| {
+        passes.push(("saturation", ms));
         report
     });
     let text = match args.emit {

@@ -8,8 +8,8 @@ use fgc_ir::{Graph, OpRules, Value};
 use fgc_transforms::eqsat::{self, Change, Limits, Report, table};
 
 use crate::failure::{Done, input};
-use crate::opt;
 use crate::stats::{Cost, scaled};
+use fgc_train::opt;
 
 /// What is done to `graph` at optimisation level `level`: of the value `name`, or in all if that is empty.
 pub fn text(graph: &Graph, level: u8, name: &str) -> Done<String> {

@@ -15,15 +15,9 @@ pub enum Failure {
     ClosedPipe,
 }
 
-impl Failure {
-    /// What is said of it.
-    pub fn message(&self) -> String {
-        match self {
-            Failure::Input(message) => message.clone(),
-            Failure::Diverged => "training diverged".to_owned(),
-            Failure::Interrupted => "interrupted".to_owned(),
-            Failure::ClosedPipe => "nobody reads the output".to_owned(),
-        }
+impl From<fgc_train::Error> for Failure {
+    fn from(e: fgc_train::Error) -> Failure {
+        if e.is_shown() { Failure::Input(e.to_string()) } else { input(e) }
     }
 }
 

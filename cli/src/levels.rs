@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::args::{Levels, Model};
 use crate::bench::{self, Times, ms};
 use crate::failure::{self, Done, input};
+use crate::model;
 use crate::stats::{Cost, scaled};
-use crate::{model, opt};
+use fgc_train::opt;
 
 /// The levels.
 const LEVELS: [u8; 3] = [0, 1, 2];

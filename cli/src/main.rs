@@ -12,10 +12,9 @@ mod init;
 mod levels;
 mod model;
 mod modes;
-mod opt;
+mod reproduce;
 mod run;
 mod stats;
-mod step;
 mod train;
 
 use std::process::ExitCode;
@@ -36,6 +35,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => train::eval(args, fgc.threads),
         Command::Init(args) => init::init(args, fgc.quiet),
         Command::Check(args) => check::check(args, fgc.threads),
+        Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
         Command::Data(args) => data::data(args, fgc.quiet),
     };
     match done {

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use fgc_ir::{DType, Graph};
+use fgc_train::recipe;
 use fgc_transforms::{Passed, grad, hvp, jvp, jvp_many, params};
 
 use crate::args::{Mode, ModeName, Precision};
 use crate::failure::{Done, input};
 use crate::model::Loaded;
-use crate::step;
 
 /// A pass and how long it took, in milliseconds.
 pub type Timing = (&'static str, f64);
@@ -32,7 +32,7 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
     if !matches!(mode.mode, ModeName::Jvp | ModeName::Step) && mode.step.tangents.is_some() {
         return Err(input("--tangents is for modes jvp and step"));
     }
-    if let Some(flag) = step::only(&mode.step).filter(|_| mode.mode != ModeName::Step) {
+    if let Some(flag) = recipe::only(&mode.step).filter(|_| mode.mode != ModeName::Step) {
         return Err(input(format_args!("{flag} is for mode step")));
     }
     if matches!(mode.mode, ModeName::Primal | ModeName::Step) && !mode.wrt.is_empty() {
@@ -42,8 +42,8 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
         return Ok((graph.clone(), Vec::new()));
     }
     if mode.mode == ModeName::Step {
-        let config = step::config(&mode.step)?;
-        return timed("step", || fgc_transforms::step(graph, &config)).map_err(|e| loaded.failed(e));
+        let config = recipe::config(&mode.step)?;
+        return timed("step", || fgc_transforms::step(graph, &config)).map_err(|e| loaded.failed(e).into());
     }
     let wrt = wrt(mode, graph);
     if wrt.is_empty() {
@@ -58,7 +58,7 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
         (_, Some(count)) => timed("jvp", || jvp_many(graph, &wrt, count)),
         (_, None) => timed("jvp", || jvp(graph, &wrt)),
     };
-    transformed.map_err(|e| loaded.failed(e))
+    transformed.map_err(|e| loaded.failed(e).into())
 }
 
 /// What `pass` gives, with the time it took.

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use fgc_codegen::Executable;
 use fgc_ir::{ArrayFile, Arrays, Builder, Graph, Role, Tensor, Type, arrays, interpret};
-use fgc_train::compiled;
+use fgc_train::{compiled, opt, recipe};
 use fgc_transforms::Suffix;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
-use crate::{draw, model, modes, opt, step};
+use crate::{draw, model, modes};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
@@ -78,7 +78,7 @@ fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
         ModeName::Step => return Ok(drawn),
         _ => return Err(input("--tangent is for the modes with tangents: jvp, hvp, step")),
     }
-    let direction = step::direction(tangent);
+    let direction = recipe::direction(tangent);
     let draw = |b: &mut Builder, key, stream, ty: &Type| direction.draw(b, key, stream, ty);
     let wrt = modes::wrt(&args.mode, model);
     let suffix = Suffix::tangent(model, &wrt);

@@ -78,6 +78,8 @@ fn settings() -> Settings {
             name: "synthetic".to_owned(),
             folder: "data".to_owned(),
             sha256: "def".to_owned(),
+            train_samples: Some(40),
+            test_samples: None,
         },
         step: [("grad".to_owned(), "forward".into()), ("tangents".to_owned(), 4.into())]
             .into_iter()

@@ -6,7 +6,10 @@ use std::path::Path;
 /// Why data can't be had, a run can't go on or its folder can't be written: a message that says
 /// what and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Error(String);
+pub struct Error {
+    message: String,
+    shown: bool,
+}
 
 /// What may fail with an [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -14,12 +17,22 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with that message.
     pub fn new(message: impl Into<String>) -> Error {
-        Error(message.into())
+        Error { message: message.into(), shown: false }
+    }
+
+    /// An error that has been made ready to be shown, with the lines of a source text that it is about.
+    pub fn shown(message: impl Into<String>) -> Error {
+        Error { message: message.into(), shown: true }
+    }
+
+    /// Whether the message says by itself that it is an error, and where.
+    pub fn is_shown(&self) -> bool {
+        self.shown
     }
 
     /// An error at `place`: a file, or an array in a file.
     pub fn at(place: impl Display, message: impl Display) -> Error {
-        Error(format!("{place}: {message}"))
+        Error::new(format!("{place}: {message}"))
     }
 
     /// An error of a file or folder.
@@ -30,7 +43,7 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataFolder, Model, OptArgs, StepArgs, assignment};
+use fgc_train::recipe::StepArgs;
+
+use super::{DataFolder, Model, OptArgs, assignment};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
@@ -26,6 +28,12 @@ pub struct Train {
     pub data: String,
     #[command(flatten)]
     pub folder: DataFolder,
+    /// Train on the first N training samples only
+    #[arg(long, value_name = "N")]
+    pub train_samples: Option<usize>,
+    /// Test on the first N test samples only
+    #[arg(long, value_name = "N")]
+    pub test_samples: Option<usize>,
     #[command(flatten)]
     pub step: StepArgs,
     #[command(flatten)]
@@ -50,7 +58,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
         "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "opt", "lr", "schedule",
-        "epochs", "seed", "out",
+        "epochs", "seed", "out", "train_samples", "test_samples",
     ])]
     pub resume: Option<PathBuf>,
     /// Write the figures of every N-th step
@@ -89,7 +97,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::Grad;
+    use fgc_train::recipe::Grad;
 
     #[derive(Parser)]
     struct Alone {

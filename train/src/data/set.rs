@@ -145,6 +145,24 @@ impl Split {
         counts
     }
 
+    /// Leaves the first `count` samples only.
+    ///
+    /// # Errors
+    /// If `count` is 0, or there aren't as many.
+    pub fn truncate(&mut self, count: usize) -> Result<()> {
+        if count == 0 || count > self.len() {
+            let message = format!("the first {count} of {} samples can't be taken", self.len());
+            return Err(Error::at(&self.places[0], message));
+        }
+        let elements = count * self.sample.elements();
+        match &mut self.pixels {
+            Pixels::U8(v) => v.truncate(elements),
+            Pixels::F32(v) => v.truncate(elements),
+        }
+        self.labels.truncate(count);
+        Ok(())
+    }
+
     fn digest(&self, hash: &mut Sha256) {
         hash.update(format!("{}{}", self.len(), self.sample));
         match &self.pixels {

@@ -19,9 +19,12 @@ pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use metrics::{Figures, Metrics, Record};
 pub use settings::{DataSettings, ModelSettings, Settings};
 
-const SETTINGS: &str = "run.toml";
-const METRICS: &str = "metrics.jsonl";
-const CHECKPOINTS: &str = "checkpoints";
+/// The file of the settings of a run, in its folder.
+pub const SETTINGS: &str = "run.toml";
+/// The file of the figures of a run, in its folder.
+pub const METRICS: &str = "metrics.jsonl";
+/// The folder of the checkpoints of a run, in its folder.
+pub const CHECKPOINTS: &str = "checkpoints";
 const CURVES: &str = "curves.svg";
 
 /// How many of the newest checkpoints are kept.

@@ -59,6 +59,12 @@ pub struct DataSettings {
     pub folder: String,
     /// The [fingerprint](crate::data::Dataset::fingerprint) of its content.
     pub sha256: String,
+    /// How many of the training samples are used, the first ones; all if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_samples: Option<usize>,
+    /// How many of the test samples are used, the first ones; all if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_samples: Option<usize>,
 }
 
 impl Settings {

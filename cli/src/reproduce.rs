@@ -1,0 +1,43 @@
+//! `fgc reproduce`: repeats experiments.
+
+use std::path::Path;
+
+use fgc_reproduce::{Asked, Ended, Folders, experiment};
+use fgc_train::{compiled, interrupt};
+
+use crate::args::Reproduce;
+use crate::failure::{self, Done, Failure};
+
+/// What stands for every experiment that the program carries.
+const ALL: &str = "all";
+
+pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
+    let known = experiment::KNOWN.iter().map(|(name, _)| (*name).to_owned());
+    let names = args.experiments.iter().flat_map(|name| match name.as_str() {
+        ALL => known.clone().collect(),
+        name => vec![name.to_owned()],
+    });
+    // What can't be found is said before anything is done.
+    let found = names.map(|name| Ok((experiment::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
+    let threads = compiled::threads(threads.map(usize::from))?.current_num_threads();
+    let stop = interrupt::flag()?;
+    for ((name, file), given) in found {
+        let folders = Folders {
+            out: args.out.join(&name),
+            data: args.folder.path.clone(),
+            base: Path::new(&given).parent().map(Path::to_owned).unwrap_or_default(),
+        };
+        if !quiet {
+            failure::say(&format!("{name}: {}", folders.out.display()));
+        }
+        let asked = Asked { quick: args.quick, seeds: args.seeds };
+        match fgc_reproduce::reproduce(&file, asked, &folders, threads, &stop, quiet)? {
+            Ended::All => {}
+            Ended::Interrupted => {
+                failure::say("interrupted; the same command goes on");
+                return Err(Failure::Interrupted);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Experiments of training, as data: matrices of settings, and what is made of their results.
+
+use std::collections::BTreeSet;
+
+use fgc_train::{Error, Result};
+
+use crate::choice::Choice;
+use crate::read::{File, Item, Reader};
+
+/// What is asked for beside the file.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Asked {
+    /// Whether the settings for a quick trial are used.
+    pub quick: bool,
+    /// How many seeds, if other than the file says.
+    pub seeds: Option<u64>,
+}
+
+/// An experiment that trains models.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Experiment {
+    /// What it shows, in a few words.
+    pub title: String,
+    /// Paragraphs about it.
+    pub about: String,
+    /// Every run has a seed below this one.
+    pub seeds: u64,
+    /// The runs.
+    pub matrices: Vec<Matrix>,
+}
+
+/// Runs with every combination of the values of some axes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Matrix {
+    /// What it is called in the results.
+    pub name: String,
+    /// What is combined.
+    pub axes: Vec<Axis>,
+    /// What all of its runs have in common.
+    common: Choice,
+    /// What is laid over the rest.
+    last: Choice,
+}
+
+/// Settings to choose from.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Axis {
+    /// What it is called in the results.
+    pub name: String,
+    /// The values, in the order in which they are shown.
+    pub values: Vec<Value>,
+}
+
+/// Settings with a name.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Value {
+    /// What it is called in the results.
+    pub label: String,
+    choice: Choice,
+}
+
+/// A run that is to be done.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// The matrix that it is of.
+    pub matrix: String,
+    /// The axes of the matrix and its values on them.
+    pub labels: Vec<(String, String)>,
+    /// What everything random is drawn from.
+    pub seed: u64,
+    /// Its settings.
+    pub choice: Choice,
+}
+
+impl Plan {
+    /// What people call it: `backprop, 2e-5, seed 1`.
+    pub fn title(&self) -> String {
+        let labels = self.labels.iter().map(|(_, label)| label.as_str());
+        let seed = format!("seed {}", self.seed);
+        labels.chain([seed.as_str()]).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Experiment {
+    /// The experiment that `file` describes.
+    ///
+    /// # Errors
+    /// If something is wrong in it, with its place.
+    pub fn read(file: &File, asked: Asked) -> Result<Experiment> {
+        let table = file.parse()?;
+        let root = Reader::new(file, &table);
+        let kind = root.need("kind")?;
+        if kind.text()? != "training" {
+            return Err(kind.unknown(kind.text()?, ["training"].into_iter()));
+        }
+        let quick = root.get("quick").map(|item| Quick::read(&item)).transpose()?.unwrap_or_default();
+        let seeds = root.get("seeds").map(|item| item.whole(1)).transpose()?;
+        let common = match root.get("settings") {
+            Some(item) => settings(&item)?,
+            None => Choice::default(),
+        };
+        let last = if asked.quick { quick.choice } else { Choice::default() };
+        let matrices = root.need("matrix")?.list()?;
+        let matrices = matrices.iter().map(|item| Matrix::read(item, &common, &last, asked.quick));
+        let matrices = matrices.collect::<Result<Vec<_>>>()?;
+        let experiment = Experiment {
+            title: root.need("title")?.text()?.to_owned(),
+            about: root.get("about").map_or(Ok(""), |item| item.text())?.to_owned(),
+            seeds: asked.seeds.or(quick.seeds.filter(|_| asked.quick)).or(seeds).unwrap_or(1),
+            matrices,
+        };
+        root.finish()?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = experiment.matrices.iter().find(|m| !names.insert(&m.name)) {
+            return Err(root.error(format_args!("there are two matrices called `{}`", twice.name)));
+        }
+        Ok(experiment)
+    }
+
+    /// All of its runs, those of a seed together.
+    pub fn plans(&self) -> Vec<Plan> {
+        let seeds = 0..self.seeds;
+        seeds.flat_map(|seed| self.matrices.iter().flat_map(move |m| m.plans(seed))).collect()
+    }
+}
+
+/// What a quick trial does otherwise.
+#[derive(Default)]
+struct Quick {
+    seeds: Option<u64>,
+    choice: Choice,
+}
+
+impl Quick {
+    fn read(item: &Item<'_>) -> Result<Quick> {
+        let table = item.table()?;
+        let quick = Quick {
+            seeds: table.get("seeds").map(|item| item.whole(1)).transpose()?,
+            choice: Choice::read(&table)?,
+        };
+        table.finish()?;
+        Ok(quick)
+    }
+}
+
+/// A table of nothing but settings.
+fn settings(item: &Item<'_>) -> Result<Choice> {
+    let table = item.table()?;
+    let choice = Choice::read(&table)?;
+    table.finish()?;
+    Ok(choice)
+}
+
+impl Matrix {
+    fn read(item: &Item<'_>, common: &Choice, last: &Choice, quick: bool) -> Result<Matrix> {
+        let table = item.table()?;
+        let own = table.get("settings").map(|item| settings(&item)).transpose()?.unwrap_or_default();
+        let own_quick = table.get("quick").map(|item| settings(&item)).transpose()?.unwrap_or_default();
+        let axes = table.need("axis")?.list()?;
+        let matrix = Matrix {
+            name: table.get("name").map_or(Ok("runs"), |item| item.text())?.to_owned(),
+            axes: axes.iter().map(|item| Axis::read(item, quick)).collect::<Result<Vec<_>>>()?,
+            common: own.over(common),
+            last: if quick { own_quick.over(last) } else { last.clone() },
+        };
+        table.finish()?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = matrix.axes.iter().find(|axis| !names.insert(&axis.name)) {
+            return Err(item.error(format_args!("there are two axes called `{}`", twice.name)));
+        }
+        // Said here, where there is a place for it, rather than when the run begins.
+        for plan in matrix.plans(0) {
+            let wrong =
+                |e: &dyn std::fmt::Display| item.error(format_args!("the run `{}`: {e}", plan.title()));
+            plan.choice.check_step().map_err(|e| wrong(&e))?;
+            for (what, missing) in [("model", plan.choice.model.is_none()), ("lr", plan.choice.lr.is_none())]
+            {
+                if missing {
+                    return Err(wrong(&format_args!("nothing says its `{what}`")));
+                }
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// Its runs of that seed: the values of the last axis take turns first.
+    fn plans(&self, seed: u64) -> Vec<Plan> {
+        let mut plans =
+            vec![Plan { matrix: self.name.clone(), labels: Vec::new(), seed, choice: self.common.clone() }];
+        for axis in &self.axes {
+            let with = |plan: &Plan, value: &Value| {
+                let mut plan = plan.clone();
+                plan.labels.push((axis.name.clone(), value.label.clone()));
+                plan.choice = value.choice.over(&plan.choice);
+                plan
+            };
+            plans = plans.iter().flat_map(|plan| axis.values.iter().map(|value| with(plan, value))).collect();
+        }
+        for plan in &mut plans {
+            plan.choice = self.last.over(&plan.choice);
+        }
+        plans
+    }
+}
+
+/// What an axis can't be called: the other columns of the results.
+const TAKEN: [&str; 6] = ["matrix", "seed", "point", "epoch", "step", "lr"];
+
+impl Axis {
+    fn read(item: &Item<'_>, quick: bool) -> Result<Axis> {
+        let table = item.table()?;
+        let named = table.need("name")?;
+        let name = named.text()?;
+        if TAKEN.contains(&name)
+            || name.is_empty()
+            || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+        {
+            return Err(named.error(
+                "the name of an axis is of letters, digits, `_` and `-`, and isn't a column already",
+            ));
+        }
+        let listed = table.need("values")?;
+        let mut values = Vec::new();
+        for item in listed.list()? {
+            let (value, long) = Value::read(&item)?;
+            if !(quick && long) {
+                values.push(value);
+            }
+        }
+        table.finish()?;
+        let mut labels = BTreeSet::new();
+        if let Some(twice) = values.iter().find(|value| !labels.insert(&value.label)) {
+            return Err(listed.error(format_args!("there are two values called `{}`", twice.label)));
+        }
+        if values.is_empty() {
+            return Err(listed.error("there is no value"));
+        }
+        Ok(Axis { name: name.to_owned(), values })
+    }
+}
+
+impl Value {
+    /// A value, and whether a quick trial goes without it.
+    fn read(item: &Item<'_>) -> Result<(Value, bool)> {
+        let table = item.table()?;
+        let label = table.need("label")?.text()?.to_owned();
+        let long = table.get("quick").map_or(Ok(true), |item| item.flag())?;
+        let choice = Choice::read(&table)?;
+        table.finish()?;
+        Ok((Value { label, choice }, !long))
+    }
+}
+
+/// The experiments that the program carries: their names and texts.
+pub const KNOWN: [(&str, &str); 6] = [
+    ("fig2", include_str!("../experiments/fig2.toml")),
+    ("fig3", include_str!("../experiments/fig3.toml")),
+    ("fig4", include_str!("../experiments/fig4.toml")),
+    ("cifar", include_str!("../experiments/cifar.toml")),
+    ("fig5", include_str!("../experiments/fig5.toml")),
+    ("dropout", include_str!("../experiments/dropout.toml")),
+];
+
+/// The models that experiments name without a path.
+pub const MODELS: [(&str, &str); 6] = [
+    ("logistic", include_str!("../../models/logistic.fg")),
+    ("mlp", include_str!("../../models/mlp.fg")),
+    ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
+    ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
+    ("cnn", include_str!("../../models/cnn.fg")),
+    ("resnet", include_str!("../../models/resnet.fg")),
+];
+
+/// The text of the experiment `name`: one that the program carries, or a file.
+///
+/// # Errors
+/// If there is no such thing, or the file can't be read.
+pub fn find(name: &str) -> Result<(String, File)> {
+    if let Some((name, text)) = KNOWN.iter().find(|(known, _)| *known == name) {
+        return Ok(((*name).to_owned(), File { name: format!("{name}.toml"), text: (*text).to_owned() }));
+    }
+    let path = std::path::Path::new(name);
+    if path.extension().is_none_or(|e| e != "toml") {
+        let names = KNOWN.map(|(name, _)| name);
+        let hint = match fgc_ir::diag::nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}, and any path that ends with .toml", names.join(", ")),
+        };
+        return Err(Error::new(format!("there is no experiment `{name}`; {hint}")));
+    }
+    let text = fgc_train::model::read_text(path)?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok((stem, File { name: name.to_owned(), text }))
+}

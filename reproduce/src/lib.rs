@@ -1,0 +1,55 @@
+//! Experiments as data: their runs, what is measured of them, and the figures, claims and report made of that.
+
+mod choice;
+pub mod experiment;
+pub mod figure;
+mod progress;
+mod read;
+pub mod results;
+pub mod runs;
+mod section;
+
+pub use choice::Choice;
+pub use experiment::{Asked, Experiment};
+pub use figure::{Axis, Figure, Panel, Point, Scale, Series};
+pub use read::{File, Item, Reader};
+pub use runs::{Ended, Folders, Work};
+pub use section::{Claim, Report, Section, Table, Verdict};
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use fgc_ir::arrays::write_whole;
+use fgc_train::{Error, Result};
+
+/// The file that an experiment is kept in, in its folder.
+pub const EXPERIMENT: &str = "experiment.toml";
+
+/// Carries out the experiment that `file` describes, `threads` runs at once, and writes its results: those so far, if
+/// `stop` is set meanwhile.
+///
+/// # Errors
+/// If something is wrong in the file, a run can't be carried out, or a file can't be written or read.
+pub fn reproduce(
+    file: &File,
+    asked: Asked,
+    folders: &Folders,
+    threads: usize,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Ended> {
+    let experiment = Experiment::read(file, asked)?;
+    fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
+    let work = Work::new(experiment.plans(), folders)?;
+    write(&folders.out.join(EXPERIMENT), &file.text)?;
+    let ended = work.run(threads, stop, quiet)?;
+    let (results, times) = results::to_csv(&work.rows()?.0);
+    write(&folders.out.join(results::RESULTS), &results)?;
+    write(&folders.out.join(results::TIMES), &times)?;
+    Ok(ended)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    write_whole(path, text.as_bytes()).map_err(|e| Error::file(path, e))
+}

@@ -1,0 +1,172 @@
+//! Training as settings describe it: from a model's text and the name of a data set to a run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use fgc_ir::lang::Options as Elaboration;
+use fgc_ir::{Arrays, DType};
+use fgc_transforms::step;
+use rayon::ThreadPool;
+
+use crate::compiled::Compiled;
+use crate::data::{self, Batches, Dataset};
+use crate::error::{Error, Result};
+use crate::evaluate::Evaluator;
+use crate::model::{self, Loaded};
+use crate::opt;
+use crate::recipe::{self, StepArgs};
+use crate::report::Report;
+use crate::run::{DataSettings, ModelSettings, Run, Settings};
+use crate::schedule::Schedule;
+use crate::step::{Interface, Step, initial};
+use crate::trainer::{Options, Outcome, Trainer};
+
+/// The batch size of evaluation, where none is asked for.
+pub const EVALUATION_BATCH: usize = 256;
+
+/// How often things are written, and whether training ends where the loss isn't finite: what makes no difference to
+/// the numbers of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// A line of figures every so many steps.
+    pub log_every: u64,
+    /// A checkpoint every so many steps, beside the one at the end of each epoch.
+    pub checkpoint_every: Option<u64>,
+    /// Whether to go on when the loss isn't finite.
+    pub past_divergence: bool,
+}
+
+/// Programs, data and first parameters of a run.
+pub struct Session<'a> {
+    settings: &'a Settings,
+    data: &'a Dataset,
+    threads: &'a Arc<ThreadPool>,
+    interface: Interface,
+    compiled: Compiled,
+    schedule: Schedule,
+    first: Arrays,
+    name: String,
+}
+
+impl<'a> Session<'a> {
+    /// Compiles what `settings` describe, to run on `threads`. `data` is what [`read_data`] gives for them.
+    ///
+    /// # Errors
+    /// If the model, the settings or the data are wrong or don't fit each other.
+    pub fn new(
+        settings: &'a Settings,
+        data: &'a Dataset,
+        threads: &'a Arc<ThreadPool>,
+    ) -> Result<Session<'a>> {
+        let loaded = load(&settings.model, settings.batch, true)?;
+        let asked: StepArgs =
+            settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::new(e.to_string()))?;
+        let stepped = step(&loaded.graph, &recipe::config(&asked)?).map_err(|e| loaded.failed(e))?;
+        let (stepped, _) = opt::apply(stepped, settings.opt)?;
+        let interface = Interface::of(&stepped)?;
+        interface.check_data(&data.name, &data.train).map_err(|e| shape_hint(&e, &loaded.graph.name))?;
+        Batches::training(data, settings.batch, 0, 0)?;
+        let compiled = Compiled::new(&stepped, opt::fusion(settings.opt), threads)?;
+        let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
+        let first = initial(&stepped, settings.seed)?;
+        let name = loaded.graph.name;
+        Ok(Session { settings, data, threads, interface, compiled, schedule, first, name })
+    }
+
+    /// The name of the model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long it took to compile the step, in milliseconds.
+    pub fn compile_ms(&self) -> f64 {
+        self.compiled.program().compile_ms()
+    }
+
+    /// Begins `run`, which is of these settings, or goes on with it. It ends after the current step once `stop` is
+    /// set.
+    ///
+    /// # Errors
+    /// As [`Trainer::train`].
+    pub fn train(
+        &mut self,
+        run: &mut Run,
+        pace: Pace,
+        report: &mut dyn Report,
+        stop: &AtomicBool,
+    ) -> Result<Outcome> {
+        let (settings, threads) = (self.settings, self.threads);
+        let compile = |batch: usize| evaluation(&settings.model, settings.opt, batch, threads);
+        let per_epoch = self.data.train.len() / settings.batch.max(1);
+        let total = settings.epochs.saturating_mul(per_epoch as u64);
+        let trainer = Trainer {
+            data: self.data,
+            step: &mut self.compiled,
+            interface: &self.interface,
+            evaluator: Evaluator::new(&compile, EVALUATION_BATCH),
+            rate: &|k| self.schedule.rate(settings.lr, k, total),
+            options: Options {
+                epochs: settings.epochs,
+                seed: settings.seed,
+                log_every: pace.log_every,
+                checkpoint_every: pace.checkpoint_every,
+                past_divergence: pace.past_divergence,
+            },
+            report,
+            stop,
+        };
+        trainer.train(run, &self.first)
+    }
+}
+
+/// What may have to be said to the model so that it fits other samples.
+fn shape_hint(e: &Error, name: &str) -> Error {
+    Error::new(format!(
+        "{e}\nthe consts of `{name}` may have to be set, as with --set image=32 --set channels=3"
+    ))
+}
+
+/// The data that `settings` name, as much of it as they say.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read_data(settings: &DataSettings) -> Result<Dataset> {
+    let mut data = data::load(&settings.name, Path::new(&settings.folder))?;
+    if let Some(count) = settings.train_samples {
+        data.train.truncate(count)?;
+    }
+    if let Some(count) = settings.test_samples {
+        data.test.truncate(count)?;
+    }
+    Ok(data)
+}
+
+/// The model of `settings`, for batches of `batch`, to train or to evaluate.
+fn load(settings: &ModelSettings, batch: usize, training: bool) -> Result<Loaded> {
+    let options = Elaboration {
+        batch: None,
+        default_batch: batch,
+        training,
+        float: DType::F32,
+        set: settings.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        model: settings.name.clone(),
+    };
+    model::load(Path::new(&settings.path), &options)
+}
+
+/// The program that evaluates the model of `settings` on batches of `batch`, at optimisation level `level`.
+///
+/// # Errors
+/// If the model is wrong, or can't be compiled.
+pub fn evaluation(
+    settings: &ModelSettings,
+    level: u8,
+    batch: usize,
+    threads: &Arc<ThreadPool>,
+) -> Result<(Interface, Box<dyn Step>)> {
+    let graph = load(settings, batch, false)?.graph;
+    let interface = Interface::of(&graph)?;
+    let (graph, _) = opt::apply(graph, level)?;
+    Ok((interface, Box::new(Compiled::new(&graph, opt::fusion(level), threads)?)))
+}
