@@ -6,6 +6,7 @@ mod eqsat;
 mod errors;
 #[cfg(unix)]
 mod fetch;
+mod fusion;
 mod fuzz;
 mod jit;
 mod language;
