@@ -1,0 +1,7 @@
+//! Experiments as data: their runs, what is measured of them, and the figures, claims and report made of that.
+
+pub mod figure;
+mod section;
+
+pub use figure::{Axis, Figure, Panel, Point, Scale, Series};
+pub use section::{Claim, Report, Section, Table, Verdict};
