@@ -2,6 +2,7 @@
 
 pub mod draw;
 pub mod figure;
+pub mod report;
 #[cfg(test)]
 mod sample;
 mod section;

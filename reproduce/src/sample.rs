@@ -1,6 +1,6 @@
 //! Figures and a report made up for tests: what looks like training, costs and trajectories, without a run.
 
-use crate::{Axis, Figure, Panel, Point, Scale, Series};
+use crate::{Axis, Claim, Figure, Panel, Point, Report, Scale, Section, Series, Table, Verdict};
 
 /// A number in −1..1 that looks like chance.
 fn noise(k: usize) -> f64 {
@@ -125,4 +125,79 @@ fn variance() -> Figure {
 /// All of them.
 pub fn figures() -> Vec<Figure> {
     vec![training(), costs(), trajectories(), variance()]
+}
+
+/// A report with everything that a report may have.
+pub fn report() -> Report {
+    let pairs =
+        |all: &[(&str, &str)]| all.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>();
+    let claim = |source: &str, text: &str, measured: &str, verdict, why: &str| Claim {
+        source: source.into(),
+        text: text.into(),
+        measured: measured.into(),
+        verdict,
+        why: why.into(),
+    };
+    let table = Table {
+        title: "Test accuracy after 10 epochs".into(),
+        columns: ["rate", "backpropagation", "forward gradient"].map(String::from).into(),
+        rows: vec![
+            ["2×10⁻⁵", "0.7312 ± 0.0021", "0.3105 ± 0.0150"].map(String::from).into(),
+            ["2×10⁻⁴", "0.8925 ± 0.0012", "0.7011 ± 0.0083"].map(String::from).into(),
+            ["2×10⁻³", "0.9481 ± 0.0009", "diverged"].map(String::from).into(),
+        ],
+    };
+    let training_section = Section {
+        name: "fig2".into(),
+        title: "Forward gradient and backpropagation at three rates".into(),
+        about: "The MLP 784-512-512-10 is trained on MNIST by `sgd`.\n\nRates are those of the paper & <nothing> else.".into(),
+        settings: pairs(&[("model", "models/mlp.fg"), ("batch", "64"), ("epochs", "10"), ("seeds", "0, 1, 2")]),
+        figures: vec![training()],
+        tables: vec![table],
+        claims: vec![
+            claim(
+                "Daprato et al., §4.1",
+                "The forward gradient learns, slower than backpropagation at the same rate.",
+                "test accuracy 0.701 against 0.893 at 2×10⁻⁴",
+                Verdict::Holds,
+                "lower at each of the rates, in each of three seeds",
+            ),
+            claim(
+                "Daprato et al., §4.1",
+                "At high rates the forward gradient is unstable.",
+                "diverged in 2 of 3 seeds at 2×10⁻³",
+                Verdict::Partly,
+                "one seed goes on",
+            ),
+        ],
+    };
+    let other = Section {
+        name: "costs".into(),
+        title: "What it costs".into(),
+        about: "Steps are timed on one thread.".into(),
+        settings: pairs(&[("widths", "256, 512, 1024, 2048, 4096")]),
+        figures: vec![costs(), trajectories(), variance()],
+        tables: vec![],
+        claims: vec![
+            claim(
+                "Baydin et al., §5",
+                "A forward-gradient step takes less time than one of backpropagation.",
+                "R_f/R_b = 0.71",
+                Verdict::Fails,
+                "made up for a test",
+            ),
+            claim("Baydin et al., §5", "No difference in memory.", "not measured", Verdict::Open, "no data"),
+        ],
+    };
+    Report {
+        title: "Forward gradients, measured again".into(),
+        sections: vec![training_section, other],
+        environment: pairs(&[
+            ("fgc", "0.1.0"),
+            ("CPU", "one of two cores"),
+            ("threads", "2"),
+            ("runs", "2026-11-23"),
+        ]),
+        open: pairs(&[("batch size", "64"), ("initialiser", "He normal, as in `prelude.fg`")]),
+    }
 }

@@ -75,7 +75,8 @@ fn style(theme: &Theme) -> String {
          .line{{fill:none;stroke:currentColor;stroke-width:1.7;stroke-linejoin:round}}\
          .band{{fill:currentColor;fill-opacity:0.17;stroke:none}}\
          .mark{{fill:currentColor;stroke:{ground};stroke-width:0.8}}\
-         .cross{{fill:none;stroke:currentColor;stroke-width:2.2}}",
+         .cross{{fill:none;stroke:currentColor;stroke-width:2.4}}\
+         .halo{{fill:none;stroke:{ground};stroke-width:5}}",
         panel::NAME_SIZE,
         panel::LABEL_SIZE,
         LEGEND.0,
@@ -112,7 +113,8 @@ pub fn svg(figure: &Figure) -> String {
     let width = [600.0, 860.0, 1000.0, 1160.0].get(columns - 1).copied().unwrap_or(260.0 * columns as f64);
     let inner = width - 2.0 * MARGIN;
     let panel_width = ((inner + GAP) / columns as f64 - GAP).floor();
-    let layout = Layout::new(figure, panel_width, (0.6 * panel_width).clamp(160.0, 320.0).floor());
+    let layout =
+        Layout::new(figure, panel_width, (0.6 * panel_width).clamp(160.0, 320.0).floor(), panel::MOST_POINTS);
     let mut body = String::new();
     let mut y = MARGIN;
     for line in text::lines(&figure.title, TITLE_SIZE * 1.1, inner) {

@@ -17,12 +17,14 @@ pub const LABEL_SIZE: f64 = 11.5;
 pub const NAME_SIZE: f64 = 13.0;
 /// How large markers are, from the middle to the edge.
 pub const MARKER: f64 = 3.6;
-/// How many points of a line are drawn at most: more than there are pixels in a panel show nothing.
-const MOST_POINTS: usize = 400;
+/// How many points of a line are worth drawing: more than there are pixels in a panel show nothing.
+pub const MOST_POINTS: usize = 400;
 /// Lines of so many points have a marker at each.
 const FEW_POINTS: usize = 12;
 /// Longer ones have so many.
 const MARKERS: usize = 5;
+/// The cross at the end of a line that diverges.
+const CROSS: &str = "M-5.5 -5.5l11 11m0 -11l-11 11";
 /// So many values are few enough to have a tick each.
 const FEW_VALUES: usize = 8;
 /// What is under a panel's frame: the ticks' text and the label.
@@ -45,16 +47,19 @@ pub struct Layout {
     pub top: f64,
     /// The spans of the axes of each panel, the horizontal one first.
     pub spans: Vec<(Span, Span)>,
+    /// How many points of a line are drawn at most.
+    pub most: usize,
 }
 
 impl Layout {
-    /// The layout of all panels of `figure`, each `width` wide with a frame of `inner` in height.
-    pub fn new(figure: &Figure, width: f64, inner: f64) -> Layout {
+    /// The layout of all panels of `figure`, each `width` wide with a frame of `inner` in height, and lines of at most
+    /// `most` points.
+    pub fn new(figure: &Figure, width: f64, inner: f64, most: usize) -> Layout {
         let spans = spans(figure);
         let named = figure.panels.iter().any(|p| !p.title.is_empty());
         let labelled = figure.panels.iter().any(|p| !p.y.label.is_empty());
-        let top = 8.0 + if named { 19.0 } else { 0.0 } + if labelled { 18.0 } else { 0.0 };
-        let mut layout = Layout { width, height: top + inner + UNDER, left: 0.0, top, spans };
+        let top = 8.0 + if named { 17.0 } else { 0.0 } + if labelled { 16.0 } else { 0.0 };
+        let mut layout = Layout { width, height: top + inner + UNDER, left: 0.0, top, spans, most };
         let widest = layout.spans.iter().flat_map(|(_, y)| layout.y_ticks(y)).filter_map(|t| t.text);
         let widest = widest.map(|t| text::width(&t, TICK_SIZE, text::REGULAR)).fold(24.0, f64::max);
         layout.left = (widest + 10.0).min(width / 3.0);
@@ -69,7 +74,7 @@ impl Layout {
     /// About how many ticks there's room for, horizontally and vertically.
     pub fn wanted(&self) -> (usize, usize) {
         let (_, _, width, height) = self.frame();
-        ((width / 62.0) as usize, (height / 40.0) as usize)
+        ((width / 45.0) as usize, (height / 40.0) as usize)
     }
 
     fn y_ticks(&self, span: &Span) -> Vec<Tick> {
@@ -80,6 +85,12 @@ impl Layout {
     fn place(&self, spans: &(Span, Span), x: f64, y: f64) -> Option<(f64, f64)> {
         let (left, top, width, height) = self.frame();
         Some((left + spans.0.place(x)? * width, top + (1.0 - spans.1.place(y)?) * height))
+    }
+
+    /// Which points of `series`, in a panel of these spans, are drawn.
+    pub fn kept(&self, series: &Series, spans: &(Span, Span)) -> Vec<usize> {
+        let placed: Vec<_> = series.points.iter().map(|p| self.place(spans, p.x, p.y)).collect();
+        thin::kept(&placed, self.most)
     }
 
     /// The horizontal ticks of a panel, none over another: at what was measured, if that is at few values.
@@ -143,7 +154,7 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
         format!(r#"<text class="label" x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>"#)
     };
     if !panel.y.label.is_empty() {
-        out += &label(0.0, top - 9.0, "start", &panel.y.label);
+        out += &label(0.0, top - 8.0, "start", &panel.y.label);
     }
     out += &label(left + width / 2.0, bottom + 33.0, "middle", &panel.x.label);
     out += &axes(panel, layout, spans);
@@ -160,19 +171,11 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
         let _ = write!(out, r#"<path class="band {colour}" data-s="{s}" d="{}"/>"#, line.band());
         let _ = write!(
             lines,
-            r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/><path class="mark" d="{}"/></g>"#,
+            r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/>{}</g>"#,
             palette::dash_class(series.dash),
             line.line(),
-            line.markers(series.colour, s, panel.series.len())
+            line.marks(series.colour, s, panel.series.len())
         );
-        if let Some((x, y)) = line.end {
-            let _ = write!(
-                lines,
-                r#"<path class="cross {colour}" data-s="{s}" d="M{} {}l9 9m0 -9l-9 9"/>"#,
-                n(x - 4.5),
-                n(y - 4.5)
-            );
-        }
     }
     out += &lines;
     out += "</g>";
@@ -217,16 +220,17 @@ struct Line {
     points: Vec<Option<(f64, f64)>>,
     /// The lower and upper ends of the band at each.
     band: Vec<Option<(f64, f64, f64)>>,
-    /// The last point of a line that ends with what isn't finite.
-    end: Option<(f64, f64)>,
+    /// The last point before the end, of a line that ends with what isn't finite.
+    end: Option<usize>,
 }
 
 impl Line {
     fn new(series: &Series, layout: &Layout, spans: &(Span, Span)) -> Line {
-        let all: Vec<_> = series.points.iter().map(|p| layout.place(spans, p.x, p.y)).collect();
+        let kept = layout.kept(series, spans);
+        let place = |k: &usize| layout.place(spans, series.points[*k].x, series.points[*k].y);
+        let points: Vec<_> = kept.iter().map(place).collect();
         let diverges = series.points.last().is_some_and(|p| !p.y.is_finite());
-        let end = all.iter().flatten().next_back().copied().filter(|_| diverges);
-        let kept = thin::kept(&all, MOST_POINTS);
+        let end = points.iter().rposition(Option::is_some).filter(|_| diverges);
         let floor = spans.1.low;
         let band = |p: &Point| {
             let (low, high) = p.spread?;
@@ -235,11 +239,7 @@ impl Line {
             let ((x, low), (_, high)) = (layout.place(spans, p.x, low)?, layout.place(spans, p.x, high)?);
             Some((x, low, high))
         };
-        Line {
-            points: kept.iter().map(|k| all[*k]).collect(),
-            band: kept.iter().map(|k| band(&series.points[*k])).collect(),
-            end,
-        }
+        Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end }
     }
 
     /// The line, as data of a path.
@@ -260,8 +260,8 @@ impl Line {
     }
 
     /// The markers of the line of index `s` of `of`: at each of a few points, else here and there, at other places
-    /// than those of the other lines.
-    fn markers(&self, colour: usize, s: usize, of: usize) -> String {
+    /// than those of the other lines; and the cross at its end. Each tells of which point it is.
+    fn marks(&self, colour: usize, s: usize, of: usize) -> String {
         let count = self.points.len();
         let shift = (s as f64 + 0.5) / of.max(1) as f64;
         let spaced = |k: usize| ((k as f64 + shift) / MARKERS as f64 * (count - 1) as f64).round() as usize;
@@ -273,8 +273,20 @@ impl Line {
         let none = |k: Option<usize>| k.and_then(|k| self.points.get(k)).is_none_or(Option::is_none);
         let lone = (0..count).filter(|k| none(k.checked_sub(1)) && none(Some(k + 1)) && !chosen.contains(k));
         let lone: Vec<usize> = lone.collect();
-        let points = chosen.iter().chain(&lone).filter_map(|k| self.points.get(*k).copied().flatten());
-        points.map(|(x, y)| palette::marker(colour, x, y, MARKER)).collect()
+        let shape = palette::marker(colour, 0.0, 0.0, MARKER);
+        let marks = chosen.iter().chain(&lone).map(|k| (*k, "mark", shape.as_str()));
+        let ends = self.end.into_iter().flat_map(|k| [(k, "halo", CROSS), (k, "cross", CROSS)]);
+        let mut out = String::new();
+        for (k, class, shape) in marks.chain(ends) {
+            if let Some((x, y)) = self.points.get(k).copied().flatten() {
+                let (x, y) = (n(x), n(y));
+                let _ = write!(
+                    out,
+                    r#"<path class="{class}" data-k="{k}" transform="translate({x} {y})" d="{shape}"/>"#
+                );
+            }
+        }
+        out
     }
 }
 

@@ -54,7 +54,7 @@ fn points_are_where_they_belong() {
         columns: 1,
         panels: vec![panel],
     };
-    let layout = Layout::new(&figure, 400.0, 200.0);
+    let layout = Layout::new(&figure, 400.0, 200.0, 400);
     let (left, top, width, height) = layout.frame();
     let drawn = panel::draw(&figure, 0, &layout, "id");
     let at = |x: f64, y: f64| format!("{} {}", n(left + x * width), n(top + (1.0 - y) * height));
@@ -65,17 +65,17 @@ fn points_are_where_they_belong() {
 #[test]
 fn alike_axes_share_a_range() {
     let figure = sample::training();
-    let layout = Layout::new(&figure, 400.0, 200.0);
+    let layout = Layout::new(&figure, 400.0, 200.0, 400);
     assert!(layout.spans.windows(2).all(|w| w[0] == w[1]), "{:?}", layout.spans);
     let own = sample::trajectories();
-    let layout = Layout::new(&own, 400.0, 200.0);
+    let layout = Layout::new(&own, 400.0, 200.0, 400);
     assert!(layout.spans.windows(2).all(|w| w[0] != w[1]), "each has a range of its own");
 }
 
 #[test]
 fn few_values_have_a_tick_each() {
     let figure = sample::costs();
-    let layout = Layout::new(&figure, 400.0, 200.0);
+    let layout = Layout::new(&figure, 400.0, 200.0, 400);
     let ticks = layout.x_ticks(&figure.panels[0], &layout.spans[0].0);
     let texts: Vec<String> = ticks.into_iter().filter_map(|t| t.text).collect();
     assert_eq!(texts, ["256", "512", "1024", "2048", "4096"]);
