@@ -281,15 +281,17 @@
       }
       this.place(first.px);
     }
-    // The tip beside the point, within the panel.
+    // The tip beside the point, within the panel's width; above the frame, or under it where the screen ends.
     place(x) {
-      const scale = this.svg.getBoundingClientRect().width / this.svg.viewBox.baseVal.width;
-      const room = this.box.clientWidth;
-      const width = this.tip.offsetWidth;
+      const drawing = this.svg.getBoundingClientRect();
+      const scale = drawing.width / this.svg.viewBox.baseVal.width;
+      const [width, height] = [this.tip.offsetWidth, this.tip.offsetHeight];
       const right = x * scale + 14;
-      const left = right + width <= room ? right : x * scale - 14 - width;
-      this.tip.style.left = clamp(left, 0, Math.max(0, room - width)) + "px";
-      this.tip.style.top = this.top * scale + 4 + "px";
+      const left = right + width <= drawing.width ? right : x * scale - 14 - width;
+      const above = this.top * scale - height - 4;
+      const under = (this.top + this.height) * scale + 4;
+      this.tip.style.left = clamp(left, 0, Math.max(0, drawing.width - width)) + "px";
+      this.tip.style.top = (drawing.top + above >= 0 ? above : under) + "px";
     }
     hide() {
       this.overlay.replaceChildren();
