@@ -1,12 +1,16 @@
 //! Experiments as data: their runs, what is measured of them, and the figures, claims and report made of that.
 
 mod choice;
+pub mod draw;
 pub mod experiment;
 pub mod figure;
 mod progress;
 mod read;
+pub mod report;
 pub mod results;
 pub mod runs;
+#[cfg(test)]
+mod sample;
 mod section;
 
 pub use choice::Choice;
