@@ -14,6 +14,7 @@ mod models;
 mod oracle;
 mod props;
 mod random;
+mod reproduce;
 mod runs;
 mod step;
 mod tidy;
