@@ -15,6 +15,7 @@ mod models;
 mod oracle;
 mod props;
 mod random;
+mod reproduce;
 mod runs;
 mod step;
 mod tidy;
