@@ -19,29 +19,6 @@ pub struct Asked {
     pub seeds: Option<u64>,
 }
 
-impl Asked {
-    /// As text for `asked.toml`.
-    pub fn to_toml(self) -> String {
-        let seeds = self.seeds.map_or(String::new(), |seeds| format!("seeds = {seeds}\n"));
-        format!("quick = {}\n{seeds}", self.quick)
-    }
-
-    /// From the text of `asked.toml`.
-    ///
-    /// # Errors
-    /// If it isn't of that form, with the place.
-    pub fn read(file: &File) -> Result<Asked> {
-        let table = file.parse()?;
-        let root = Reader::new(file, &table);
-        let asked = Asked {
-            quick: root.need("quick")?.flag()?,
-            seeds: root.get("seeds").map(|item| item.whole(1)).transpose()?,
-        };
-        root.finish()?;
-        Ok(asked)
-    }
-}
-
 /// An experiment that trains models.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Experiment {

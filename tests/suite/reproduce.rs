@@ -117,7 +117,8 @@ fn an_experiment_is_carried_out_and_shown() {
     assert!(ends.iter().all(|row| row.seconds.is_some_and(|s| s > 0.0)));
     assert!(ends.iter().all(|row| row.figures.contains_key("test_accuracy")));
 
-    let section = fgc_reproduce::section(out.path()).unwrap();
+    let (section, made) = fgc_reproduce::section(out.path()).unwrap();
+    assert_eq!((made.asked, made.threads), (Asked::default(), 2));
     assert_eq!(section.title, "A linear classifier");
     let [course, rates] = section.figures.as_slice() else { panic!("{:?}", section.figures) };
     assert_eq!((course.panels.len(), rates.panels.len()), (4, 1));
@@ -143,6 +144,24 @@ fn an_experiment_is_carried_out_and_shown() {
     assert_eq!(table.columns, ["gradient", "highest stable rate"]);
     assert_eq!(table.rows, [["backprop", "0.1"], ["forward", "0.1"]]);
     assert!(section.settings.contains(&("lr".to_owned(), "0.05, 0.1, 1e38".to_owned())));
+}
+
+#[test]
+fn all_experiments_of_a_folder_are_in_its_report() {
+    let out = tempfile::tempdir().unwrap();
+    let asked = Asked { quick: true, seeds: None };
+    for name in ["first", "second"] {
+        all(&TINY.replace("A linear classifier", name), asked, &out.path().join(name));
+    }
+    fs::create_dir(out.path().join("something else")).unwrap();
+    let report = fgc_reproduce::publish(out.path()).unwrap();
+    let page = fs::read_to_string(report).unwrap();
+    for text in ["first", "second", "Small rates are stable", "a quick trial", "Highest stable rates"] {
+        assert!(page.contains(text), "{text}");
+    }
+    for file in ["course.svg", "course.png", "rates.svg", "rates.png"] {
+        assert!(out.path().join("second").join(file).is_file(), "{file}");
+    }
 }
 
 #[test]
