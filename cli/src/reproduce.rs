@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fgc_reproduce::{Asked, Ended, Folders, experiment};
+use fgc_reproduce::{Asked, Claim, Ended, Folders, experiment};
 use fgc_train::{compiled, interrupt};
 
 use crate::args::Reproduce;
@@ -31,8 +31,17 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
             failure::say(&format!("{name}: {}", folders.out.display()));
         }
         let asked = Asked { quick: args.quick, seeds: args.seeds };
-        match fgc_reproduce::reproduce(&file, asked, &folders, threads, &stop, quiet)? {
-            Ended::All => {}
+        let ended = fgc_reproduce::reproduce(&file, asked, &folders, threads, &stop, quiet)?;
+        let report = fgc_reproduce::publish(&args.out)?;
+        match ended {
+            Ended::All if quiet => {}
+            Ended::All => {
+                let (section, _) = fgc_reproduce::section(&folders.out)?;
+                for Claim { text, measured, verdict, .. } in section.claims {
+                    failure::say(&format!("{verdict}: {text}\n  {measured}"));
+                }
+                failure::say(&format!("{name}: {}", report.display()));
+            }
             Ended::Interrupted => {
                 failure::say("interrupted; the same command goes on");
                 return Err(Failure::Interrupted);

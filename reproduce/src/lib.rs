@@ -7,6 +7,7 @@ pub mod experiment;
 pub mod figure;
 mod plot;
 mod progress;
+mod publish;
 mod read;
 pub mod report;
 pub mod results;
@@ -20,6 +21,7 @@ mod show;
 pub use choice::Choice;
 pub use experiment::{Asked, Experiment};
 pub use figure::{Axis, Figure, Panel, Point, Scale, Series};
+pub use publish::{Made, publish, section};
 pub use read::{File, Item, Reader};
 pub use runs::{Ended, Folders, Work};
 pub use section::{Claim, Report, Section, Table, Verdict};
@@ -34,8 +36,8 @@ use fgc_train::{Error, Result};
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
 
-/// The file that says what was asked for beside the experiment, in its folder.
-pub const ASKED: &str = "asked.toml";
+/// The file that says with what it was made, in its folder.
+pub const MADE: &str = "made.toml";
 
 /// Carries out the experiment that `file` describes, `threads` runs at once, and writes its results: those so far, if
 /// `stop` is set meanwhile.
@@ -54,27 +56,17 @@ pub fn reproduce(
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     let work = Work::new(experiment.plans(), folders)?;
     write(&folders.out.join(EXPERIMENT), &file.text)?;
-    write(&folders.out.join(ASKED), &asked.to_toml())?;
+    // Figures and the report are of the results of these runs, or of none.
+    let made = folders.out.join(MADE);
+    if made.exists() {
+        fs::remove_file(&made).map_err(|e| Error::file(&made, e))?;
+    }
     let ended = work.run(threads, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;
+    write(&made, &Made::now(asked, threads).to_toml()?)?;
     Ok(ended)
-}
-
-/// What the report shows of the experiment of training in `folder`, of the results that are there: nothing is run.
-///
-/// # Errors
-/// If there is no such experiment, or its results can't be read.
-pub fn section(folder: &Path) -> Result<Section> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
-    };
-    let experiment = Experiment::read(&read(EXPERIMENT)?, Asked::read(&read(ASKED)?)?)?;
-    let mut section = experiment.section(&results::read(folder)?);
-    section.name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(section)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
