@@ -3,6 +3,7 @@
 mod choice;
 pub mod experiment;
 pub mod figure;
+pub mod measure;
 mod progress;
 mod read;
 pub mod results;
@@ -21,7 +22,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fgc_ir::arrays::write_whole;
-use fgc_train::{Error, Result};
+use fgc_train::{Error, Result, compiled};
+
+use progress::Progress;
 
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
@@ -39,6 +42,9 @@ pub fn reproduce(
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<Ended> {
+    if let Some(experiment) = measure::Experiment::of(file)? {
+        return measured(&experiment, asked, folders, threads, stop, quiet);
+    }
     let experiment = Experiment::read(file, asked)?;
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     let work = Work::new(experiment.plans(), folders)?;
@@ -48,6 +54,33 @@ pub fn reproduce(
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;
     Ok(ended)
+}
+
+/// Measures what the results of `experiment` lack.
+fn measured(
+    experiment: &measure::Experiment,
+    asked: Asked,
+    folders: &Folders,
+    threads: usize,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Ended> {
+    experiment.check()?;
+    fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
+    write(&folders.out.join(EXPERIMENT), &experiment.file.text)?;
+    let threads = compiled::threads(Some(threads))?;
+    let progress = Progress::new(0, 0.0, quiet);
+    let ctx = measure::Context {
+        folder: &folders.out,
+        data: &folders.data,
+        models: &|name| runs::model_path(name, folders),
+        threads: &threads,
+        stop,
+        progress: &|what, done, all| progress.at(done, all, what),
+    };
+    let all = experiment.run(asked.quick, &ctx);
+    progress.finish();
+    Ok(if all? { Ended::All } else { Ended::Interrupted })
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
