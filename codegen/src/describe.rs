@@ -180,10 +180,7 @@ impl Lowered {
         }
         let touched = |s: &Source| {
             let ty = self.ty(s.buffer);
-            let steps = s.view.shape.iter().zip(&s.view.strides).filter(|(_, step)| **step != 0);
-            let elements: usize = steps.map(|(n, _)| *n).product();
-            let empty = s.view.shape.elements() == 0;
-            if empty { 0 } else { (elements * ty.dtype.size()).min(ty.bytes()) as u64 }
+            (s.view.touched() * ty.dtype.size()).min(ty.bytes()) as u64
         };
         let by_loop = |nest: &Loop| {
             let stored = nest.stores.iter().map(|(_, to)| touched(to));

@@ -31,7 +31,7 @@ pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> 
 /// The most steps of a loop that others are joined with.
 pub(crate) const STEPS: usize = 48;
 
-/// The kernels, those loops of a level joined that read something computed alike.
+/// The kernels, those loops of a level joined that read the same array.
 pub(crate) fn loops(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
     let mut fused: Vec<(isize, Kernel)> = Vec::with_capacity(kernels.len());
     for (level, mut kernel) in kernels {
@@ -53,13 +53,17 @@ pub(crate) fn loops(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(is
     fused
 }
 
-/// Whether two loops over one shape can be one, and share a read of something computed.
+/// Whether two loops over one shape can be one, and share a read that is worth it.
 fn joins(program: &Program, a: &Loop, b: &Loop) -> bool {
     let axes = |nest: &Loop| nest.folds.first().map(|(_, reduce, _)| reduce.axes.clone());
     let folds = axes(a).is_none() || axes(b).is_none() || axes(a) == axes(b);
-    let computed = |s: &Source| matches!(program.buffers[s.buffer.0].origin, Origin::Computed);
+    // Something computed, or all of an array: not what is in every update, such as the learning rate.
+    let worth = |s: &Source| {
+        let computed = matches!(program.buffers[s.buffer.0].origin, Origin::Computed);
+        computed || s.view.touched() == a.shape.elements()
+    };
     let small = a.steps.len() + b.steps.len() <= STEPS;
-    a.shape == b.shape && folds && small && a.reads().any(|s| computed(s) && b.reads().any(|t| s == t))
+    a.shape == b.shape && folds && small && a.reads().any(|s| worth(s) && b.reads().any(|t| s == t))
 }
 
 /// The kernels in the order of their levels, those before level 0 as late as others allow: what

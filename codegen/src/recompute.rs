@@ -128,7 +128,7 @@ impl<'l> Cone<'l> {
             let mut step = step.clone();
             at.push(match &mut step {
                 Step::Load(source) if source.buffer == buffer => {
-                    taken.cost -= bytes(program, buffer) * touched(&source.view) as f64;
+                    taken.cost -= bytes(program, buffer) * source.view.touched() as f64;
                     self.steps_for(&source.view, &loaded, &mut taken, elements)?
                 }
                 Step::Random(_, key) if key.buffer == buffer => return None,
@@ -169,7 +169,7 @@ impl<'l> Cone<'l> {
             taken.cost += match &taken.nest.steps[place].0 {
                 _ if !new => 0.0,
                 Step::Load(source) if loaded.contains(&source) => 0.0,
-                Step::Load(source) => bytes(taken.program, source.buffer) * touched(&source.view) as f64,
+                Step::Load(source) => bytes(taken.program, source.buffer) * source.view.touched() as f64,
                 Step::Apply { op, args } => {
                     let dtypes: Vec<DType> = args.iter().map(|&a| taken.nest.steps[a].1).collect();
                     ADDITION * meter::additions(op, &dtypes) * elements
@@ -204,9 +204,4 @@ impl Taken<'_> {
             }
         }
     }
-}
-
-/// How many elements a view reads of its buffer.
-fn touched(view: &View) -> usize {
-    view.shape.iter().zip(&view.strides).filter(|(_, step)| **step != 0).map(|(n, _)| *n).product()
 }

@@ -340,6 +340,13 @@ impl View {
         View { shape: shape.clone(), offset: 0, strides }
     }
 
+    /// How many elements it shows, each counted once along the dimensions in which it stays where it is.
+    pub fn touched(&self) -> usize {
+        let empty = self.shape.elements() == 0;
+        let moving = self.shape.iter().zip(&self.strides).filter(|(_, step)| **step != 0);
+        if empty { 0 } else { moving.map(|(n, _)| *n).product() }
+    }
+
     /// The element offsets of all indices, in row-major order.
     pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let mut index = vec![0usize; self.shape.rank()];

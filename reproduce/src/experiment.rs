@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use fgc_train::{Error, Result};
 
+use crate::check::Claimed;
 use crate::choice::Choice;
 use crate::measure;
+use crate::plot::Plot;
 use crate::read::{File, Item, Reader};
+use crate::show::Sweep;
 
 /// What is asked for beside the file.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -15,6 +18,29 @@ pub struct Asked {
     pub quick: bool,
     /// How many seeds, if other than the file says.
     pub seeds: Option<u64>,
+}
+
+impl Asked {
+    /// As text for `asked.toml`.
+    pub fn to_toml(self) -> String {
+        let seeds = self.seeds.map_or(String::new(), |seeds| format!("seeds = {seeds}\n"));
+        format!("quick = {}\n{seeds}", self.quick)
+    }
+
+    /// From the text of `asked.toml`.
+    ///
+    /// # Errors
+    /// If it isn't of that form, with the place.
+    pub fn read(file: &File) -> Result<Asked> {
+        let table = file.parse()?;
+        let root = Reader::new(file, &table);
+        let asked = Asked {
+            quick: root.need("quick")?.flag()?,
+            seeds: root.get("seeds").map(|item| item.whole(1)).transpose()?,
+        };
+        root.finish()?;
+        Ok(asked)
+    }
 }
 
 /// An experiment that trains models.
@@ -28,6 +54,12 @@ pub struct Experiment {
     pub seeds: u64,
     /// The runs.
     pub matrices: Vec<Matrix>,
+    /// The figures that are made of their results.
+    pub plots: Vec<Plot>,
+    /// The tables of highest stable rates.
+    pub sweeps: Vec<Sweep>,
+    /// What is claimed of the results.
+    pub claims: Vec<Claimed>,
 }
 
 /// Runs with every combination of the values of some axes.
@@ -50,6 +82,8 @@ pub struct Axis {
     pub name: String,
     /// The values, in the order in which they are shown.
     pub values: Vec<Value>,
+    /// What all of its values are called, those among them that a quick trial goes without.
+    pub known: Vec<String>,
 }
 
 /// Settings with a name.
@@ -108,6 +142,9 @@ impl Experiment {
             title: root.need("title")?.text()?.to_owned(),
             about: root.get("about").map_or(Ok(""), |item| item.text())?.to_owned(),
             seeds: asked.seeds.or(quick.seeds.filter(|_| asked.quick)).or(seeds).unwrap_or(1),
+            plots: listed(&root, "figure", &matrices, Plot::read)?,
+            sweeps: listed(&root, "sweep", &matrices, Sweep::read)?,
+            claims: listed(&root, "claim", &matrices, Claimed::read)?,
             matrices,
         };
         root.finish()?;
@@ -123,6 +160,17 @@ impl Experiment {
         let seeds = 0..self.seeds;
         seeds.flat_map(|seed| self.matrices.iter().flat_map(move |m| m.plans(seed))).collect()
     }
+}
+
+/// What `read` makes of the elements of the list `key`, if there is one.
+fn listed<T>(
+    root: &Reader<'_>,
+    key: &'static str,
+    matrices: &[Matrix],
+    read: fn(&Item<'_>, &[Matrix]) -> Result<T>,
+) -> Result<Vec<T>> {
+    let Some(item) = root.get(key) else { return Ok(Vec::new()) };
+    item.list()?.iter().map(|item| read(item, matrices)).collect()
 }
 
 /// What a quick trial does otherwise.
@@ -184,6 +232,15 @@ impl Matrix {
         Ok(matrix)
     }
 
+    /// Its axis `name`, which `item` is about.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn axis(&self, item: &Item<'_>, name: &str) -> Result<&Axis> {
+        let found = self.axes.iter().find(|axis| axis.name == name);
+        found.ok_or_else(|| item.unknown(name, self.axes.iter().map(|axis| axis.name.as_str())))
+    }
+
     /// Its runs of that seed: the values of the last axis take turns first.
     fn plans(&self, seed: u64) -> Vec<Plan> {
         let mut plans =
@@ -221,22 +278,23 @@ impl Axis {
             ));
         }
         let listed = table.need("values")?;
-        let mut values = Vec::new();
+        let (mut values, mut known) = (Vec::new(), Vec::new());
         for item in listed.list()? {
             let (value, long) = Value::read(&item)?;
+            known.push(value.label.clone());
             if !(quick && long) {
                 values.push(value);
             }
         }
         table.finish()?;
         let mut labels = BTreeSet::new();
-        if let Some(twice) = values.iter().find(|value| !labels.insert(&value.label)) {
-            return Err(listed.error(format_args!("there are two values called `{}`", twice.label)));
+        if let Some(twice) = known.iter().find(|label| !labels.insert(*label)) {
+            return Err(listed.error(format_args!("there are two values called `{twice}`")));
         }
         if values.is_empty() {
             return Err(listed.error("there is no value"));
         }
-        Ok(Axis { name: name.to_owned(), values })
+        Ok(Axis { name: name.to_owned(), values, known })
     }
 }
 

@@ -1,14 +1,22 @@
 //! Experiments as data: their runs, what is measured of them, and the figures, claims and report made of that.
 
+mod check;
 mod choice;
+pub mod draw;
 pub mod experiment;
 pub mod figure;
 pub mod measure;
+mod plot;
 mod progress;
 mod read;
+pub mod report;
 pub mod results;
 pub mod runs;
+#[cfg(test)]
+mod sample;
 mod section;
+mod select;
+mod show;
 
 pub use choice::Choice;
 pub use experiment::{Asked, Experiment};
@@ -28,6 +36,9 @@ use progress::Progress;
 
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
+
+/// The file that says what was asked for beside the experiment, in its folder.
+pub const ASKED: &str = "asked.toml";
 
 /// Carries out the experiment that `file` describes, `threads` runs at once, and writes its results: those so far, if
 /// `stop` is set meanwhile.
@@ -49,6 +60,7 @@ pub fn reproduce(
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     let work = Work::new(experiment.plans(), folders)?;
     write(&folders.out.join(EXPERIMENT), &file.text)?;
+    write(&folders.out.join(ASKED), &asked.to_toml())?;
     let ended = work.run(threads, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
@@ -68,6 +80,7 @@ fn measured(
     experiment.check()?;
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     write(&folders.out.join(EXPERIMENT), &experiment.file.text)?;
+    write(&folders.out.join(ASKED), &asked.to_toml())?;
     let threads = compiled::threads(Some(threads))?;
     let progress = Progress::new(0, 0.0, quiet);
     let ctx = measure::Context {
@@ -81,6 +94,24 @@ fn measured(
     let all = experiment.run(asked.quick, &ctx);
     progress.finish();
     Ok(if all? { Ended::All } else { Ended::Interrupted })
+}
+
+/// What the report shows of the experiment in `folder`, of the results that are there: nothing is run.
+///
+/// # Errors
+/// If there is no such experiment, or its results can't be read.
+pub fn section(folder: &Path) -> Result<Section> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
+    };
+    let file = read(EXPERIMENT)?;
+    let mut section = match measure::Experiment::of(&file)? {
+        Some(experiment) => experiment.section(folder)?,
+        None => Experiment::read(&file, Asked::read(&read(ASKED)?)?)?.section(&results::read(folder)?),
+    };
+    section.name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(section)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

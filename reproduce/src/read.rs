@@ -238,6 +238,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
     /// A list.
     ///
     /// # Errors

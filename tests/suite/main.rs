@@ -6,6 +6,7 @@ mod eqsat;
 mod errors;
 #[cfg(unix)]
 mod fetch;
+mod fusion;
 mod fuzz;
 mod jit;
 mod language;
@@ -14,6 +15,7 @@ mod models;
 mod oracle;
 mod props;
 mod random;
+mod reproduce;
 mod runs;
 mod step;
 mod tidy;

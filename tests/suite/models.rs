@@ -12,10 +12,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Each model and the consts that make it small.
-pub(crate) const MODELS: [(&str, &str); 10] = [
+pub(crate) const MODELS: [(&str, &str); 11] = [
     ("logistic", "image=4"),
     ("mlp", "image=4 hidden=5"),
     ("mlp_bn", "image=4 hidden=5"),
+    ("mlp_dropout", "image=4 hidden=5"),
     ("cnn", "image=8 features=3 hidden=6"),
     ("resnet", "image=6 channels=2 features=4 blocks=2"),
     ("rosenbrock", ""),

@@ -117,6 +117,13 @@ impl Pad {
         self.copy(x, at + start(&self.elements), &self.dims, (&starts, lens), to);
     }
 
+    /// Where in the image, whose elements begin at `at`, what these blocks read begins.
+    pub fn begin(&self, at: isize, blocks: [&Block; 2]) -> isize {
+        let start = |steps: &[Vec<isize>; 2]| blocks[0].offset(&steps[0]) + blocks[1].offset(&steps[1]);
+        let along = |(m, l): (&[Vec<isize>; 2], &Line)| (start(m) - l.low).max(0) * l.step;
+        at + start(&self.elements) + self.moves.iter().zip(&self.lines).map(along).sum::<isize>()
+    }
+
     fn copy<T: Scalar>(
         &self,
         x: &[T],

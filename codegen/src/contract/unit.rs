@@ -33,6 +33,7 @@ pub(super) type Copied = Vec<Option<[usize; 3]>>;
 
 /// A part of a block of each result: rows by a panel of columns.
 struct Unit {
+    number: usize,
     part: usize,
     /// Which panel, and its columns.
     panel: usize,
@@ -66,7 +67,7 @@ impl Unit {
         }
         let count = sum.rows.elements(block.len);
         let place = within(&at, &sum.batch_out) + block.offset(&sum.row_out);
-        Unit { part, panel, columns: sum.panels[panel], batch, at, rows, block, count, place }
+        Unit { number: unit, part, panel, columns: sum.panels[panel], batch, at, rows, block, count, place }
     }
 }
 
@@ -112,6 +113,8 @@ struct Piece<'a, T> {
     b_at: isize,
     to: Target<'a, T>,
     add: bool,
+    /// The part of an image that is read next, if any.
+    image: Option<&'a [T]>,
 }
 
 impl<T: Scalar> Call<'_, T> {
@@ -320,7 +323,19 @@ impl<T: Scalar> Call<'_, T> {
             None => rhs.as_ptr().wrapping_offset(b_at),
         };
         let depth = term.depths.get(usize::from(term.k.lens().first() != Some(&k.len)))?;
-        Some(Piece { term, depth, a, b, b_at, to, add })
+        let image = term.pad.as_ref().and_then(|pad| {
+            let begin = if kb + 1 < term.k.count() {
+                pad.begin(first[0], [&unit.block, &term.k.block(kb + 1)])
+            } else {
+                let next = unit.number + self.sum.panels.len() * self.sum.parts;
+                let next = Unit::new(self.sum, Some(next).filter(|&next| next < self.sum.units())?);
+                let at = term.first[0] + within(&next.at, &term.batch[0]);
+                pad.begin(at, [&next.block, &term.k.block(0)])
+            };
+            let image = lhs.get(usize::try_from(begin).ok()?..)?;
+            Some(&image[..pad.len().min(image.len())])
+        });
+        Some(Piece { term, depth, a, b, b_at, to, add, image })
     }
 
     /// Computes pieces that have one right operand, part by part of its panel.
@@ -333,6 +348,8 @@ impl<T: Scalar> Call<'_, T> {
         let fill = self.filled(first.term);
         let wide = !dense && depth.b_step > width && fill.is_none();
         let packs = wide && depth.table.is_empty() && pieces.len() * unit.count > 2 * most;
+        let mut images: Vec<Ahead<T>> =
+            pieces.iter().map(|p| Ahead::new(p, unit.count.div_ceil(most))).collect();
         for (p, (ks, part)) in depth.parts.iter().enumerate() {
             // The right operand's part that comes next, or that of the next panel.
             let next = depth.parts.get(p + 1).and_then(|p| depth.segs.get(p.1.start));
@@ -343,7 +360,7 @@ impl<T: Scalar> Call<'_, T> {
                 let columns = unit.columns.columns(self.kernels.lanes);
                 self.fill(first, p, (width as usize, columns), fill, scratch);
             }
-            for piece in pieces {
+            for (piece, image) in pieces.iter().zip(&mut images) {
                 let depth = piece.depth;
                 let table = !depth.table.is_empty();
                 let even = dense || table;
@@ -383,7 +400,7 @@ impl<T: Scalar> Call<'_, T> {
                     tile.c_rows = piece.to.rows.as_ptr().wrapping_add(row);
                     (tile.ahead, tile.ahead_step) = match wide && vector < unit.columns.vectors {
                         true => (next.wrapping_add(vector * self.kernels.lanes), depth.b_step),
-                        false => (piece.a, 0),
+                        false => image.next(ks.len()),
                     };
                     // SAFETY: the CPU has the kernel's instruction set. The offsets are of the rows,
                     // columns and `k` of this block, whose operands the caller of `run` vouches
@@ -394,6 +411,32 @@ impl<T: Scalar> Call<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// An image that is asked for while the one before is worked on.
+struct Ahead<'a, T> {
+    image: &'a [T],
+    /// Elements for each `k` of a tile.
+    step: usize,
+}
+
+impl<'a, T> Ahead<'a, T> {
+    /// What `piece` reads next, asked for bit by bit while so many tiles of rows are computed.
+    fn new(piece: &Piece<'a, T>, tiles: usize) -> Ahead<'a, T> {
+        let image = piece.image.unwrap_or_default();
+        let steps: usize = piece.depth.parts.iter().map(|(ks, _)| ks.len() * tiles).sum();
+        Ahead { image, step: image.len().div_ceil(steps.max(1)) }
+    }
+
+    /// What is asked for during the next `depth` of `k`: an address, and how far the next is.
+    fn next(&mut self, depth: usize) -> (*const T, isize) {
+        let at = self.image.as_ptr();
+        match self.image.split_at_checked(depth * self.step) {
+            Some((_, rest)) => self.image = rest,
+            None => self.image = &[],
+        }
+        (at, if self.image.is_empty() { 0 } else { self.step as isize })
     }
 }
 

@@ -208,15 +208,6 @@ fn within(x: f64, at_least: Option<f64>, at_most: Option<f64>) -> bool {
     at_least.is_none_or(|low| x >= low) && at_most.is_none_or(|high| x <= high)
 }
 
-/// `x` with three digits or so.
-fn number(x: f64) -> String {
-    if x != 0.0 && !(1e-4..1e6).contains(&x.abs()) {
-        return format!("{x:.2e}");
-    }
-    let digits = if x == 0.0 || x.abs() >= 100.0 { 0 } else { 2 - x.abs().log10().floor() as i32 };
-    format!("{x:.0$}", digits.clamp(0, 6) as usize)
-}
-
 /// Any error as one of this crate.
 fn error(e: impl Display) -> Error {
     Error::new(e.to_string())

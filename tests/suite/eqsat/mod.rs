@@ -12,7 +12,7 @@ use fgc_tests::numeric::parse_graph;
 
 /// The graph of a model with these inputs and this body, of which `y` is returned; in core form if the inputs are
 /// `graph`.
-fn program(inputs: &str, body: &str) -> Graph {
+pub fn program(inputs: &str, body: &str) -> Graph {
     if inputs == "graph" {
         return parse_graph(&format!("graph g {{\n {body}\n output y = %y\n}}\n"), DType::F32).unwrap();
     }

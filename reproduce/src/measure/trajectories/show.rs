@@ -2,8 +2,9 @@
 
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::{Which, distribution};
-use crate::measure::{FigureSettings, Finding, bounded, number, verdict, within};
+use crate::measure::{FigureSettings, Finding, bounded, verdict, within};
 use crate::section::{Section, Table};
+use crate::select::number;
 
 use super::{Check, Function, Record, STEPS, Settings, What};
 

@@ -4,8 +4,9 @@ use fgc_train::recipe::{self, Tangent};
 
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::distribution;
-use crate::measure::{FigureSettings, Finding, bounded, number, verdict};
+use crate::measure::{FigureSettings, Finding, bounded, verdict};
 use crate::section::{Section, Table};
+use crate::select::number;
 
 use super::{Case, Check, Part, Record, Settings, Shown};
 

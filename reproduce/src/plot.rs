@@ -1,0 +1,297 @@
+//! Figures of training, from rows of results.
+
+use std::collections::BTreeMap;
+
+use fgc_train::Result;
+
+use crate::experiment::Matrix;
+use crate::figure::{Axis, Figure, Panel, Point, Scale, Series};
+use crate::read::{Item, Reader};
+use crate::results::{Moment, Row};
+use crate::select::{Kind, Mean, Where};
+
+/// A figure, as TOML says it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plot {
+    name: String,
+    title: String,
+    caption: String,
+    columns: usize,
+    matrix: Matrix,
+    chosen: Where,
+    /// The axis that has a panel for each value.
+    panels: Option<String>,
+    /// The axes whose values make lines: colours by the first, dashes by the others.
+    series: Vec<String>,
+    x: Across,
+    x_scale: Scale,
+    y: Vec<Measure>,
+}
+
+/// What the horizontal axis is.
+#[derive(Clone, PartialEq, Debug)]
+enum Across {
+    Step,
+    Epoch,
+    Seconds,
+    /// An axis of the matrix, by numbers that its values are called.
+    Axis(String),
+}
+
+/// What the vertical axis is.
+#[derive(Clone, PartialEq, Debug)]
+struct Measure {
+    of: String,
+    label: String,
+    scale: Scale,
+    range: Option<(f64, f64)>,
+    /// Of which rows.
+    moment: Moment,
+    /// How many rows are one point.
+    mean_of: usize,
+}
+
+/// The matrix that `table` names in `matrix`; the first if it names none.
+///
+/// # Errors
+/// If there is none of that name.
+pub fn matrix<'m>(table: &Reader<'_>, matrices: &'m [Matrix]) -> Result<&'m Matrix> {
+    match table.get("matrix") {
+        Some(item) => {
+            let name = item.text()?;
+            let found = matrices.iter().find(|m| m.name == name);
+            found.ok_or_else(|| item.unknown(name, matrices.iter().map(|m| m.name.as_str())))
+        }
+        None => matrices.first().ok_or_else(|| table.error("there is no matrix")),
+    }
+}
+
+/// Axes of `matrix` that a list names.
+///
+/// # Errors
+/// If there are none of these names.
+pub fn axes(item: &Item<'_>, matrix: &Matrix) -> Result<Vec<String>> {
+    let axis = |item: &Item<'_>| Ok(matrix.axis(item, item.text()?)?.name.clone());
+    item.list()?.iter().map(axis).collect()
+}
+
+fn scale(table: &Reader<'_>, key: &'static str, default: Scale) -> Result<Scale> {
+    let Some(item) = table.get(key) else { return Ok(default) };
+    match item.text()? {
+        "linear" => Ok(Scale::Linear),
+        "log" => Ok(Scale::Log),
+        other => Err(item.unknown(other, ["linear", "log"].into_iter())),
+    }
+}
+
+impl Plot {
+    /// The figure that `item` describes, of runs of `matrices`.
+    ///
+    /// # Errors
+    /// If something is wrong in it, with its place.
+    pub fn read(item: &Item<'_>, matrices: &[Matrix]) -> Result<Plot> {
+        let table = item.table()?;
+        let matrix = matrix(&table, matrices)?;
+        let named = table.need("name")?;
+        let name = named.text()?;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            return Err(named.error("the name of a figure is of letters, digits, `-` and `_`"));
+        }
+        let chosen = table.get("where").map(|item| Where::read(&item, matrix)).transpose()?;
+        let panels = table.get("panels").map(|item| Ok(matrix.axis(&item, item.text()?)?.name.clone()));
+        let across = table.need("x")?;
+        let x = match across.text()? {
+            "step" => Across::Step,
+            "epoch" => Across::Epoch,
+            "seconds" => Across::Seconds,
+            axis => Across::Axis(matrix.axis(&across, axis)?.name.clone()),
+        };
+        let default = if matches!(x, Across::Axis(_)) { Scale::Log } else { Scale::Linear };
+        let y = table.need("y")?.list()?;
+        let plot = Plot {
+            name: name.to_owned(),
+            title: table.need("title")?.text()?.to_owned(),
+            caption: table.get("caption").map_or(Ok(""), |item| item.text())?.to_owned(),
+            columns: table.get("columns").map_or(Ok(3), |item| item.whole(1))? as usize,
+            matrix: matrix.clone(),
+            chosen: chosen.unwrap_or_default(),
+            panels: panels.transpose()?,
+            series: table.get("series").map_or_else(|| Ok(Vec::new()), |item| axes(&item, matrix))?,
+            x_scale: scale(&table, "x_scale", default)?,
+            y: y.iter().map(|item| Measure::read(item, &x)).collect::<Result<_>>()?,
+            x,
+        };
+        table.finish()?;
+        let shown = |axis: &str| {
+            plot.panels.as_deref() == Some(axis)
+                || plot.series.iter().any(|s| s == axis)
+                || plot.x == Across::Axis(axis.to_owned())
+                || plot.chosen.0.get(axis).is_some_and(|labels| labels.len() == 1)
+        };
+        if let Some(axis) = matrix.axes.iter().find(|axis| !shown(&axis.name)) {
+            let name = &axis.name;
+            return Err(table.error(format_args!(
+                "runs that differ by `{name}` would be one line: put it into `panels`, `series`, `x` or `where`"
+            )));
+        }
+        Ok(plot)
+    }
+
+    /// The figure, of `rows`.
+    pub fn draw(&self, rows: &[Row]) -> Figure {
+        let panels = match &self.panels {
+            Some(axis) => {
+                self.values(axis).into_iter().map(|v| (v.clone(), self.chosen.with(axis, &v))).collect()
+            }
+            None => vec![(String::new(), self.chosen.clone())],
+        };
+        let panel = |measure: &Measure, (title, chosen): &(String, Where)| Panel {
+            title: title.clone(),
+            x: self.x_axis(),
+            y: Axis { label: measure.label.clone(), scale: measure.scale, range: measure.range },
+            series: self.lines(rows, measure, chosen),
+        };
+        let panels = self.y.iter().flat_map(|measure| panels.iter().map(move |of| panel(measure, of)));
+        Figure {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            caption: self.caption.clone(),
+            columns: self.columns,
+            panels: panels.collect(),
+        }
+    }
+
+    fn x_axis(&self) -> Axis {
+        let label = match &self.x {
+            Across::Step => "step",
+            Across::Epoch => "epoch",
+            Across::Seconds => "seconds",
+            Across::Axis(name) => name,
+        };
+        Axis { label: label.to_owned(), scale: self.x_scale, range: None }
+    }
+
+    /// The values of `axis` that are shown.
+    fn values(&self, axis: &str) -> Vec<String> {
+        let found = self.matrix.axes.iter().find(|a| a.name == axis);
+        let allowed = self.chosen.0.get(axis);
+        let labels = found.into_iter().flat_map(|a| a.values.iter().map(|v| v.label.clone()));
+        labels.filter(|label| allowed.is_none_or(|a| a.contains(label))).collect()
+    }
+
+    fn lines(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> Vec<Series> {
+        let mut lines = vec![(Vec::<String>::new(), chosen.clone(), 0, 0)];
+        for (k, axis) in self.series.iter().enumerate() {
+            let values = self.values(axis);
+            let split = |(names, chosen, colour, dash): &(Vec<String>, Where, usize, usize)| {
+                let with = values.iter().enumerate().map(|(index, label)| {
+                    let names = names.iter().chain([label]).cloned().collect::<Vec<_>>();
+                    let (colour, dash) =
+                        if k == 0 { (index, 0) } else { (*colour, dash * values.len() + index) };
+                    (names, chosen.with(axis, label), colour, dash)
+                });
+                with.collect::<Vec<_>>()
+            };
+            lines = lines.iter().flat_map(split).collect();
+        }
+        let line = |(names, chosen, colour, dash): (Vec<String>, Where, usize, usize)| Series {
+            name: names.join(", "),
+            colour,
+            dash,
+            points: self.points(rows, measure, &chosen),
+        };
+        lines.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+    }
+
+    fn points(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> Vec<Point> {
+        let matrix = &self.matrix.name;
+        let Across::Axis(axis) = &self.x else {
+            return self.course(&Kind::of(rows, matrix, chosen), measure);
+        };
+        let at = |(index, label): (usize, &String)| {
+            let kind = Kind::of(rows, matrix, &chosen.with(axis, label));
+            // Names that aren't numbers are in their order.
+            let x = label.parse().unwrap_or(index as f64 + 1.0);
+            let ended = if kind.diverged().is_empty() { Mean::of(&kind.at(&measure.of, None)) } else { None };
+            (kind.count() > 0).then(|| point(x, ended))
+        };
+        self.values(axis).iter().enumerate().filter_map(at).collect()
+    }
+
+    /// Means over the runs of `kind` in the course of training, up to where the first of them diverges.
+    fn course(&self, kind: &Kind<'_>, measure: &Measure) -> Vec<Point> {
+        let end = kind.diverged().into_iter().min();
+        let mut at = BTreeMap::<u64, (Vec<f64>, Vec<f64>)>::new();
+        for run in kind.runs() {
+            let rows: Vec<&&Row> = run.iter().filter(|r| r.moment == measure.moment).collect();
+            for group in rows.chunks(measure.mean_of) {
+                let values: Vec<f64> =
+                    group.iter().filter_map(|r| r.figures.get(&measure.of).copied()).collect();
+                let (Some(mean), Some(last)) = (Mean::of(&values), group.last()) else { continue };
+                let (key, x) = match self.x {
+                    Across::Epoch => (last.epoch, last.epoch as f64),
+                    Across::Seconds => (last.step, last.seconds.unwrap_or(f64::NAN)),
+                    _ => (last.step, last.step as f64),
+                };
+                if end.is_none_or(|end| last.step < end) {
+                    let (xs, ys) = at.entry(key).or_default();
+                    xs.push(x);
+                    ys.push(mean.mean);
+                }
+            }
+        }
+        // A last group of fewer rows than others is noise.
+        let full = |(xs, _): &(Vec<f64>, Vec<f64>)| xs.len() == kind.count();
+        let mean = |(xs, ys): (Vec<f64>, Vec<f64>)| Some(point(Mean::of(&xs)?.mean, Mean::of(&ys)));
+        let mut points: Vec<Point> = at.into_values().filter(full).filter_map(mean).collect();
+        if let (Some(end), false) = (end, points.is_empty()) {
+            let last = points.last().map_or(0.0, |p| p.x);
+            points.push(point(if self.x == Across::Step { end as f64 } else { last }, None));
+        }
+        points
+    }
+}
+
+/// A point with its spread, where there is one; what diverges has none.
+fn point(x: f64, y: Option<Mean>) -> Point {
+    match y {
+        Some(Mean { mean, low, high, count }) => {
+            Point { x, y: mean, spread: (count > 1).then_some((low, high)) }
+        }
+        None => Point::new(x, f64::NAN),
+    }
+}
+
+impl Measure {
+    fn read(item: &Item<'_>, x: &Across) -> Result<Measure> {
+        let table = item.table()?;
+        let figure = table.need("of")?;
+        let of = figure.text()?;
+        if !of.starts_with("train_") && !of.starts_with("test_") {
+            return Err(figure.error("a figure is called `train_…` or `test_…`, such as `test_accuracy`"));
+        }
+        let range = table.get("range").map(|item| match item.list()?.as_slice() {
+            [low, high] => Ok((low.number()?, high.number()?)),
+            _ => Err(item.error("a range has two numbers")),
+        });
+        let moment = match table.get("points") {
+            None => Moment::Epoch,
+            Some(item) => match (item.text()?, x) {
+                ("epoch", _) => Moment::Epoch,
+                ("step", Across::Step) => Moment::Step,
+                ("step", _) => return Err(item.error("points of steps are for `x = \"step\"`")),
+                (other, _) => return Err(item.unknown(other, ["epoch", "step"].into_iter())),
+            },
+        };
+        let measure = Measure {
+            of: of.to_owned(),
+            label: table.get("label").map_or_else(|| Ok(of), |item| item.text())?.to_owned(),
+            scale: scale(&table, "scale", Scale::Linear)?,
+            range: range.transpose()?,
+            moment,
+            mean_of: table.get("mean_of").map_or(Ok(1), |item| item.whole(1))? as usize,
+        };
+        table.finish()?;
+        Ok(measure)
+    }
+}

@@ -1,0 +1,150 @@
+//! What the report shows of an experiment of training.
+
+use std::collections::BTreeSet;
+
+use fgc_train::Result;
+
+use crate::check::highest_stable;
+use crate::choice::Choice;
+use crate::experiment::{Experiment, Matrix};
+use crate::plot;
+use crate::read::Item;
+use crate::results::Row;
+use crate::section::{Section, Table};
+use crate::select::{Kind, Where};
+
+/// A table of the highest stable rates of a sweep, as TOML says it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sweep {
+    title: String,
+    matrix: Matrix,
+    rate: String,
+}
+
+impl Sweep {
+    /// The table that `item` describes, of runs of `matrices`.
+    ///
+    /// # Errors
+    /// If something is wrong in it, with its place.
+    pub fn read(item: &Item<'_>, matrices: &[Matrix]) -> Result<Sweep> {
+        let table = item.table()?;
+        let matrix = plot::matrix(&table, matrices)?.clone();
+        let rate = table.need("rate")?;
+        let sweep = Sweep {
+            title: table.need("title")?.text()?.to_owned(),
+            rate: matrix.axis(&rate, rate.text()?)?.name.clone(),
+            matrix,
+        };
+        table.finish()?;
+        Ok(sweep)
+    }
+
+    fn table(&self, rows: &[Row]) -> Table {
+        let axes: Vec<String> =
+            self.matrix.axes.iter().map(|a| a.name.clone()).filter(|a| *a != self.rate).collect();
+        let row = |chosen: &Where| {
+            let found = highest_stable(rows, &self.matrix, chosen, &self.rate);
+            labels(chosen, &axes).chain([found.map_or("none".to_owned(), rate)]).collect()
+        };
+        Table {
+            title: self.title.clone(),
+            columns: axes.iter().cloned().chain(["highest stable rate".to_owned()]).collect(),
+            rows: Where::each(&self.matrix, &axes).iter().map(row).collect(),
+        }
+    }
+}
+
+/// A learning rate, for people.
+pub fn rate(rate: f64) -> String {
+    if (0.01..100.0).contains(&rate) { rate.to_string() } else { format!("{rate:e}") }
+}
+
+/// The values of `chosen` on `axes`.
+fn labels<'w>(chosen: &'w Where, axes: &'w [String]) -> impl Iterator<Item = String> + 'w {
+    axes.iter().map(|axis| chosen.0.get(axis).map(|labels| labels.join(", ")).unwrap_or_default())
+}
+
+/// The figures of the table of ends.
+const ENDS: [&str; 3] = ["train_loss", "test_loss", "test_accuracy"];
+
+/// How the runs of `matrix` end.
+fn ends(matrix: &Matrix, rows: &[Row]) -> Table {
+    let axes: Vec<String> = matrix.axes.iter().map(|axis| axis.name.clone()).collect();
+    let row = |chosen: &Where| {
+        let kind = Kind::of(rows, &matrix.name, chosen);
+        let figures = ENDS.map(|of| kind.text(of, None));
+        labels(chosen, &axes).chain([kind.count().to_string()]).chain(figures).collect()
+    };
+    let columns = axes.iter().cloned().chain(["seeds".to_owned()]).chain(ENDS.map(|of| of.replace('_', " ")));
+    Table {
+        title: format!(
+            "How the runs of `{}` end: the last epoch's means, the lowest and highest seed",
+            matrix.name
+        ),
+        columns: columns.collect(),
+        rows: Where::each(matrix, &axes).iter().map(row).collect(),
+    }
+}
+
+/// What all runs of an experiment have in common, and what sets them apart.
+fn settings(experiment: &Experiment) -> Vec<(String, String)> {
+    let plans = experiment.plans();
+    let mut settings = Vec::new();
+    let choices: Vec<Vec<(String, String)>> = plans.iter().map(|plan| spelt(&plan.choice)).collect();
+    let names: BTreeSet<&String> = choices.iter().flatten().map(|(name, _)| name).collect();
+    for name in names {
+        let value = |of: &Vec<(String, String)>| of.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let mut values = Vec::new();
+        for found in choices.iter().filter_map(value) {
+            if !values.contains(&found) {
+                values.push(found);
+            }
+        }
+        settings.push((name.clone(), values.join(", ")));
+    }
+    settings.push(("seeds".to_owned(), experiment.seeds.to_string()));
+    settings.push(("runs".to_owned(), plans.len().to_string()));
+    settings
+}
+
+/// The settings that are given, by name.
+fn spelt(choice: &Choice) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, value: Option<String>| all.extend(value.map(|v| (name.to_owned(), v)));
+    add("model", choice.model.clone());
+    add("data", choice.data.clone());
+    add("batch", choice.batch.map(|n| n.to_string()));
+    add("epochs", choice.epochs.map(|n| n.to_string()));
+    add("lr", choice.lr.map(rate));
+    add("schedule", choice.schedule.clone());
+    add("train_samples", choice.train_samples.map(|n| n.to_string()));
+    add("test_samples", choice.test_samples.map(|n| n.to_string()));
+    for (name, value) in &choice.set {
+        add(&format!("set {name}"), Some(value.clone()));
+    }
+    for (name, value) in &choice.step {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        add(name, Some(value));
+    }
+    all
+}
+
+impl Experiment {
+    /// What the report shows of `rows`. The section has no name yet.
+    pub fn section(&self, rows: &[Row]) -> Section {
+        let sweeps: BTreeSet<&str> = self.sweeps.iter().map(|sweep| sweep.matrix.name.as_str()).collect();
+        let others = self.matrices.iter().filter(|matrix| !sweeps.contains(matrix.name.as_str()));
+        Section {
+            name: String::new(),
+            title: self.title.clone(),
+            about: self.about.clone(),
+            settings: settings(self),
+            figures: self.plots.iter().map(|plot| plot.draw(rows)).collect(),
+            tables: others
+                .map(|matrix| ends(matrix, rows))
+                .chain(self.sweeps.iter().map(|sweep| sweep.table(rows)))
+                .collect(),
+            claims: self.claims.iter().map(|claim| claim.decide(rows)).collect(),
+        }
+    }
+}
