@@ -9,11 +9,13 @@ use std::time::Instant;
 
 use fgc_ir::ops::Init;
 use fgc_ir::{Arrays, DType, Graph, Role, Tensor, interpret};
+use fgc_train::draw;
+use fgc_train::rng::key;
+use fgc_train::step::initial;
 use fgc_transforms::{PassError, Suffix, grad, grad_of, hvp, jvp, jvp_many, params};
 use rayon::prelude::*;
 
 use crate::args;
-use crate::draw;
 use crate::failure::{self, Done, Failure, input};
 use crate::model::{self, Loaded};
 
@@ -105,24 +107,23 @@ impl Problem {
         if params(g).is_empty() {
             return Err(input(format_args!("`{}` has no parameters", g.name)));
         }
-        let mut point = draw::initial(g, seed)?;
-        let wanted = |keep: fn(&Role) -> bool| {
-            g.bindings().filter(move |(_, _, role)| keep(role)).map(|(v, name, _)| (name, g.ty(v).clone()))
-        };
+        let mut point = initial(g, seed).map_err(input)?;
         // Parameters that begin as constants are moved, so that nothing is zero by chance.
         let is_constant = |role: &Role| matches!(role, Role::Param(Init::Constant(_)));
-        let noise = draw::arrays(wanted(is_constant), draw::normal, seed ^ 1)?;
+        let noise = draw::arrays(draw::leaves(g, is_constant), draw::normal, seed ^ 1).map_err(input)?;
         for (name, noise) in &noise {
             if let Some(x) = point.get_mut(name) {
                 *x = add_scaled(x, noise, 0.1);
             }
         }
-        point.extend(draw::arrays(wanted(|role| *role == Role::Input), draw::data, seed ^ 2)?);
-        point.extend(wanted(|role| *role == Role::Seed).map(|(name, _)| (name.to_owned(), draw::key(seed))));
+        let inputs = draw::leaves(g, |role| *role == Role::Input);
+        point.extend(draw::arrays(inputs, draw::data, seed ^ 2).map_err(input)?);
+        let keys = draw::leaves(g, |role| *role == Role::Seed);
+        point.extend(keys.map(|(name, _)| (name.to_owned(), key(seed))));
 
-        let many = wanted(|role| matches!(role, Role::Param(_)))
+        let many = draw::leaves(g, |role| matches!(role, Role::Param(_)))
             .map(|(name, ty)| (name, ty.reshaped(ty.shape.prepend(DIRECTIONS))));
-        let mut directions = draw::arrays(many, draw::normal, seed ^ draw::DIRECTIONS)?;
+        let mut directions = draw::arrays(many, draw::normal, seed ^ draw::DIRECTIONS).map_err(input)?;
         let count = directions.values().map(Tensor::len).sum::<usize>() / DIRECTIONS;
         for x in directions.values_mut() {
             *x = map(x, |v| v / (count as f64).sqrt());

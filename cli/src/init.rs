@@ -6,12 +6,13 @@ use fgc_ir::{DType, arrays};
 
 use crate::args::Init;
 use crate::failure::{self, Done, input};
-use crate::{draw, model};
+use crate::model;
 use fgc_ir::lang::DEFAULT_BATCH;
+use fgc_train::step::initial;
 
 pub fn init(args: &Init, quiet: bool) -> Done {
     let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
-    let drawn = draw::initial(&loaded.graph, args.seed)?;
+    let drawn = initial(&loaded.graph, args.seed).map_err(input)?;
     let metadata = BTreeMap::from([
         ("model".to_owned(), loaded.graph.name.clone()),
         ("seed".to_owned(), args.seed.to_string()),

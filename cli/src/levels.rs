@@ -2,22 +2,20 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fgc_codegen::Executable;
 use fgc_ir::lang::DEFAULT_BATCH;
 use fgc_ir::{DType, Graph};
-use fgc_train::compiled;
-use fgc_train::rng::step_key;
+use fgc_train::measure::{Timed, Times, in_turns};
+use fgc_train::{compiled, opt};
 use fgc_transforms::{Direction, Estimator, Optimiser, Passed, StepConfig, grad, jvp, params, step};
 use serde_json::{Value, json};
 
 use crate::args::{Levels, Model};
-use crate::bench::{self, Times, ms};
 use crate::failure::{self, Done, input};
 use crate::model;
 use crate::stats::{Cost, scaled};
-use fgc_train::opt;
 
 /// The levels.
 const LEVELS: [u8; 3] = [0, 1, 2];
@@ -80,34 +78,19 @@ fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, see
     let mut programs = Vec::with_capacity(LEVELS.len());
     for level in LEVELS {
         let (graph, _) = opt::apply(graph.clone(), level)?;
-        let mut program = Executable::compile_with(&graph, opt::fusion(level)).map_err(input)?;
-        let keys = bench::bind(&graph, &mut program, seed)?;
-        programs.push((program, keys, Vec::new()));
+        let program = Executable::compile_with(&graph, opt::fusion(level)).map_err(input)?;
+        programs.push(Timed::new(&graph, program, seed)?);
     }
-    let start = Instant::now();
-    let mut calls = 0;
-    while calls <= LEAST || start.elapsed() < budget * LEVELS.len() as u32 {
-        for (program, keys, times) in &mut programs {
-            keys.iter()
-                .try_for_each(|key| program.bind(key, &step_key(seed, calls as u64)).map_err(input))?;
-            let start = Instant::now();
-            program.call();
-            // The first call touches memory that none has touched before.
-            if calls > 0 {
-                times.push(ms(start));
-            }
-        }
-        calls += 1;
-    }
-    let row = |(level, (program, _, times)): (u8, (Executable, Vec<String>, Vec<f64>))| Row {
+    let times = in_turns(&mut programs, budget * LEVELS.len() as u32, LEAST)?;
+    let row = |((level, timed), times): ((u8, &Timed), Times)| Row {
         model: model.to_owned(),
         program: name,
         level,
-        cost: Cost::of(&program.kernels()),
-        peak_bytes: program.bytes(),
-        median_ms: Times::new(times).median(),
+        cost: Cost::of(&timed.program().kernels()),
+        peak_bytes: timed.program().bytes(),
+        median_ms: times.median(),
     };
-    Ok(LEVELS.into_iter().zip(programs).map(row).collect())
+    Ok(LEVELS.into_iter().zip(&programs).zip(times).map(row).collect())
 }
 
 /// A table in Markdown.

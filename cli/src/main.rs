@@ -5,7 +5,6 @@ mod bench;
 mod check;
 mod compile;
 mod data;
-mod draw;
 mod explain;
 mod failure;
 mod init;

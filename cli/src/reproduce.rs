@@ -12,11 +12,12 @@ use crate::failure::{self, Done, Failure};
 const ALL: &str = "all";
 
 pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
-    let known = experiment::KNOWN.iter().map(|(name, _)| (*name).to_owned());
-    let names = args.experiments.iter().flat_map(|name| match name.as_str() {
-        ALL => known.clone().collect(),
-        name => vec![name.to_owned()],
-    });
+    let named = |name: &String| match experiment::GROUPS.iter().find(|(group, _)| group == name) {
+        Some((_, of)) => of.iter().map(|name| (*name).to_owned()).collect(),
+        None if name == ALL => experiment::KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        None => vec![name.clone()],
+    };
+    let names = args.experiments.iter().flat_map(named);
     // What can't be found is said before anything is done.
     let found = names.map(|name| Ok((experiment::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
     let threads = compiled::threads(threads.map(usize::from))?.current_num_threads();

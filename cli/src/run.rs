@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use fgc_codegen::Executable;
 use fgc_ir::{ArrayFile, Arrays, Builder, Graph, Role, Tensor, Type, arrays, interpret};
-use fgc_train::{compiled, opt, recipe};
+use fgc_train::measure::ms;
+use fgc_train::rng::key;
+use fgc_train::step::initial;
+use fgc_train::{compiled, draw, opt, recipe};
 use fgc_transforms::Suffix;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
-use crate::{draw, model, modes};
+use crate::{model, modes};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
@@ -61,16 +64,11 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     }
 }
 
-/// Milliseconds since `start`.
-fn ms(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e3
-}
-
 /// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.
 fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
-    let mut drawn = draw::initial(graph, args.seed)?;
+    let mut drawn = initial(graph, args.seed).map_err(input)?;
     let seeds = graph.bindings().filter(|(_, _, role)| **role == Role::Seed);
-    drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), draw::key(args.seed))));
+    drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), key(args.seed))));
     let Some(tangent) = args.mode.step.tangent else { return Ok(drawn) };
     match args.mode.mode {
         ModeName::Jvp | ModeName::Hvp => {}
@@ -84,7 +82,7 @@ fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
     let suffix = Suffix::tangent(model, &wrt);
     let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
     let wanted = names.iter().filter_map(|name| Some((name.as_str(), graph.ty(graph.leaf(name)?).clone())));
-    drawn.extend(draw::arrays(wanted, draw, args.seed ^ draw::DIRECTIONS)?);
+    drawn.extend(draw::arrays(wanted, draw, args.seed ^ draw::DIRECTIONS).map_err(input)?);
     Ok(drawn)
 }
 

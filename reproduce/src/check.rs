@@ -35,6 +35,8 @@ enum Check {
     GapGrows { of: String, sides: [Where; 2], along: String },
     /// The highest stable rate of `first` is at least `times` that of `second`.
     HigherRate { sides: [Where; 2], rate: String, times: f64 },
+    /// Figure `of` of `first` gets to where that of `second` ends, in at most `times` of the time.
+    Sooner { of: String, sides: [Where; 2], times: f64 },
 }
 
 /// What a comparison expects.
@@ -45,7 +47,7 @@ enum Order {
     Close,
 }
 
-const CHECKS: [&str; 6] = ["compare", "reaches", "diverges", "noisier", "gap-grows", "higher-rate"];
+const CHECKS: [&str; 7] = ["compare", "reaches", "diverges", "noisier", "gap-grows", "higher-rate", "sooner"];
 
 impl Claimed {
     /// The claim that `item` describes, about runs of `matrices`.
@@ -163,6 +165,11 @@ impl Check {
                 rate: axis("rate")?,
                 times: table.get("times").map_or(Ok(1.0), |item| item.number())?,
             }),
+            "sooner" => Ok(Check::Sooner {
+                of: of()?,
+                sides: sides()?,
+                times: table.get("times").map_or(Ok(1.0), |item| item.number())?,
+            }),
             other => Err(kind.unknown(other, CHECKS.into_iter())),
         }
     }
@@ -205,6 +212,10 @@ impl Check {
                 let [a, b] = named(sides);
                 format!("the highest stable rate of `{a}` is at least {} times that of `{b}`", number(*times))
             }
+            Check::Sooner { of, sides, times } => {
+                let ([a, b], of, times) = (named(sides), spoken(of), number(*times));
+                format!("the {of} of `{a}` gets to the last one of `{b}` in at most {times} times its time")
+            }
         }
     }
 
@@ -246,6 +257,7 @@ impl Check {
                     _ => ("not measured".to_owned(), None),
                 }
             }
+            Check::Sooner { of, sides, times } => sooner(of, &kind(&sides[0]), &kind(&sides[1]), *times),
             Check::GapGrows { of, sides, along } => gap(of, sides, matrix, along, &kind),
             Check::HigherRate { sides, rate, times } => {
                 let [a, b] =
@@ -323,6 +335,36 @@ fn gap<'a>(
     let size = |gap: f64| if gap.is_nan() { f64::INFINITY } else { gap };
     let grows = gaps.windows(2).all(|w| size(w[1]) > size(w[0]) || size(w[1]) == f64::INFINITY);
     (texts.join(", "), (gaps.len() > 1).then_some(grows))
+}
+
+/// Whether each run of `first` has a figure `of`, such as a loss, as low as that which `second` ends with, and when.
+fn sooner(of: &str, first: &Kind<'_>, second: &Kind<'_>, times: f64) -> (String, Option<bool>) {
+    let epochs = |rows: &[&Row]| -> Vec<(f64, f64)> {
+        let ends = rows.iter().filter(|r| r.moment == Moment::Epoch);
+        ends.filter_map(|r| Some((r.seconds?, *r.figures.get(of)?))).collect()
+    };
+    let spent: Vec<f64> = second.runs().filter_map(|rows| Some(epochs(rows).last()?.0)).collect();
+    let (Some(goal), Some(spent)) = (Mean::of(&second.at(of, None)), Mean::of(&spent)) else {
+        return ("not measured".to_owned(), None);
+    };
+    let runs: Vec<Vec<(f64, f64)>> = first.runs().map(epochs).filter(|run| !run.is_empty()).collect();
+    let reached =
+        |run: &Vec<(f64, f64)>| run.iter().find(|(_, x)| *x <= goal.mean).map(|(seconds, _)| *seconds);
+    let there: Vec<f64> = runs.iter().filter_map(reached).collect();
+    let begin = format!("{} is {} after {} s", spoken(of), number(goal.mean), number(spent.mean));
+    let ends = runs.iter().filter_map(|run| run.last()).map(|end| end.0);
+    let Some(last) = ends.reduce(f64::max) else { return (begin, None) };
+    match Mean::of(&there) {
+        Some(mean) if there.len() == runs.len() => {
+            (format!("{begin}, against {} s", mean.text()), Some(mean.mean <= times * spent.mean))
+        }
+        _ => {
+            let (got, all) = (there.len(), runs.len());
+            let text = format!("{begin}; {got} of {all} runs get there within {} s", number(last));
+            // Runs that end before the time is over decide nothing.
+            (text, (last >= times * spent.mean).then_some(false))
+        }
+    }
 }
 
 /// By how much the loss may be above that at the lowest rate where training is still stable.

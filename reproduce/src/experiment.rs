@@ -6,6 +6,7 @@ use fgc_train::{Error, Result};
 
 use crate::check::Claimed;
 use crate::choice::Choice;
+use crate::measure;
 use crate::plot::Plot;
 use crate::read::{File, Item, Reader};
 use crate::show::Sweep;
@@ -17,29 +18,6 @@ pub struct Asked {
     pub quick: bool,
     /// How many seeds, if other than the file says.
     pub seeds: Option<u64>,
-}
-
-impl Asked {
-    /// As text for `asked.toml`.
-    pub fn to_toml(self) -> String {
-        let seeds = self.seeds.map_or(String::new(), |seeds| format!("seeds = {seeds}\n"));
-        format!("quick = {}\n{seeds}", self.quick)
-    }
-
-    /// From the text of `asked.toml`.
-    ///
-    /// # Errors
-    /// If it isn't of that form, with the place.
-    pub fn read(file: &File) -> Result<Asked> {
-        let table = file.parse()?;
-        let root = Reader::new(file, &table);
-        let asked = Asked {
-            quick: root.need("quick")?.flag()?,
-            seeds: root.get("seeds").map(|item| item.whole(1)).transpose()?,
-        };
-        root.finish()?;
-        Ok(asked)
-    }
 }
 
 /// An experiment that trains models.
@@ -125,7 +103,7 @@ impl Experiment {
         let root = Reader::new(file, &table);
         let kind = root.need("kind")?;
         if kind.text()? != "training" {
-            return Err(kind.unknown(kind.text()?, ["training"].into_iter()));
+            return Err(kind.unknown(kind.text()?, ["training"].into_iter().chain(measure::KINDS)));
         }
         let quick = root.get("quick").map(|item| Quick::read(&item)).transpose()?.unwrap_or_default();
         let seeds = root.get("seeds").map(|item| item.whole(1)).transpose()?;
@@ -310,23 +288,34 @@ impl Value {
 }
 
 /// The experiments that the program carries: their names and texts.
-pub const KNOWN: [(&str, &str); 6] = [
+pub const KNOWN: [(&str, &str); 11] = [
     ("fig2", include_str!("../experiments/fig2.toml")),
     ("fig3", include_str!("../experiments/fig3.toml")),
     ("fig4", include_str!("../experiments/fig4.toml")),
     ("cifar", include_str!("../experiments/cifar.toml")),
     ("fig5", include_str!("../experiments/fig5.toml")),
     ("dropout", include_str!("../experiments/dropout.toml")),
+    ("baydin_paths", include_str!("../experiments/baydin_paths.toml")),
+    ("baydin_training", include_str!("../experiments/baydin_training.toml")),
+    ("baydin_cost", include_str!("../experiments/baydin_cost.toml")),
+    ("variance", include_str!("../experiments/variance.toml")),
+    ("scaling", include_str!("../experiments/scaling.toml")),
 ];
 
+/// Names that stand for several experiments.
+pub const GROUPS: [(&str, &[&str]); 1] = [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"])];
+
 /// The models that experiments name without a path.
-pub const MODELS: [(&str, &str); 6] = [
+pub const MODELS: [(&str, &str); 9] = [
     ("logistic", include_str!("../../models/logistic.fg")),
     ("mlp", include_str!("../../models/mlp.fg")),
     ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
     ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
     ("cnn", include_str!("../../models/cnn.fg")),
     ("resnet", include_str!("../../models/resnet.fg")),
+    ("beale", include_str!("../../models/beale.fg")),
+    ("rosenbrock", include_str!("../../models/rosenbrock.fg")),
+    ("quadratic", include_str!("../../models/quadratic.fg")),
 ];
 
 /// The text of the experiment `name`: one that the program carries, or a file.

@@ -5,6 +5,7 @@ mod choice;
 pub mod draw;
 pub mod experiment;
 pub mod figure;
+pub mod measure;
 mod plot;
 mod progress;
 mod publish;
@@ -31,7 +32,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fgc_ir::arrays::write_whole;
-use fgc_train::{Error, Result};
+use fgc_train::{Error, Result, compiled};
+
+use progress::Progress;
 
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
@@ -52,21 +55,66 @@ pub fn reproduce(
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<Ended> {
-    let experiment = Experiment::read(file, asked)?;
+    // What is wrong in the file is said before anything is changed.
+    let measured_by = measure::Experiment::of(file)?;
+    let training = match &measured_by {
+        Some(experiment) => experiment.check().map(|()| None)?,
+        None => Some(Experiment::read(file, asked)?),
+    };
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
-    let work = Work::new(experiment.plans(), folders)?;
-    write(&folders.out.join(EXPERIMENT), &file.text)?;
     // Figures and the report are of the results of these runs, or of none.
     let made = folders.out.join(MADE);
     if made.exists() {
         fs::remove_file(&made).map_err(|e| Error::file(&made, e))?;
     }
+    write(&folders.out.join(EXPERIMENT), &file.text)?;
+    let ended = match (training, measured_by) {
+        (Some(experiment), _) => trained(&experiment, folders, threads, stop, quiet)?,
+        (None, Some(experiment)) => measured(&experiment, asked, folders, threads, stop, quiet)?,
+        (None, None) => Ended::All,
+    };
+    write(&made, &Made::now(asked, threads).to_toml()?)?;
+    Ok(ended)
+}
+
+/// Carries out the runs of `experiment` that aren't done.
+fn trained(
+    experiment: &Experiment,
+    folders: &Folders,
+    threads: usize,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Ended> {
+    let work = Work::new(experiment.plans(), folders)?;
     let ended = work.run(threads, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;
-    write(&made, &Made::now(asked, threads).to_toml()?)?;
     Ok(ended)
+}
+
+/// Measures what the results of `experiment` lack.
+fn measured(
+    experiment: &measure::Experiment,
+    asked: Asked,
+    folders: &Folders,
+    threads: usize,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Ended> {
+    let threads = compiled::threads(Some(threads))?;
+    let progress = Progress::new(0, 0.0, quiet);
+    let ctx = measure::Context {
+        folder: &folders.out,
+        data: &folders.data,
+        models: &|name| runs::model_path(name, folders),
+        threads: &threads,
+        stop,
+        progress: &|what, done, all| progress.at(done, all, what),
+    };
+    let all = experiment.run(asked.quick, &ctx);
+    progress.finish();
+    Ok(if all? { Ended::All } else { Ended::Interrupted })
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -69,6 +69,23 @@ impl Progress {
         self.say(&format!("{count} {text}"));
     }
 
+    /// So many things of `all` are done, and `text` is next.
+    pub fn at(&self, done: usize, all: usize, text: &str) {
+        let mut due = false;
+        let count = self.changed(|state| {
+            (state.runs, state.ended, state.work, state.done) = (all, done, all as f64, done as f64);
+            due = done == 0 || state.said.elapsed() >= EVERY;
+            if due {
+                state.said = Instant::now();
+            }
+        });
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{count} {text}")),
+            None if due => self.say(&format!("{count} {text}")),
+            None => {}
+        }
+    }
+
     /// Everything has ended.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
@@ -99,7 +116,7 @@ impl Progress {
         let seconds = state.begun.elapsed().as_secs_f64() * left / state.done;
         let left_text = if seconds.is_finite() { format!(", {} left", time(seconds)) } else { String::new() };
         let share = 1.0 - left / state.work.max(f64::MIN_POSITIVE);
-        let count = format!("[{}/{} runs, {:.0} %{left_text}]", state.ended, state.runs, share * 100.0);
+        let count = format!("[{}/{}, {:.0} %{left_text}]", state.ended, state.runs, share * 100.0);
         if let Some(bar) = &self.bar {
             bar.set_position((share * PARTS as f64) as u64);
             bar.set_message(count.clone());

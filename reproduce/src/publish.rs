@@ -11,7 +11,7 @@ use crate::experiment::{Asked, Experiment, KNOWN};
 use crate::read::{File, Reader};
 use crate::results;
 use crate::section::{Report, Section};
-use crate::{EXPERIMENT, MADE, draw, report};
+use crate::{EXPERIMENT, MADE, draw, measure, report};
 
 /// The file of the report.
 pub const REPORT: &str = "report.html";
@@ -173,8 +173,11 @@ pub fn section(folder: &Path) -> Result<(Section, Made)> {
         fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
     };
     let made = Made::read(&read(MADE)?)?;
-    let experiment = Experiment::read(&read(EXPERIMENT)?, made.asked)?;
-    let mut section = experiment.section(&results::read(folder)?);
+    let file = read(EXPERIMENT)?;
+    let mut section = match measure::Experiment::of(&file)? {
+        Some(experiment) => experiment.section(folder)?,
+        None => Experiment::read(&file, made.asked)?.section(&results::read(folder)?),
+    };
     section.name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((section, made))
 }

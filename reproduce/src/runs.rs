@@ -252,10 +252,12 @@ fn drop_checkpoints(folder: &Path) -> Result<()> {
     }
 }
 
-/// The model of `plan`. Models of the program are written into the folder of the experiment.
-fn model_settings(plan: &Plan, folders: &Folders) -> Result<ModelSettings> {
-    let name = plan.choice.model.as_deref().unwrap_or_default();
-    let path = match MODELS.iter().find(|(known, _)| *known == name) {
+/// The file of the model `name`. Models of the program are written into the folder of the experiment.
+///
+/// # Errors
+/// If there is no such model, or it can't be written.
+pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
+    Ok(match MODELS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
             let folder = folders.out.join("models");
             let path = folder.join(format!("{name}.fg"));
@@ -275,7 +277,12 @@ fn model_settings(plan: &Plan, folders: &Folders) -> Result<ModelSettings> {
             };
             return Err(Error::new(format!("there is no model `{name}`; {hint}")));
         }
-    };
+    })
+}
+
+/// The model of `plan`.
+fn model_settings(plan: &Plan, folders: &Folders) -> Result<ModelSettings> {
+    let path = model_path(plan.choice.model.as_deref().unwrap_or_default(), folders)?;
     Ok(ModelSettings {
         sha256: fgc_train::hash_file(&path)?,
         path: path.display().to_string(),

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Each model and the consts that make it small.
-pub(crate) const MODELS: [(&str, &str); 10] = [
+pub(crate) const MODELS: [(&str, &str); 11] = [
     ("logistic", "image=4"),
     ("mlp", "image=4 hidden=5"),
     ("mlp_bn", "image=4 hidden=5"),
@@ -21,6 +21,7 @@ pub(crate) const MODELS: [(&str, &str); 10] = [
     ("resnet", "image=6 channels=2 features=4 blocks=2"),
     ("rosenbrock", ""),
     ("beale", ""),
+    ("quadratic", "n=5"),
     ("rnn", "image=4 hidden=5"),
     ("transformer", "image=4 patch=2 width=8 heads=2"),
 ];

@@ -5,10 +5,12 @@
 
 pub mod compiled;
 pub mod data;
+pub mod draw;
 mod error;
 pub mod evaluate;
 mod files;
 pub mod interrupt;
+pub mod measure;
 pub mod model;
 pub mod opt;
 pub mod recipe;

@@ -9,7 +9,8 @@ use super::DataFolder;
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc reproduce dropout --quick --data-dir data")]
 pub struct Reproduce {
-    /// Experiments: fig2, fig3, fig4, cifar, fig5, dropout, paths of .toml files, or `all` of those that have names
+    /// Experiments: fig2, fig3, fig4, cifar, fig5, dropout, baydin, variance, scaling, paths of .toml files, or
+    /// `all` of those that have names
     #[arg(required = true, value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// The folder of results, which has a folder for each experiment; one that was interrupted goes on

@@ -30,7 +30,7 @@ pub fn text(m: &Measured) -> String {
     let median = m.calls.median();
     let (unit, scale) = unit(median);
     let [least, low, middle, high] = [0.0, 0.25, 0.5, 0.75].map(|q| m.calls.quantile(q) * scale);
-    let (calls, s) = (m.calls.0.len(), if m.threads == 1 { "" } else { "s" });
+    let (calls, s) = (m.calls.count(), if m.threads == 1 { "" } else { "s" });
     line(
         "call",
         format!(
@@ -96,7 +96,7 @@ pub fn json(m: &Measured) -> String {
     let mut report = json!({
         "name": m.name,
         "threads": m.threads,
-        "calls": m.calls.0.len(),
+        "calls": m.calls.count(),
         "median_ms": median,
         "min_ms": m.calls.quantile(0.0),
         "quartiles_ms": [m.calls.quantile(0.25), m.calls.quantile(0.75)],

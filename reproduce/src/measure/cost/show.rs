@@ -1,0 +1,251 @@
+//! Figures, tables and verdicts of what programs cost.
+
+use crate::figure::{Axis, Figure, Panel, Point, Series};
+use crate::measure::programs::{Which, distribution};
+use crate::measure::{FigureSettings, Finding, bounded, verdict, within};
+use crate::section::{Section, Table};
+use crate::select::number;
+
+use super::{Check, Curve, Quantity, Record, Settings};
+
+/// The most values of a curve that tables have.
+const ROWS: usize = 8;
+
+/// The colour of what belongs to no program.
+const OTHER: usize = 4;
+
+impl Quantity {
+    /// What people call it, with its unit.
+    fn label(self) -> &'static str {
+        match self {
+            Quantity::Time => "time of a call [ms]",
+            Quantity::Relative => "time over that of the function",
+            Quantity::Operations => "operations [GFLOP]",
+            Quantity::Memory => "memory of all arrays [MB]",
+            Quantity::Workspace => "memory beyond what is bound and given [MB]",
+        }
+    }
+
+    /// What people call it, within a sentence.
+    fn short(self) -> &'static str {
+        match self {
+            Quantity::Time | Quantity::Relative => "time",
+            Quantity::Operations => "operations",
+            Quantity::Memory => "memory",
+            Quantity::Workspace => "memory beyond what is bound and given",
+        }
+    }
+}
+
+/// The records of one curve.
+struct Measured<'a>(Vec<&'a Record>);
+
+impl<'a> Measured<'a> {
+    fn of(records: &'a [Record], curve: &str) -> Measured<'a> {
+        Measured(records.iter().filter(|r| r.curve == curve).collect())
+    }
+
+    fn at(&self, program: Which, x: u32) -> Option<&'a Record> {
+        self.0.iter().find(|r| r.program == program && r.x == x).copied()
+    }
+
+    /// The values along the curve, in increasing order.
+    fn values(&self) -> Vec<u32> {
+        let mut values: Vec<u32> = self.0.iter().map(|r| r.x).collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    }
+
+    /// A quantity of `r`; `None` if it wasn't measured.
+    fn quantity(&self, r: &Record, quantity: Quantity) -> Option<f64> {
+        let timed = |r: &Record| (r.calls > 0).then_some(r.ms);
+        match quantity {
+            Quantity::Time => timed(r),
+            Quantity::Relative => {
+                let function = self.at(Which::Forward, r.x).and_then(timed)?;
+                timed(r).map(|ms| ms / function)
+            }
+            Quantity::Operations => Some(r.flops as f64 * 1e-9),
+            Quantity::Memory => Some(r.bytes as f64 * 1e-6),
+            Quantity::Workspace => Some(r.bytes.saturating_sub(r.interface_bytes) as f64 * 1e-6),
+        }
+    }
+}
+
+/// Figures, tables and verdicts from `records`.
+pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record]) -> Section {
+    let panels = settings.curves.iter().flat_map(|c| c.panels.iter().map(move |&q| panel(c, q, records)));
+    let figure = Figure {
+        name: "cost".to_owned(),
+        title: figure.title.clone(),
+        caption: figure.caption.clone(),
+        columns: figure.columns,
+        panels: panels.collect(),
+    };
+    Section {
+        figures: if figure.panels.is_empty() { Vec::new() } else { vec![figure] },
+        tables: tables(settings, records),
+        settings: told(settings, records),
+        ..Section::default()
+    }
+}
+
+fn panel(curve: &Curve, quantity: Quantity, records: &[Record]) -> Panel {
+    let measured = Measured::of(records, &curve.name);
+    let axis = |label: &str| if curve.log { Axis::log(label) } else { Axis::linear(label) };
+    let line = |name: &str, colour: usize, dash: usize, point: &dyn Fn(u32) -> Option<Point>| Series {
+        name: name.to_owned(),
+        colour,
+        dash,
+        points: measured.values().into_iter().filter_map(point).collect(),
+    };
+    let mut series = Vec::new();
+    for &program in &curve.programs {
+        let is_unit = quantity == Quantity::Relative && program == Which::Forward;
+        if is_unit {
+            continue;
+        }
+        let point = |x: u32| {
+            let r = measured.at(program, x)?;
+            let y = measured.quantity(r, quantity)?;
+            let spread = (quantity == Quantity::Time).then_some((r.low_ms, r.high_ms));
+            Some(Point { x: x.into(), y, spread })
+        };
+        series.push(line(program.title(), program.colour(), 0, &point));
+        if quantity == Quantity::Time {
+            let least = |x: u32| {
+                let r = measured.at(program, x).filter(|r| r.peak_flops > 0.0)?;
+                Some(Point::new(x.into(), r.flops as f64 / r.peak_flops * 1e3))
+            };
+            let name = format!("{}: its operations at the peak rate", program.title());
+            series.push(line(&name, program.colour(), 1, &least));
+        }
+    }
+    let both = [Which::ForwardGradient, Which::Backprop];
+    if quantity == Quantity::Relative && both.iter().all(|p| curve.programs.contains(p)) {
+        let ratio = |x: u32| {
+            let [f, b] = both.map(|p| measured.at(p, x).and_then(|r| measured.quantity(r, quantity)));
+            Some(Point::new(x.into(), f? / b?))
+        };
+        series.push(line("forward gradient over backprop", OTHER, 2, &ratio));
+    }
+    Panel {
+        title: curve.title.clone(),
+        x: axis(curve.along.as_deref().unwrap_or_default()),
+        y: axis(quantity.label()),
+        series,
+    }
+}
+
+/// Up to [`ROWS`] of `values`, the first and the last among them.
+fn some(values: &[u32]) -> Vec<u32> {
+    if values.len() <= ROWS {
+        return values.to_vec();
+    }
+    let at = |k: usize| k * (values.len() - 1) / (ROWS - 1);
+    (0..ROWS).filter_map(|k| values.get(at(k)).copied()).collect()
+}
+
+/// A table for each curve.
+fn tables(settings: &Settings, records: &[Record]) -> Vec<Table> {
+    let one = |curve: &Curve| {
+        let measured = Measured::of(records, &curve.name);
+        let timed = measured.0.iter().any(|r| r.calls > 0);
+        let mut columns: Vec<String> = curve.along.iter().cloned().collect();
+        columns.extend(["program", "GFLOP"].map(str::to_owned));
+        if timed {
+            columns.extend(["ms", "over the function", "GFLOP/s"].map(str::to_owned));
+        }
+        columns.extend(["memory, MB", "beyond the interface, MB"].map(str::to_owned));
+        let mut rows = Vec::new();
+        for x in some(&measured.values()) {
+            for r in curve.programs.iter().filter_map(|&program| measured.at(program, x)) {
+                let shown = |q: Quantity| measured.quantity(r, q).map_or("–".to_owned(), number);
+                let mut row: Vec<String> = curve.along.iter().map(|_| x.to_string()).collect();
+                row.extend([r.program.title().to_owned(), shown(Quantity::Operations)]);
+                if timed {
+                    let rate =
+                        if r.ms > 0.0 { number(r.flops as f64 / r.ms * 1e-6) } else { "–".to_owned() };
+                    row.extend([shown(Quantity::Time), shown(Quantity::Relative), rate]);
+                }
+                row.extend([shown(Quantity::Memory), shown(Quantity::Workspace)]);
+                rows.push(row);
+            }
+        }
+        let threads = measured.0.first().map_or(0, |r| r.threads);
+        let s = if threads == 1 { "" } else { "s" };
+        let title = if timed {
+            format!("{}: medians on {threads} thread{s}", curve.title)
+        } else {
+            format!("{}: as planned", curve.title)
+        };
+        Table { title, columns, rows }
+    };
+    settings.curves.iter().map(one).collect()
+}
+
+/// What the report says of the settings.
+fn told(settings: &Settings, records: &[Record]) -> Vec<(String, String)> {
+    let threads = records.first().map_or_else(String::new, |r| r.threads.to_string());
+    let directions = distribution(settings.tangent).to_owned();
+    [("threads", threads), ("directions", directions), ("seed", settings.seed.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// What `check` finds.
+pub fn find(check: &Check, records: &[Record]) -> Finding {
+    match check {
+        Check::Ratio { curves, of, to, quantity, at_least, at_most } => {
+            let mut ratios: Vec<f64> = Vec::new();
+            for name in curves {
+                let measured = Measured::of(records, name);
+                let ratio = |x: u32| {
+                    let [of, to] =
+                        [*of, *to].map(|p| measured.at(p, x).and_then(|r| measured.quantity(r, *quantity)));
+                    Some(of? / to?)
+                };
+                ratios.extend(measured.values().into_iter().filter_map(ratio));
+            }
+            ratios.sort_by(f64::total_cmp);
+            let seen: Vec<bool> = ratios.iter().map(|&r| within(r, *at_least, *at_most)).collect();
+            let what = format!("{} of {} over that of {}", quantity.short(), of.title(), to.title());
+            let measured = match ratios.as_slice() {
+                [] => "nothing".to_owned(),
+                [one] => format!("{what}: {}", number(*one)),
+                [low, .., high] => {
+                    let middle = ratios.get(ratios.len() / 2).copied().unwrap_or(*low);
+                    let (low, middle, high) = (number(*low), number(middle), number(*high));
+                    format!("{what}: {low} to {high}, median {middle}")
+                }
+            };
+            let held = seen.iter().filter(|&&ok| ok).count();
+            let why = format!("{} in {held} of {} measurements", bounded(*at_least, *at_most), seen.len());
+            Finding { measured, verdict: verdict(&seen), why }
+        }
+        Check::Growth { curve, of, quantity, from, at_least, at_most } => {
+            let measured = Measured::of(records, curve);
+            let values = measured.values();
+            let first = from.or(values.first().copied()).unwrap_or(0);
+            let last = values.last().copied().unwrap_or(0);
+            let [a, b] =
+                [first, last].map(|x| measured.at(*of, x).and_then(|r| measured.quantity(r, *quantity)));
+            let growth = a.zip(b).map(|(a, b)| b / a);
+            let seen: Vec<bool> = growth.iter().map(|&g| within(g, *at_least, *at_most)).collect();
+            let found = match (a, b, growth) {
+                (Some(a), Some(b), Some(growth)) => format!(
+                    "{} of {}: {} at {first}, {} at {last}, {} times as much",
+                    quantity.short(),
+                    of.title(),
+                    number(a),
+                    number(b),
+                    number(growth)
+                ),
+                _ => "nothing".to_owned(),
+            };
+            let why = format!("growth is asked to be {}", bounded(*at_least, *at_most));
+            Finding { measured: found, verdict: verdict(&seen), why }
+        }
+    }
+}

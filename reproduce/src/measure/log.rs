@@ -1,0 +1,75 @@
+//! The results of measuring, in a file that is whole at any moment.
+
+use std::path::{Path, PathBuf};
+
+use fgc_ir::arrays::write_whole;
+use fgc_train::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Results, a line each, in the order in which they were measured.
+pub struct Log<R> {
+    path: PathBuf,
+    records: Vec<R>,
+}
+
+impl<R: Serialize + DeserializeOwned> Log<R> {
+    /// The results in the file at `path`; none if there is no such file.
+    ///
+    /// # Errors
+    /// If it can't be read, or isn't one of such results.
+    pub fn open(path: &Path) -> Result<Log<R>> {
+        let records = if path.exists() { read(path)? } else { Vec::new() };
+        Ok(Log { path: path.to_owned(), records })
+    }
+
+    /// What it has.
+    pub fn records(&self) -> &[R] {
+        &self.records
+    }
+
+    /// Adds `records`, to the file too.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn extend(&mut self, records: impl IntoIterator<Item = R>) -> Result<()> {
+        self.records.extend(records);
+        let fail = |e: &dyn std::fmt::Display| Error::file(&self.path, e);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        self.records.iter().try_for_each(|r| writer.serialize(r)).map_err(|e| fail(&e))?;
+        let bytes = writer.into_inner().map_err(|e| fail(&e))?;
+        write_whole(&self.path, &bytes).map_err(|e| fail(&e))
+    }
+
+    /// Keeps what `keep` holds for. The file has it with what is added next.
+    pub fn retain(&mut self, keep: impl FnMut(&R) -> bool) {
+        self.records.retain(keep);
+    }
+}
+
+/// The results in the file at `path`.
+///
+/// # Errors
+/// If it can't be read, or isn't one of such results.
+pub fn read<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
+    let mut reader = csv::Reader::from_path(path).map_err(|e| Error::file(path, e))?;
+    reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|e| Error::file(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.csv");
+        let mut log: Log<(String, f64)> = Log::open(&path).unwrap();
+        log.extend([("a, \"b\"".to_owned(), 1.5), ("c".to_owned(), f64::INFINITY)]).unwrap();
+        let mut again: Log<(String, f64)> = Log::open(&path).unwrap();
+        again.extend([("d".to_owned(), -0.1)]).unwrap();
+        let all = read::<(String, f64)>(&path);
+        assert_eq!(all.map(|r| r.len()), Ok(again.records().len()));
+        assert!(Log::<(f64, f64)>::open(&path).is_err());
+    }
+}

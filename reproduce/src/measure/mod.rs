@@ -1,0 +1,217 @@
+//! Experiments that measure programs instead of training with them.
+//!
+//! Each kind has its settings, as TOML says them, measures what its results lack, and makes figures, tables and
+//! verdicts of what was measured, for which nothing is measured again.
+
+mod cost;
+mod file;
+mod log;
+mod programs;
+mod trajectories;
+mod variance;
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fgc_ir::arrays::write_whole;
+use fgc_train::{Error, Result, model};
+use rayon::ThreadPool;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::read;
+use crate::section::{Claim, Section, Verdict};
+
+pub use file::{ClaimSettings, FigureSettings, File};
+
+/// The kinds of experiments that measure.
+pub const KINDS: [&str; 3] = [cost::Settings::KIND, trajectories::Settings::KIND, variance::Settings::KIND];
+
+/// What an experiment is run with.
+pub struct Context<'a> {
+    /// The folder of the experiment. What its results have isn't measured again.
+    pub folder: &'a Path,
+    /// The folder of the data sets.
+    pub data: &'a Path,
+    /// The file of a model by its name.
+    pub models: &'a dyn Fn(&str) -> Result<PathBuf>,
+    /// The threads that programs run on.
+    pub threads: &'a Arc<ThreadPool>,
+    /// Set to end after the current measurement, which is saved.
+    pub stop: &'a AtomicBool,
+    /// Told what is done next, how many such things have been done, and how many there are.
+    pub progress: &'a dyn Fn(&str, usize, usize),
+}
+
+impl Context<'_> {
+    /// Whether to end.
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// The settings of a kind of experiment.
+trait Kind: Serialize + DeserializeOwned {
+    /// What the kind is called.
+    const KIND: &str;
+    /// A line of the results.
+    type Record: Serialize + DeserializeOwned;
+    /// A comparison that decides on a claim.
+    type Check: DeserializeOwned;
+
+    /// Measures what `log` lacks, until it is complete or the context says to stop.
+    fn run(&self, log: &mut log::Log<Self::Record>, ctx: &Context) -> Result<()>;
+
+    /// Figures, tables and settings from `records`.
+    fn show(&self, figure: &FigureSettings, records: &[Self::Record]) -> Section;
+
+    /// What `check` finds in `records`.
+    fn find(&self, check: &Self::Check, records: &[Self::Record]) -> Finding;
+}
+
+/// What a comparison finds.
+struct Finding {
+    measured: String,
+    verdict: Verdict,
+    why: String,
+}
+
+/// The file of what was measured.
+const RESULTS: &str = "results.csv";
+/// The file of the settings that it was measured with, in which nothing is left open.
+const SETTINGS: &str = "settings.toml";
+
+/// An experiment that measures.
+#[derive(Clone, Debug)]
+pub struct Experiment<'a> {
+    /// Its file.
+    pub file: &'a read::File,
+    kind: String,
+}
+
+/// Runs `$body` with `$kind` for the settings of the kind called `$name`.
+macro_rules! by_kind {
+    ($name:expr, $kind:ident => $body:expr) => {{
+        match $name {
+            cost::Settings::KIND => {
+                type $kind = cost::Settings;
+                $body
+            }
+            trajectories::Settings::KIND => {
+                type $kind = trajectories::Settings;
+                $body
+            }
+            variance::Settings::KIND => {
+                type $kind = variance::Settings;
+                $body
+            }
+            other => {
+                Err(Error::new(format!("no experiment measures `{other}`: there are {}", KINDS.join(", "))))
+            }
+        }
+    }};
+}
+
+impl<'a> Experiment<'a> {
+    /// The experiment that `file` describes, if it is of one of the kinds that measure.
+    ///
+    /// # Errors
+    /// If the file isn't TOML.
+    pub fn of(file: &'a read::File) -> Result<Option<Experiment<'a>>> {
+        let table = file.parse()?;
+        let kind = read::Reader::new(file, &table).need("kind")?.text()?.to_owned();
+        Ok(KINDS.contains(&kind.as_str()).then_some(Experiment { file, kind }))
+    }
+
+    /// Fails unless its file is right, the settings for a quick trial too.
+    ///
+    /// # Errors
+    /// Says what is wrong, and where that is known.
+    pub fn check(&self) -> Result<()> {
+        by_kind!(self.kind.as_str(), K => [false, true].into_iter().try_for_each(|quick| self.read::<K>(quick).map(drop)))
+    }
+
+    /// Measures what the results lack; all of them, if those that are there were measured with other settings. Gives
+    /// whether they are complete now.
+    ///
+    /// # Errors
+    /// If a model or a setting is wrong, programs can't be compiled, or the results can't be read or written.
+    pub fn run(&self, quick: bool, ctx: &Context) -> Result<bool> {
+        let (results, kept) = (ctx.folder.join(RESULTS), ctx.folder.join(SETTINGS));
+        by_kind!(self.kind.as_str(), K => {
+            let settings = self.read::<K>(quick)?.settings;
+            let text = toml::to_string(&settings).map_err(error)?;
+            if !fs::read(&kept).is_ok_and(|there| there == text.as_bytes()) {
+                if results.exists() {
+                    fs::remove_file(&results).map_err(|e| Error::file(&results, e))?;
+                }
+                write_whole(&kept, text.as_bytes()).map_err(|e| Error::file(&kept, e))?;
+            }
+            let mut log = log::Log::open(&results)?;
+            settings.run(&mut log, ctx)?;
+            Ok(!ctx.stopped())
+        })
+    }
+
+    /// What the report shows of the results in `folder`. The section has no name yet.
+    ///
+    /// # Errors
+    /// If the results can't be read.
+    pub fn section(&self, folder: &Path) -> Result<Section> {
+        by_kind!(self.kind.as_str(), K => {
+            let file = self.read::<K>(false)?;
+            let path = folder.join(SETTINGS);
+            let settings: K = toml::from_str(&model::read_text(&path)?).map_err(|e| Error::file(&path, e))?;
+            let records: Vec<<K as Kind>::Record> = log::read(&folder.join(RESULTS))?;
+            let mut section = settings.show(&file.figure, &records);
+            section.title = file.title;
+            section.about = file.about;
+            let claim = |claim: &ClaimSettings<<K as Kind>::Check>| {
+                let Finding { measured, verdict, why } = settings.find(&claim.check, &records);
+                Claim { source: claim.source.clone(), text: claim.text.clone(), measured, verdict, why }
+            };
+            section.claims = file.claims.iter().map(claim).collect();
+            Ok(section)
+        })
+    }
+
+    fn read<K: Kind>(&self, quick: bool) -> Result<File<K, K::Check>> {
+        File::read(&self.file.name, &self.file.text, quick)
+    }
+}
+
+/// Holds if all of `seen` do, partly if some do, fails if none does; open if nothing was seen.
+fn verdict(seen: &[bool]) -> Verdict {
+    match (seen.iter().any(|&ok| ok), seen.iter().all(|&ok| ok)) {
+        _ if seen.is_empty() => Verdict::Open,
+        (_, true) => Verdict::Holds,
+        (true, false) => Verdict::Partly,
+        (false, false) => Verdict::Fails,
+    }
+}
+
+/// Bounds in words.
+fn bounded(at_least: Option<f64>, at_most: Option<f64>) -> String {
+    match (at_least, at_most) {
+        (Some(low), Some(high)) => format!("from {low} to {high}"),
+        (Some(low), None) => format!("at least {low}"),
+        (None, Some(high)) => format!("at most {high}"),
+        (None, None) => "anything".to_owned(),
+    }
+}
+
+/// Whether `x` is within bounds.
+fn within(x: f64, at_least: Option<f64>, at_most: Option<f64>) -> bool {
+    at_least.is_none_or(|low| x >= low) && at_most.is_none_or(|high| x <= high)
+}
+
+/// Any error as one of this crate.
+fn error(e: impl Display) -> Error {
+    Error::new(e.to_string())
+}
+
+#[cfg(test)]
+mod tests;

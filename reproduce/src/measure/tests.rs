@@ -1,0 +1,188 @@
+//! Small experiments of each kind, from their text to what the report shows.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use fgc_train::compiled;
+
+use super::*;
+use crate::experiment::KNOWN;
+use crate::runs::{Folders, model_path};
+
+/// Runs the experiment `text` in `folder`, stopped at once if `stopped`. Gives whether it is complete.
+fn run(text: &str, folder: &Path, stopped: bool) -> Result<bool> {
+    let file = read::File { name: "small.toml".to_owned(), text: text.to_owned() };
+    let folders = Folders { out: folder.to_owned(), data: folder.to_owned(), base: folder.to_owned() };
+    let ctx = Context {
+        folder,
+        data: folder,
+        models: &|name| model_path(name, &folders),
+        threads: &compiled::threads(Some(1))?,
+        stop: &AtomicBool::new(stopped),
+        progress: &|_, _, _| {},
+    };
+    let experiment = Experiment::of(&file)?.ok_or_else(|| error("not of a kind that measures"))?;
+    experiment.check()?;
+    experiment.run(false, &ctx)
+}
+
+fn section(text: &str, folder: &Path) -> Section {
+    let file = read::File { name: "small.toml".to_owned(), text: text.to_owned() };
+    Experiment::of(&file).unwrap().unwrap().section(folder).unwrap()
+}
+
+const FIGURE: &str = "figure = { title = 'f', caption = 'c', columns = 2 }";
+
+fn cost() -> String {
+    format!(
+        "kind = 'cost'\ntitle = 't'\n{FIGURE}\n
+        [settings]
+        curves = [
+          {{ name = 'timed', title = 'T', model = 'mlp', set = {{ hidden = 4 }}, batch = 2, along = 'layers',
+             values = [1, 2], programs = ['forward', 'forward-gradient', 'backprop'], seconds = 1e-3,
+             panels = ['time', 'relative'] }},
+          {{ name = 'planned', title = 'P', model = 'mlp', set = {{ hidden = 64 }}, along = 'layers',
+             values = [4, 40], programs = ['jvp', 'backprop'], panels = ['workspace'], log = true }},
+        ]
+        [[claim]]
+        source = 's'\ntext = 'flat'
+        check = {{ kind = 'growth', curve = 'planned', of = 'jvp', quantity = 'workspace', at_most = 1.0 }}
+        [[claim]]
+        source = 's'\ntext = 'grows'
+        check = {{ kind = 'growth', curve = 'planned', of = 'backprop', quantity = 'workspace', at_most = 1.5 }}
+        [[claim]]
+        source = 's'\ntext = 'a ratio'
+        check = {{ kind = 'ratio', curves = ['timed'], of = 'backprop', to = 'forward', quantity = 'operations',
+                   at_least = 1.0, at_most = 3.0 }}
+        [[claim]]
+        source = 's'\ntext = 'of nothing'
+        check = {{ kind = 'ratio', curves = ['none'], of = 'backprop', to = 'forward', quantity = 'time' }}"
+    )
+}
+
+#[test]
+fn the_experiments_that_are_carried_are_right() {
+    let mut measured = 0;
+    for (name, text) in KNOWN {
+        let file = read::File { name: name.to_owned(), text: text.to_owned() };
+        let experiment = Experiment::of(&file).unwrap_or_else(|e| panic!("{e}"));
+        if let Some(experiment) = experiment {
+            experiment.check().unwrap_or_else(|e| panic!("{e}"));
+            measured += 1;
+        }
+    }
+    assert_eq!(measured, 4);
+}
+
+#[test]
+fn costs_are_measured_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join(RESULTS);
+    assert_eq!(run(&cost(), folder.path(), true), Ok(false));
+    assert!(!results.exists());
+    assert_eq!(run(&cost(), folder.path(), false), Ok(true));
+    let there = fs::read(&results).unwrap();
+    assert_eq!(run(&cost(), folder.path(), false), Ok(true));
+    assert_eq!(fs::read(&results).unwrap(), there, "times that were measured again would differ");
+    let section = section(&cost(), folder.path());
+    assert_eq!(section.figures.iter().map(|f| f.panels.len()).sum::<usize>(), 3);
+    assert_eq!(section.tables.iter().map(|t| t.rows.len()).collect::<Vec<_>>(), [6, 4]);
+    let verdicts: Vec<Verdict> = section.claims.iter().map(|c| c.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Holds, Verdict::Fails, Verdict::Holds, Verdict::Open]);
+    // With other settings everything is measured anew.
+    assert_eq!(run(&cost().replace("hidden = 4 ", "hidden = 5 "), folder.path(), false), Ok(true));
+    assert_ne!(fs::read(&results).unwrap(), there);
+}
+
+#[test]
+fn variances_are_those_of_the_closed_form() {
+    let claim = |text: &str, check: &str| {
+        format!("[[claim]]\nsource = 's'\ntext = '{text}'\ncheck = {{ {check} }}\n")
+    };
+    let all = "cases = ['small'], tangents = ['normal', 'rademacher']";
+    let text = format!(
+        "kind = 'variance'\ntitle = 't'\n{FIGURE}\n
+        [settings]
+        tangents = ['normal', 'rademacher']
+        at_once = 4
+        cases = [{{ name = 'small', title = 'S', model = 'quadratic', along = 'n', values = [3, 30], draws = 40000,
+                    components = 3, panels = ['components', 'total', 'agreement'] }}]\n{}{}{}{}{}",
+        claim("unbiased", &format!("kind = 'unbiased', {all}, sigmas = 5")),
+        claim("components", &format!("kind = 'closed-form', {all}, of = 'components', sigmas = 5")),
+        claim("all", &format!("kind = 'closed-form', {all}, of = 'total', sigmas = 5")),
+        claim("the other form", &format!("kind = 'closed-form', {all}, of = 'total', kurtosis = 1.0, sigmas = 5")),
+        claim("growth", &format!("kind = 'growth', {all}, at_least = 0.5, at_most = 1.5")),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&text, folder.path(), false), Ok(true));
+    let section = section(&text, folder.path());
+    let verdicts: Vec<(&str, Verdict)> =
+        section.claims.iter().map(|c| (c.text.as_str(), c.verdict)).collect();
+    let expected = [
+        ("unbiased", Verdict::Holds),
+        ("components", Verdict::Holds),
+        ("all", Verdict::Holds),
+        ("the other form", Verdict::Partly),
+        ("growth", Verdict::Holds),
+    ];
+    assert_eq!(verdicts, expected);
+    let points =
+        section.figures.iter().flat_map(|f| &f.panels).flat_map(|p| &p.series).flat_map(|s| &s.points);
+    assert!(points.clone().count() > 20 && points.clone().all(|p| p.x.is_finite() && p.y.is_finite()));
+}
+
+#[test]
+fn descent_with_either_gradient_gets_to_the_minimum() {
+    let text = format!(
+        "kind = 'trajectories'\ntitle = 't'\n{FIGURE}\n
+        [settings]
+        tangent = 'normal'
+        runs = 5
+        paths = 2
+        points = 20
+        functions = [{{ name = 'b', title = 'B', model = 'beale', start = [2.0, 0.0], lr = 0.01, iterations = 3000,
+                        x = [1.0, 4.0], y = [-1.0, 1.0], contours = [1.0] }}]
+        [[claim]]
+        source = 's'\ntext = 'c'\ncheck = {{ kind = 'reaches', functions = ['b'], loss = 1e-3, share = 1.0 }}
+        [[claim]]
+        source = 's'\ntext = 'c'\ncheck = {{ kind = 'step-time', functions = ['b'], at_least = 1e-3 }}
+        [[claim]]
+        source = 's'\ntext = 'c'\ncheck = {{ kind = 'final-loss', functions = ['none'] }}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&text, folder.path(), false), Ok(true));
+    let section = section(&text, folder.path());
+    let verdicts: Vec<Verdict> = section.claims.iter().map(|c| c.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Holds, Verdict::Holds, Verdict::Open]);
+    let plane = &section.figures[0].panels[0];
+    assert_eq!(plane.series.len(), 4, "contours, the path of the gradient, and two others");
+    let begins: Vec<(f64, f64)> =
+        plane.series.iter().skip(1).filter_map(|s| s.points.first()).map(|p| (p.x, p.y)).collect();
+    assert_eq!(begins, [(2.0, 0.0); 3]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |text: &str| run(text, folder.path(), false).map_err(|e| e.to_string());
+    let wrong = |from: &str, to: &str, message: &str| {
+        let found = of(&cost().replace(from, to)).expect_err(to);
+        assert!(found.contains(message), "{found}");
+    };
+    wrong("seconds = 1e-3", "second = 1e-3", "unknown field `second`");
+    wrong("'forward-gradient'", "'sideways'", "unknown variant `sideways`");
+    wrong("model = 'mlp'", "model = 'mpl'", "did you mean `mlp`?");
+    wrong("set = { hidden = 4 }", "set = { hiden = 4 }", "hiden");
+    wrong("seconds = 1e-3", "seconds = 1e300", "overflow");
+    wrong("'time', 'relative'", "'time', 'beauty'", "unknown variant `beauty`");
+    assert!(of("kind = 'cooking'").is_err_and(|e| e.contains("not of a kind")));
+    assert!(of("kind = 3").is_err());
+    assert!(of("kind").is_err());
+}
+
+#[test]
+fn verdicts_count() {
+    assert_eq!([verdict(&[true, true]), verdict(&[true, false])], [Verdict::Holds, Verdict::Partly]);
+    assert_eq!([verdict(&[false]), verdict(&[])], [Verdict::Fails, Verdict::Open]);
+}

@@ -1,0 +1,190 @@
+//! Figures, tables and verdicts of paths.
+
+use crate::figure::{Axis, Figure, Panel, Point, Series};
+use crate::measure::programs::{Which, distribution};
+use crate::measure::{FigureSettings, Finding, bounded, verdict, within};
+use crate::section::{Section, Table};
+use crate::select::number;
+
+use super::{Check, Function, Record, STEPS, Settings, What};
+
+/// The colour of contours, which comes behind those of programs.
+const CONTOURS: usize = 7;
+
+/// Figures, tables and settings from `records`.
+pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record]) -> Section {
+    let panels = settings.functions.iter().flat_map(|function| {
+        [plane(function, records), losses(function, records, false), losses(function, records, true)]
+    });
+    let figure = Figure {
+        name: "trajectories".to_owned(),
+        title: figure.title.clone(),
+        caption: figure.caption.clone(),
+        columns: figure.columns,
+        panels: panels.collect(),
+    };
+    let told = [
+        ("runs with forward gradients", settings.runs.to_string()),
+        ("directions", distribution(settings.tangent).to_owned()),
+    ];
+    let of = |f: &Function| (f.title.clone(), format!("rate {}, {} iterations", f.lr, f.iterations));
+    let told = told.map(|(name, value)| (name.to_owned(), value));
+    Section {
+        settings: told.into_iter().chain(settings.functions.iter().map(of)).collect(),
+        figures: vec![figure],
+        tables: vec![table(settings, records)],
+        ..Section::default()
+    }
+}
+
+/// What a program is called here: there is no training in it.
+fn title(which: Which) -> &'static str {
+    if which == Which::ForwardStep { "forward gradient" } else { "gradient" }
+}
+
+fn of<'a>(
+    records: &'a [Record],
+    function: &str,
+    what: What,
+    program: Option<Which>,
+) -> impl Iterator<Item = &'a Record> {
+    let function = function.to_owned();
+    records.iter().filter(move |r| r.function == function && r.what == what && r.program == program)
+}
+
+/// The paths on the plane of the parameters.
+fn plane(function: &Function, records: &[Record]) -> Panel {
+    let point = |r: &Record| Some(Point::new(r.x?, r.y?));
+    let mut lines = Vec::new();
+    let mut line = None;
+    for r in of(records, &function.name, What::Contour, None) {
+        // Lines are apart from each other.
+        if line.is_some_and(|line| line != r.run) {
+            lines.push(Point::new(f64::NAN, f64::NAN));
+        }
+        line = Some(r.run);
+        lines.extend(point(r));
+    }
+    let mut series = Vec::new();
+    if !lines.is_empty() {
+        series.push(Series { name: "contours".to_owned(), colour: CONTOURS, dash: 2, points: lines });
+    }
+    for which in STEPS {
+        let paths = || of(records, &function.name, What::Path, Some(which));
+        for run in 0..=paths().map(|r| r.run).max().unwrap_or(0) {
+            let points: Vec<Point> = paths().filter(|r| r.run == run).filter_map(point).collect();
+            series.push(Series { name: title(which).to_owned(), colour: which.colour(), dash: 0, points });
+        }
+    }
+    let axis = |label: &str, [low, high]: [f64; 2]| Axis { range: Some((low, high)), ..Axis::linear(label) };
+    Panel { title: function.title.clone(), x: axis("x", function.x), y: axis("y", function.y), series }
+}
+
+/// The value of the function against iterations, or against time.
+fn losses(function: &Function, records: &[Record], time: bool) -> Panel {
+    let line = |which: Which| {
+        let point = |r: &Record| {
+            let ms = r.ms.unwrap_or(0.0);
+            let x = r.iteration as f64 * if time { ms } else { 1.0 };
+            Point { x, y: r.loss, spread: r.low.zip(r.high) }
+        };
+        let points = of(records, &function.name, What::Loss, Some(which)).map(point).collect();
+        Series { name: title(which).to_owned(), colour: which.colour(), dash: 0, points }
+    };
+    Panel {
+        title: function.title.clone(),
+        x: Axis::linear(if time { "time [ms]" } else { "iterations" }),
+        y: Axis::log("f"),
+        series: STEPS.map(line).into(),
+    }
+}
+
+/// The last values of all runs, in increasing order.
+fn ends(records: &[Record], function: &str, which: Which) -> Vec<f64> {
+    let mut ends: Vec<f64> = of(records, function, What::End, Some(which)).map(|r| r.loss).collect();
+    ends.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f64::INFINITY);
+    ends.sort_by(f64::total_cmp);
+    ends
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+/// The time of a step, in milliseconds.
+fn step_ms(records: &[Record], function: &str, which: Which) -> Option<f64> {
+    of(records, function, What::End, Some(which)).find_map(|r| r.ms)
+}
+
+fn table(settings: &Settings, records: &[Record]) -> Table {
+    let headings =
+        ["function", "descent by", "runs", "last f, least", "median", "greatest", "not finite", "µs a step"];
+    let mut rows = Vec::new();
+    for function in &settings.functions {
+        for which in STEPS {
+            let ends = ends(records, &function.name, which);
+            let shown = |x: Option<f64>| x.map_or("–".to_owned(), number);
+            let lost = ends.iter().filter(|x| !x.is_finite()).count();
+            let ms = step_ms(records, &function.name, which);
+            rows.push(vec![
+                function.title.clone(),
+                title(which).to_owned(),
+                ends.len().to_string(),
+                shown(ends.first().copied()),
+                shown(median(&ends)),
+                shown(ends.last().copied()),
+                lost.to_string(),
+                shown(ms.map(|ms| ms * 1e3)),
+            ]);
+        }
+    }
+    Table { title: "Where descent ends".to_owned(), columns: headings.map(str::to_owned).into(), rows }
+}
+
+/// What `check` finds.
+pub fn find(check: &Check, records: &[Record]) -> Finding {
+    match check {
+        Check::Reaches { functions, loss, share } => {
+            let mut seen = Vec::new();
+            let mut told = Vec::new();
+            for name in functions {
+                let ends = ends(records, name, Which::ForwardStep);
+                if ends.is_empty() {
+                    continue;
+                }
+                let reached = ends.iter().filter(|&x| x <= loss).count();
+                seen.push(reached as f64 >= share * ends.len() as f64);
+                told.push(format!("{name}: {reached} of {} runs", ends.len()));
+            }
+            let measured = format!("f at most {loss} at the end: {}", told.join(", "));
+            let why = format!("{:.0} % of the runs are asked to get there", 100.0 * share);
+            Finding { measured, verdict: verdict(&seen), why }
+        }
+        Check::FinalLoss { functions, at_least, at_most } => {
+            let last = |name: &str, which| median(&ends(records, name, which));
+            ratio(functions, "last f over that of the gradient", last, [*at_least, *at_most])
+        }
+        Check::StepTime { functions, at_least, at_most } => {
+            let time = |name: &str, which| step_ms(records, name, which);
+            ratio(functions, "time of a step over that with the gradient", time, [*at_least, *at_most])
+        }
+    }
+}
+
+/// What is found of the ratio of `quantity` with forward gradients to that with the gradient.
+fn ratio(
+    functions: &[String],
+    what: &str,
+    quantity: impl Fn(&str, Which) -> Option<f64>,
+    [at_least, at_most]: [Option<f64>; 2],
+) -> Finding {
+    let mut ratios = Vec::new();
+    for name in functions {
+        let [gradient, forward] = STEPS.map(|which| quantity(name, which));
+        ratios.extend(gradient.zip(forward).map(|(gradient, forward)| (name, forward / gradient)));
+    }
+    let seen: Vec<bool> = ratios.iter().map(|(_, r)| within(*r, at_least, at_most)).collect();
+    let told: Vec<String> = ratios.iter().map(|(name, r)| format!("{name}: {}", number(*r))).collect();
+    let why = format!("{} is asked for", bounded(at_least, at_most));
+    Finding { measured: format!("{what}: {}", told.join(", ")), verdict: verdict(&seen), why }
+}

@@ -1,0 +1,283 @@
+//! Figures, tables and verdicts of how much the forward gradient varies.
+
+use fgc_train::recipe::{self, Tangent};
+
+use crate::figure::{Axis, Figure, Panel, Point, Series};
+use crate::measure::programs::distribution;
+use crate::measure::{FigureSettings, Finding, bounded, verdict};
+use crate::section::{Section, Table};
+use crate::select::number;
+
+use super::{Case, Check, Part, Record, Settings, Shown};
+
+/// How many standard errors the bands of figures are wide, either way.
+const BAND: f64 = 2.0;
+
+impl Record {
+    /// κ of the distribution.
+    fn kurtosis(&self) -> f64 {
+        recipe::direction(self.tangent).kurtosis()
+    }
+
+    /// The variance by the closed form for distributions with this κ.
+    fn expected(&self, kurtosis: f64) -> f64 {
+        match self.component {
+            Some(_) => self.squared_norm + (kurtosis - 2.0) * self.derivative * self.derivative,
+            None => (self.parameters as f64 + kurtosis - 2.0) * self.squared_norm,
+        }
+    }
+
+    /// How many standard errors the variance is off the closed form. With Rademacher directions the estimate of a
+    /// component, or of all, may not vary but for rounding; that is no difference.
+    fn deviation(&self, kurtosis: f64) -> f64 {
+        let expected = self.expected(kurtosis);
+        let rounding = f64::from(f32::EPSILON) * self.squared_norm * self.parameters as f64;
+        (self.variance - expected) / self.variance_error.hypot(rounding)
+    }
+}
+
+/// Figures, tables and settings from `records`.
+pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record]) -> Section {
+    let panels = settings.cases.iter().flat_map(|case| {
+        case.panels.iter().map(move |shown| match shown {
+            Shown::Components => components(case, settings, records),
+            Shown::Total => total(case, settings, records),
+            Shown::Agreement => agreement(case, settings, records),
+        })
+    });
+    let figure = Figure {
+        name: "variance".to_owned(),
+        title: figure.title.clone(),
+        caption: figure.caption.clone(),
+        columns: figure.columns,
+        panels: panels.collect(),
+    };
+    let told = [
+        ("draws at once", settings.at_once.to_string()),
+        (
+            "draws",
+            settings
+                .cases
+                .iter()
+                .map(|c| format!("{} ({})", c.draws, c.title))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
+        ("seed", settings.seed.to_string()),
+    ];
+    Section {
+        settings: told.map(|(name, value)| (name.to_owned(), value)).into(),
+        figures: vec![figure],
+        tables: settings.cases.iter().map(|case| table(case, records)).collect(),
+        ..Section::default()
+    }
+}
+
+/// The records of a case with directions of a distribution: of all components, or of single ones.
+fn of<'a>(records: &'a [Record], case: &str, tangent: Tangent, whole: bool) -> Vec<&'a Record> {
+    let fits = |r: &&Record| r.case == case && r.tangent == tangent && r.component.is_none() == whole;
+    records.iter().filter(fits).collect()
+}
+
+/// What was measured, and a line of the closed form, for each distribution. `point` gives where a record is, and how
+/// high the closed form is there.
+fn series<'a>(
+    settings: &Settings,
+    records: impl Fn(Tangent) -> Vec<&'a Record>,
+    point: impl Fn(&Record) -> (Point, f64),
+) -> Vec<Series> {
+    let mut all = Vec::new();
+    for (colour, &tangent) in settings.tangents.iter().enumerate() {
+        let mut records = records(tangent);
+        records.sort_by(|a, b| point(a).0.x.total_cmp(&point(b).0.x));
+        let line = |name: String, dash, of: &dyn Fn(&Record) -> Point| Series {
+            name,
+            colour,
+            dash,
+            points: records.iter().map(|r| of(r)).collect(),
+        };
+        let name = distribution(tangent);
+        all.push(line(format!("{name}, measured"), 0, &|r| point(r).0));
+        all.push(line(format!("{name}, closed form"), 1, &|r| Point::new(point(r).0.x, point(r).1)));
+    }
+    all
+}
+
+fn components(case: &Case, settings: &Settings, records: &[Record]) -> Panel {
+    let first = case.values.first().copied();
+    let kept = |tangent| {
+        let mut kept = of(records, &case.name, tangent, false);
+        kept.retain(|r| Some(r.x) == first);
+        kept
+    };
+    let point = |r: &Record| {
+        let scaled = |x: f64| x / r.squared_norm;
+        let (y, error) = (scaled(r.variance), scaled(BAND * r.variance_error));
+        let x = scaled(r.derivative * r.derivative);
+        (Point { x, y, spread: Some((y - error, y + error)) }, scaled(r.expected(r.kurtosis())))
+    };
+    Panel {
+        title: format!("{}, {} {}", case.title, case.along, first.unwrap_or(0)),
+        x: Axis::linear("(∂ₖf)² / ‖∇f‖²"),
+        y: Axis::linear("Var[gₖ] / ‖∇f‖²"),
+        series: series(settings, kept, point),
+    }
+}
+
+fn total(case: &Case, settings: &Settings, records: &[Record]) -> Panel {
+    let point = |r: &Record| {
+        let y = r.variance / r.squared_norm;
+        (Point::new(r.parameters as f64, y), r.expected(r.kurtosis()) / r.squared_norm)
+    };
+    Panel {
+        title: case.title.clone(),
+        x: Axis::log("parameters n"),
+        y: Axis::log("Σₖ Var[gₖ] / ‖∇f‖²"),
+        series: series(settings, |tangent| of(records, &case.name, tangent, true), point),
+    }
+}
+
+fn agreement(case: &Case, settings: &Settings, records: &[Record]) -> Panel {
+    let point = |r: &Record| {
+        let expected = r.expected(r.kurtosis());
+        let (y, error) = (r.variance / expected, BAND * r.variance_error / expected);
+        (Point { x: r.parameters as f64, y, spread: Some((y - error, y + error)) }, 1.0)
+    };
+    Panel {
+        title: case.title.clone(),
+        x: Axis::log("parameters n"),
+        y: Axis::linear("Σₖ Var[gₖ], measured / closed form"),
+        series: series(settings, |tangent| of(records, &case.name, tangent, true), point),
+    }
+}
+
+fn table(case: &Case, records: &[Record]) -> Table {
+    let headings = [
+        &case.along,
+        "parameters",
+        "directions",
+        "draws",
+        "‖∇f‖",
+        "Σ Var[gₖ] / ‖∇f‖²",
+        "closed form",
+        "difference in standard errors",
+        "means within 2 standard errors",
+    ];
+    let row = |r: &Record| {
+        let scaled = |x: f64| number(x / r.squared_norm);
+        vec![
+            r.x.to_string(),
+            r.parameters.to_string(),
+            distribution(r.tangent).to_owned(),
+            r.draws.to_string(),
+            number(r.squared_norm.sqrt()),
+            format!("{} ± {}", scaled(r.variance), scaled(r.variance_error)),
+            scaled(r.expected(r.kurtosis())),
+            format!("{:.1}", r.deviation(r.kurtosis())),
+            r.covered.map_or_else(String::new, |part| format!("{:.1} %", 100.0 * part)),
+        ]
+    };
+    let whole = records.iter().filter(|r| r.case == case.name && r.component.is_none());
+    Table {
+        title: format!("{}: all components together", case.title),
+        columns: headings.map(str::to_owned).into(),
+        rows: whole.map(row).collect(),
+    }
+}
+
+/// What `check` finds.
+pub fn find(check: &Check, records: &[Record]) -> Finding {
+    let chosen = |cases: &[String], tangents: &[Tangent]| -> Vec<&Record> {
+        records.iter().filter(|r| cases.contains(&r.case) && tangents.contains(&r.tangent)).collect()
+    };
+    match check {
+        Check::ClosedForm { cases, tangents, of, kurtosis, sigmas } => {
+            let mut kept = chosen(cases, tangents);
+            kept.retain(|r| r.component.is_some() == (*of == Part::Components));
+            let form = |r: &Record| kurtosis.unwrap_or_else(|| r.kurtosis());
+            let off = |r: &&Record| r.deviation(form(r)).abs();
+            let ratios: Vec<f64> = kept.iter().map(|r| r.variance / r.expected(form(r))).collect();
+            let what = match of {
+                Part::Components => "variance of components over the closed form",
+                Part::Total => "total variance over the closed form",
+            };
+            deviations(what, &ratios, &kept.iter().map(off).collect::<Vec<_>>(), *sigmas)
+        }
+        Check::Unbiased { cases, tangents, sigmas } => {
+            let mut kept = chosen(cases, tangents);
+            kept.retain(|r| r.component.is_some());
+            let scaled: Vec<f64> = kept.iter().map(|r| r.bias / r.squared_norm.sqrt()).collect();
+            let off = |r: &&Record| {
+                let rounding = f64::from(f32::EPSILON) * r.squared_norm.sqrt();
+                r.bias.abs() / r.bias_error.hypot(rounding)
+            };
+            deviations(
+                "(mean of gₖ − ∂ₖf) / ‖∇f‖",
+                &scaled,
+                &kept.iter().map(off).collect::<Vec<_>>(),
+                *sigmas,
+            )
+        }
+        Check::Growth { cases, tangents, at_least, at_most } => {
+            let mut powers = Vec::new();
+            for case in cases {
+                for &tangent in tangents {
+                    let point =
+                        |r: &&Record| ((r.parameters as f64).ln(), (r.variance / r.squared_norm).ln());
+                    let points: Vec<(f64, f64)> =
+                        self::of(records, case, tangent, true).iter().map(point).collect();
+                    powers.extend(slope(&points));
+                }
+            }
+            let seen: Vec<bool> = powers.iter().map(|p| (*at_least..=*at_most).contains(p)).collect();
+            let listed = powers.iter().map(|p| format!("{p:.3}")).collect::<Vec<_>>().join(", ");
+            let measured = match powers.is_empty() {
+                true => "nothing".to_owned(),
+                false => format!("Σ Var[gₖ] / ‖∇f‖² grows as n to the power {listed}"),
+            };
+            let why = format!("a power {} is asked for", bounded(Some(*at_least), Some(*at_most)));
+            Finding { measured, verdict: verdict(&seen), why }
+        }
+    }
+}
+
+/// What is found of values that are so many standard errors off.
+fn deviations(what: &str, values: &[f64], off: &[f64], sigmas: f64) -> Finding {
+    let seen: Vec<bool> = off.iter().map(|off| *off <= sigmas).collect();
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let worst = off.iter().copied().fold(0.0, f64::max);
+    let measured = match seen.is_empty() {
+        true => "nothing".to_owned(),
+        false => {
+            format!("{what}: {} to {}, at most {worst:.1} standard errors off", number(low), number(high))
+        }
+    };
+    let held = seen.iter().filter(|&&ok| ok).count();
+    let why = format!("within {sigmas} standard errors in {held} of {} measurements", seen.len());
+    Finding { measured, verdict: verdict(&seen), why }
+}
+
+/// The slope of the straight line nearest to `points`, by least squares; `None` for fewer than two values of x.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    let n = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (mx, my) = (mean(|p| p.0), mean(|p| p.1));
+    let (mut xx, mut xy) = (0.0, 0.0);
+    for (x, y) in points {
+        xx += (x - mx) * (x - mx);
+        xy += (x - mx) * (y - my);
+    }
+    (xx > 0.0).then(|| xy / xx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_of_lines() {
+        assert_eq!(slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]), Some(2.0));
+        assert_eq!((slope(&[]), slope(&[(1.0, 1.0), (1.0, 2.0)])), (None, None));
+    }
+}
