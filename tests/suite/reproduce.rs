@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fgc_reproduce::results::{self, Moment};
-use fgc_reproduce::{Asked, Ended, Experiment, File, Folders, Verdict, experiment};
+use fgc_reproduce::{Asked, Ended, Experiment, File, Folders, Verdict, experiment, measure};
 
 /// Twelve runs of a linear classifier on noisy images, a quarter of which diverge.
 const TINY: &str = r#"
@@ -86,6 +86,16 @@ check = { kind = "reaches", where = { rate = "0.1" }, each = ["gradient"], of = 
 source = "nobody"
 text = "Backprop's rates are higher."
 check = { kind = "higher-rate", first = { gradient = "backprop" }, second = { gradient = "forward" }, rate = "rate" }
+
+[[claim]]
+source = "nobody"
+text = "Backprop gets there, however long it takes."
+check = { kind = "sooner", where = { rate = "0.05" }, of = "train_loss", first = { gradient = "backprop" }, second = { gradient = "forward" }, times = 1e6 }
+
+[[claim]]
+source = "nobody"
+text = "The forward gradient gets there in no time."
+check = { kind = "sooner", where = { rate = "0.05" }, of = "train_loss", first = { gradient = "forward" }, second = { gradient = "backprop" }, times = 1e-6 }
 "#;
 
 fn file(text: &str) -> File {
@@ -133,7 +143,15 @@ fn an_experiment_is_carried_out_and_shown() {
     assert_eq!(swept.iter().map(|p| p.x).collect::<Vec<_>>(), [0.05, 0.1, 1e38]);
     assert!(swept[1].y.is_finite() && swept[2].y.is_nan());
     let verdicts: Vec<Verdict> = section.claims.iter().map(|claim| claim.verdict).collect();
-    let expected = [Verdict::Holds, Verdict::Partly, Verdict::Holds, Verdict::Fails, Verdict::Holds];
+    let expected = [
+        Verdict::Holds,
+        Verdict::Partly,
+        Verdict::Holds,
+        Verdict::Fails,
+        Verdict::Holds,
+        Verdict::Holds,
+        Verdict::Fails,
+    ];
     assert_eq!(verdicts, expected, "{:#?}", section.claims);
     assert!(
         section.claims[1].why.contains("not at backprop, 1e38; forward, 1e38"),
@@ -280,6 +298,10 @@ fn damaged_results_are_errors() {
 fn the_experiments_of_the_program_are_right() {
     for (name, text) in experiment::KNOWN {
         let file = File { name: format!("{name}.toml"), text: text.to_owned() };
+        if let Some(measured) = measure::Experiment::of(&file).unwrap_or_else(|e| panic!("{e}")) {
+            measured.check().unwrap_or_else(|e| panic!("{e}"));
+            continue;
+        }
         let count = [false, true].map(|quick| {
             let asked = Asked { quick, seeds: None };
             let experiment = Experiment::read(&file, asked).unwrap_or_else(|e| panic!("{e}"));

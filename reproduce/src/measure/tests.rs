@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use fgc_train::compiled;
 
 use super::*;
-use crate::experiment::KNOWN;
 use crate::runs::{Folders, model_path};
 
 /// Runs the experiment `text` in `folder`, stopped at once if `stopped`. Gives whether it is complete.
@@ -59,20 +58,6 @@ fn cost() -> String {
         source = 's'\ntext = 'of nothing'
         check = {{ kind = 'ratio', curves = ['none'], of = 'backprop', to = 'forward', quantity = 'time' }}"
     )
-}
-
-#[test]
-fn the_experiments_that_are_carried_are_right() {
-    let mut measured = 0;
-    for (name, text) in KNOWN {
-        let file = read::File { name: name.to_owned(), text: text.to_owned() };
-        let experiment = Experiment::of(&file).unwrap_or_else(|e| panic!("{e}"));
-        if let Some(experiment) = experiment {
-            experiment.check().unwrap_or_else(|e| panic!("{e}"));
-            measured += 1;
-        }
-    }
-    assert_eq!(measured, 4);
 }
 
 #[test]
