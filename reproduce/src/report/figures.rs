@@ -11,8 +11,8 @@ use crate::figure::{Figure, Panel, Point, Scale, Series};
 use crate::report::text::prose;
 use crate::section::Report;
 
-/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the size of
-/// the file, at about 60 bytes a point.
+/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the
+/// size of the file, at about 60 bytes a point.
 const ALL_POINTS: usize = 30_000;
 /// How many points each line may have in any case.
 const FEWEST: usize = 60;
@@ -56,13 +56,14 @@ impl Figures {
             let (width, height, label) = (layout.width, layout.height, escaped(&label(panel)));
             let _ = write!(
                 out,
-                "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \
-                 aria-describedby=\"{id}-values\">{drawn}</svg></div>\n"
+                "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+                 aria-label=\"{label}\" aria-describedby=\"{id}-values\">{drawn}</svg></div>\n"
             );
         }
         let _ = write!(
             out,
-            "</div>\n<figcaption>{}</figcaption>\n<details class=\"values\"><summary>Values</summary>{}</details>\n\
+            "</div>\n<figcaption>{}</figcaption>\n\
+             <details class=\"values\"><summary>Values</summary>{}</details>\n\
              <script type=\"application/json\">{}</script></figure>\n",
             prose(&figure.caption),
             values(figure, &id),
@@ -84,8 +85,8 @@ fn entries(figure: &Figure) -> String {
         let (drawn, name) = (sample(series, 0.0, 7.0), escaped(&series.name));
         let _ = write!(
             out,
-            "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled><svg width=\"30\" height=\"14\" \
-             aria-hidden=\"true\">{drawn}</svg>{name}</button></li>"
+            "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled>\
+             <svg width=\"30\" height=\"14\" aria-hidden=\"true\">{drawn}</svg>{name}</button></li>"
         );
     }
     out + "</ul>\n"
