@@ -45,26 +45,26 @@ impl Figures {
         let id = format!("figure-{}", self.count);
         let layout = Layout::new(figure, WIDTH, HEIGHT, self.most);
         let columns = figure.columns.clamp(1, 4).min(figure.panels.len().max(1));
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<figure id=\"{id}\" style=\"--columns:{columns}\"><h3>{}</h3>\n{}<div class=\"panels\">\n",
+            "<figure id=\"{id}\" style=\"--columns:{columns}\"><h3>{}</h3>\n{}<div class=\"panels\">",
             escaped(&figure.title),
             entries(figure)
         );
         for (k, panel) in figure.panels.iter().enumerate() {
             let drawn = panel::draw(figure, k, &layout, &format!("{id}-{k}"));
             let (width, height, label) = (layout.width, layout.height, escaped(&label(panel)));
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
-                 aria-label=\"{label}\" aria-describedby=\"{id}-values\">{drawn}</svg></div>\n"
+                 aria-label=\"{label}\" aria-describedby=\"{id}-values\">{drawn}</svg></div>"
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             out,
             "</div>\n<figcaption>{}</figcaption>\n\
              <details class=\"values\"><summary>Values</summary>{}</details>\n\
-             <script type=\"application/json\">{}</script></figure>\n",
+             <script type=\"application/json\">{}</script></figure>",
             prose(&figure.caption),
             values(figure, &id),
             data(figure, &layout)
@@ -103,9 +103,9 @@ fn values(figure: &Figure, id: &str) -> String {
     }
     out += "</tr></thead>\n";
     for panel in &figure.panels {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"5\">{}</th></tr>\n",
+            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"5\">{}</th></tr>",
             escaped(&label(panel))
         );
         for series in &panel.series {

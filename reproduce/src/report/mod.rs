@@ -31,7 +31,7 @@ const POLICY: &str =
 pub fn html(report: &Report) -> String {
     let mut out = String::new();
     let title = escaped(&report.title);
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -39,7 +39,7 @@ pub fn html(report: &Report) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n\
          <style>\n{}{STYLE}</style>\n</head>\n<body>\n<header><h1>{title}</h1>\
-         <button type=\"button\" id=\"theme\" hidden>dark</button></header>\n<main>\n",
+         <button type=\"button\" id=\"theme\" hidden>dark</button></header>\n<main>",
         colours()
     );
     contents(report, &mut out);
@@ -54,10 +54,10 @@ pub fn html(report: &Report) -> String {
         ("environment", "Versions, hardware and seeds", &report.environment),
     ] {
         if !pairs.is_empty() {
-            let _ = write!(out, "<section id=\"{id}\"><h2>{title}</h2>\n{}</section>\n", list(pairs));
+            let _ = writeln!(out, "<section id=\"{id}\"><h2>{title}</h2>\n{}</section>", list(pairs));
         }
     }
-    let _ = write!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
+    let _ = writeln!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>");
     out
 }
 
@@ -171,19 +171,19 @@ fn claims(report: &Report, out: &mut String) {
             continue;
         }
         let (name, title) = (escaped(&section.name), escaped(&section.title));
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<tbody role=\"rowgroup\"><tr role=\"row\" class=\"group\">\
              <th scope=\"rowgroup\" role=\"rowheader\" colspan=\"4\">\
-             <a href=\"#{anchor}\">{name}</a> <span>{title}</span></th></tr>\n"
+             <a href=\"#{anchor}\">{name}</a> <span>{title}</span></th></tr>"
         );
         for claim in &section.claims {
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "<tr role=\"row\"><td role=\"cell\">{} <small>{}</small></td>\
                  <td role=\"cell\" data-name=\"Measured\">{}</td>\
                  <td role=\"cell\" data-name=\"Verdict\">{}</td>\
-                 <td role=\"cell\" data-name=\"Why\">{}</td></tr>\n",
+                 <td role=\"cell\" data-name=\"Why\">{}</td></tr>",
                 prose(&claim.text),
                 escaped(&claim.source),
                 prose(&claim.measured),
@@ -213,7 +213,7 @@ fn section(section: &Section, anchor: &str, figures: &mut Figures, out: &mut Str
         self::table(table, out);
     }
     if !section.settings.is_empty() {
-        let _ = write!(out, "<details><summary>Settings</summary>{}</details>\n", list(&section.settings));
+        let _ = writeln!(out, "<details><summary>Settings</summary>{}</details>", list(&section.settings));
     }
     out.push_str("</section>\n");
 }
@@ -249,7 +249,7 @@ fn table(table: &Table, out: &mut String) {
 fn list(pairs: &[(String, String)]) -> String {
     let mut out = String::from("<dl>");
     for (name, value) in pairs {
-        let _ = write!(out, "<div><dt>{}</dt><dd>{}</dd></div>\n", prose(name), prose(value));
+        let _ = writeln!(out, "<div><dt>{}</dt><dd>{}</dd></div>", prose(name), prose(value));
     }
     out + "</dl>"
 }
