@@ -2,8 +2,8 @@
 
 /// A figure: panels in rows of `columns`, with one legend for all of them.
 ///
-/// Panels whose axes have the same label and scale, and no range of their own, share one range, so that they can be
-/// compared at a glance.
+/// Panels whose axes have the same label and scale, and no range of their own, share one range, so that they
+/// can be compared at a glance.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Figure {
     /// What its files are called: letters, digits, `-` and `_`.
@@ -60,8 +60,8 @@ pub struct Series {
     pub colour: usize,
     /// Index of the dashes, taken around; 0 is a full line.
     pub dash: usize,
-    /// Its points in the order in which they are joined. A point that isn't finite breaks the line, and where the line
-    /// ends with one, a cross marks the last point before.
+    /// Its points in the order in which they are joined. A point that isn't finite breaks the line, and where
+    /// the line ends with one, a cross marks the last point before.
     pub points: Vec<Point>,
 }
 

@@ -38,8 +38,8 @@ pub fn training() -> Figure {
     Figure {
         name: "training".into(),
         title: "Training loss of the MLP on MNIST".into(),
-        caption: "Lines are means over three seeds of the loss of a batch, averaged over 10 steps; bands go from the \
-                  lowest to the highest seed. A cross marks where a run diverged."
+        caption: "Lines are means over three seeds of the loss of a batch, averaged over 10 steps; bands \
+                  go from the lowest to the highest seed. A cross marks where a run diverged."
             .into(),
         columns: 3,
         panels: [("2×10⁻⁵", 0.1), ("2×10⁻⁴", 1.0), ("2×10⁻³", 4.0)].map(panel).into(),
@@ -150,8 +150,10 @@ pub fn report() -> Report {
     let training_section = Section {
         name: "fig2".into(),
         title: "Forward gradient and backpropagation at three rates".into(),
-        about: "The MLP 784-512-512-10 is trained on MNIST by `sgd`.\n\nRates are those of the paper & <nothing> else.".into(),
-        settings: pairs(&[("model", "models/mlp.fg"), ("batch", "64"), ("epochs", "10"), ("seeds", "0, 1, 2")]),
+        about: "The MLP 784-512-512-10 is trained on MNIST by `sgd`.\n\nRates are those of the paper & \
+                <nothing> else."
+            .into(),
+        settings: pairs(&[("model", "models/mlp.fg"), ("batch", "64"), ("epochs", "10"), ("seeds", "0–2")]),
         figures: vec![training()],
         tables: vec![table],
         claims: vec![

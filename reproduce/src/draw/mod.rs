@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use fgc_ir::arrays::write_whole;
 use fgc_train::{Error, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
@@ -53,10 +54,8 @@ pub fn legend(figure: &Figure) -> Vec<&Series> {
 pub fn sample(series: &Series, x: f64, y: f64) -> String {
     let (colour, dash) = (palette::colour_class(series.colour), palette::dash_class(series.dash));
     let marker = palette::marker(series.colour, x + SAMPLE / 2.0, y, panel::MARKER);
-    let (x, y) = (n(x), n(y));
-    format!(
-        r#"<g class="{colour}"><path class="line {dash}" d="M{x} {y}h{SAMPLE}"/><path class="mark" d="{marker}"/></g>"#
-    )
+    let line = format!(r#"<path class="line {dash}" d="M{} {}h{SAMPLE}"/>"#, n(x), n(y));
+    format!(r#"<g class="{colour}">{line}<path class="mark" d="{marker}"/></g>"#)
 }
 
 /// What the classes of a drawing look like on the ground of `theme`.
@@ -154,8 +153,9 @@ pub fn svg(figure: &Figure) -> String {
     let height = (y + MARGIN).ceil();
     let (title, about) = (escaped(&figure.title), escaped(&described(figure)));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         role=\"img\" aria-labelledby=\"title about\">\n<title id=\"title\">{title}</title>\n<desc id=\"about\">{about}</desc>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"title about\">\n\
+         <title id=\"title\">{title}</title>\n<desc id=\"about\">{about}</desc>\n\
          <style>{}</style>\n<rect class=\"ground\" width=\"{width}\" height=\"{height}\"/>\n{body}\n</svg>\n",
         style(&LIGHT)
     )
@@ -189,7 +189,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
 pub fn write(figure: &Figure, folder: &Path) -> Result<()> {
     for (ending, bytes) in [("svg", svg(figure).into_bytes()), ("png", png(figure)?)] {
         let path = folder.join(format!("{}.{ending}", figure.name));
-        std::fs::write(&path, bytes).map_err(|e| Error::file(&path, e))?;
+        write_whole(&path, &bytes).map_err(|e| Error::file(&path, e))?;
     }
     Ok(())
 }

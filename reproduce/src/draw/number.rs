@@ -14,7 +14,8 @@ pub fn power_of_ten(exponent: i32) -> String {
     "10".chars().chain(raised).collect()
 }
 
-/// `value` in few characters: up to four significant digits, plain between 0.001 and 100 000, else by a power of ten.
+/// `value` in few characters: up to four significant digits, plain between 0.001 and 100 000, else by a power
+/// of ten.
 pub fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();

@@ -1,7 +1,7 @@
 //! Colours, dashes and markers.
 //!
-//! A line is told from another by colour, by the shape of the markers that goes with the colour, and by its dash, so
-//! that figures can be read by everyone and in black and white.
+//! A line is told from another by colour, by the shape of the markers that goes with the colour, and by its
+//! dash, so that figures can be read by everyone and in black and white.
 
 use std::fmt::Write as _;
 
@@ -23,8 +23,9 @@ pub struct Theme {
 /// How many colours the palette has.
 pub const COLOURS: usize = 6;
 
-/// For paper and light screens. The palette is blue, vermilion, green, purple, ochre and sky blue; a test has each at
-/// a contrast of 3 to 1 to the ground, and all apart from each other for the three kinds of colour blindness.
+/// For paper and light screens. The palette is blue, vermilion, green, purple, ochre and sky blue; a test has
+/// each at a contrast of 3 to 1 to the ground, and all apart from each other for the three kinds of colour
+/// blindness.
 pub const LIGHT: Theme = Theme {
     ground: "#ffffff",
     ink: "#1b1f24",

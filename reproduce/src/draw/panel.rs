@@ -1,6 +1,7 @@
 //! One panel as SVG: axes, ticks, bands, lines and markers.
 //!
-//! What it gives has classes rather than colours, so that the style sheet of a file or of the report decides on those.
+//! What it gives has classes rather than colours, so that the style sheet of a file or of the report decides
+//! on those.
 
 use std::fmt::Write as _;
 
@@ -52,8 +53,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of all panels of `figure`, each `width` wide with a frame of `inner` in height, and lines of at most
-    /// `most` points.
+    /// The layout of all panels of `figure`, each `width` wide with a frame of `inner` in height, and lines
+    /// of at most `most` points.
     pub fn new(figure: &Figure, width: f64, inner: f64, most: usize) -> Layout {
         let spans = spans(figure);
         let named = figure.panels.iter().any(|p| !p.title.is_empty());
@@ -118,7 +119,8 @@ impl Layout {
     }
 }
 
-/// The spans of the axes of each panel. Axes of one label and scale that have no range of their own share theirs.
+/// The spans of the axes of each panel. Axes of one label and scale that have no range of their own share
+/// theirs.
 fn spans(figure: &Figure) -> Vec<(Span, Span)> {
     let points = |panel: &Panel| panel.series.iter().flat_map(|s| s.points.clone()).collect::<Vec<Point>>();
     let span = |panel: &Panel, vertical: bool| {
@@ -137,8 +139,8 @@ fn spans(figure: &Figure) -> Vec<(Span, Span)> {
     figure.panels.iter().map(|panel| (span(panel, false), span(panel, true))).collect()
 }
 
-/// The panel of index `k` as a group, its upper left corner at the origin. `id` is one that nothing else in the
-/// document has.
+/// The panel of index `k` as a group, its upper left corner at the origin. `id` is one that nothing else in
+/// the document has.
 pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
     let (Some(panel), Some(spans)) = (figure.panels.get(k), layout.spans.get(k)) else {
         return String::new();
@@ -259,8 +261,8 @@ impl Line {
         runs.map(outline).collect()
     }
 
-    /// The markers of the line of index `s` of `of`: at each of a few points, else here and there, at other places
-    /// than those of the other lines; and the cross at its end. Each tells of which point it is.
+    /// The markers of the line of index `s` of `of`: at each of a few points, else here and there, at other
+    /// places than those of the other lines; and the cross at its end. Each tells of which point it is.
     fn marks(&self, colour: usize, s: usize, of: usize) -> String {
         let count = self.points.len();
         let shift = (s as f64 + 0.5) / of.max(1) as f64;

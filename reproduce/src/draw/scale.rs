@@ -3,8 +3,8 @@
 use crate::draw::number;
 use crate::figure::{Axis, Scale};
 
-/// How much wider than the middle 96 of 100 values a range may be on each side: a curve that diverges then leaves the
-/// frame rather than flattening all others.
+/// How much wider than the middle 96 of 100 values a range may be on each side: a curve that diverges then
+/// leaves the frame rather than flattening all others.
 const REACH: f64 = 4.0;
 
 /// The part of an axis that is shown.
@@ -46,8 +46,8 @@ fn uneven(scale: Scale, placed: f64) -> f64 {
 }
 
 impl Span {
-    /// The span of `axis` for `values`, of which those in `wide` (ends of spreads) may widen it. `margin` is the part
-    /// of it that stays empty on both sides.
+    /// The span of `axis` for `values`, of which those in `wide` (ends of spreads) may widen it. `margin` is
+    /// the part of it that stays empty on both sides.
     pub fn of(axis: &Axis, values: &[f64], wide: &[f64], margin: f64) -> Span {
         let scale = axis.scale;
         if let Some((low, high)) = axis.range
@@ -100,7 +100,8 @@ impl Span {
         Span { scale, low: uneven(scale, start), high: uneven(scale, end) }
     }
 
-    /// Where `value` is: 0 at the least value shown, 1 at the greatest. `None` of what has no place on the scale.
+    /// Where `value` is: 0 at the least value shown, 1 at the greatest. `None` of what has no place on the
+    /// scale.
     pub fn place(&self, value: f64) -> Option<f64> {
         let (low, high) = (even(self.scale, self.low)?, even(self.scale, self.high)?);
         Some((even(self.scale, value)? - low) / (high - low))

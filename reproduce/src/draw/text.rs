@@ -38,7 +38,8 @@ pub fn lines(text: &str, size: f64, room: f64) -> Vec<String> {
     lines
 }
 
-/// `text` as it stands in XML and HTML, attributes included; characters that XML has no place for are left out.
+/// `text` as it stands in XML and HTML, attributes included; characters that XML has no place for are left
+/// out.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,9 +1,9 @@
 //! Fewer points for the same picture.
 
-/// Which of `points` to keep, at most `most`, so that the line looks the same: of each of equally long parts the point
-/// that spans the largest triangle with the one kept before and the mean of the next part ("largest triangle three
-/// buckets", Steinarsson 2013). Points are in units of the picture; those that are `None` break the line and are kept
-/// apart from that limit where a break begins.
+/// Which of `points` to keep, at most `most`, so that the line looks the same: of each of equally long parts
+/// the point that spans the largest triangle with the one kept before and the mean of the next part ("largest
+/// triangle three buckets", Steinarsson 2013). Points are in units of the picture; those that are `None`
+/// break the line and are kept apart from that limit where a break begins.
 pub fn kept(points: &[Option<(f64, f64)>], most: usize) -> Vec<usize> {
     let most = most.max(3);
     if points.len() <= most {

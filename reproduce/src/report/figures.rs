@@ -11,8 +11,8 @@ use crate::figure::{Figure, Panel, Point, Scale, Series};
 use crate::report::text::prose;
 use crate::section::Report;
 
-/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the size of
-/// the file, at about 60 bytes a point.
+/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the
+/// size of the file, at about 60 bytes a point.
 const ALL_POINTS: usize = 30_000;
 /// How many points each line may have in any case.
 const FEWEST: usize = 60;
@@ -45,25 +45,26 @@ impl Figures {
         let id = format!("figure-{}", self.count);
         let layout = Layout::new(figure, WIDTH, HEIGHT, self.most);
         let columns = figure.columns.clamp(1, 4).min(figure.panels.len().max(1));
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<figure id=\"{id}\" style=\"--columns:{columns}\"><h3>{}</h3>\n{}<div class=\"panels\">\n",
+            "<figure id=\"{id}\" style=\"--columns:{columns}\"><h3>{}</h3>\n{}<div class=\"panels\">",
             escaped(&figure.title),
             entries(figure)
         );
         for (k, panel) in figure.panels.iter().enumerate() {
             let drawn = panel::draw(figure, k, &layout, &format!("{id}-{k}"));
             let (width, height, label) = (layout.width, layout.height, escaped(&label(panel)));
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \
-                 aria-describedby=\"{id}-values\">{drawn}</svg></div>\n"
+                "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+                 aria-label=\"{label}\" aria-describedby=\"{id}-values\">{drawn}</svg></div>"
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "</div>\n<figcaption>{}</figcaption>\n<details class=\"values\"><summary>Values</summary>{}</details>\n\
-             <script type=\"application/json\">{}</script></figure>\n",
+            "</div>\n<figcaption>{}</figcaption>\n\
+             <details class=\"values\"><summary>Values</summary>{}</details>\n\
+             <script type=\"application/json\">{}</script></figure>",
             prose(&figure.caption),
             values(figure, &id),
             data(figure, &layout)
@@ -84,8 +85,8 @@ fn entries(figure: &Figure) -> String {
         let (drawn, name) = (sample(series, 0.0, 7.0), escaped(&series.name));
         let _ = write!(
             out,
-            "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled><svg width=\"30\" height=\"14\" \
-             aria-hidden=\"true\">{drawn}</svg>{name}</button></li>"
+            "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled>\
+             <svg width=\"30\" height=\"14\" aria-hidden=\"true\">{drawn}</svg>{name}</button></li>"
         );
     }
     out + "</ul>\n"
@@ -102,9 +103,9 @@ fn values(figure: &Figure, id: &str) -> String {
     }
     out += "</tr></thead>\n";
     for panel in &figure.panels {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"5\">{}</th></tr>\n",
+            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"5\">{}</th></tr>",
             escaped(&label(panel))
         );
         for series in &panel.series {

@@ -1,7 +1,7 @@
 //! `report.html`: one file that holds everything, opens from disk and asks no network.
 //!
-//! Figures are drawn here, as in files, and can be read without scripts; a script of the page adds values under the
-//! pointer, zooming, and choosing what is shown.
+//! Figures are drawn here, as in files, and can be read without scripts; a script of the page adds values
+//! under the pointer, zooming, and choosing what is shown.
 
 mod figures;
 mod text;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use fgc_ir::arrays::write_whole;
 use fgc_train::{Error, Result};
 
 use crate::draw::palette::{self, DARK, DASHES, LIGHT, Theme};
@@ -30,14 +31,15 @@ const POLICY: &str =
 pub fn html(report: &Report) -> String {
     let mut out = String::new();
     let title = escaped(&report.title);
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n\
-         <header><h1>{title}</h1><button type=\"button\" id=\"theme\" hidden>dark</button></header>\n<main>\n",
+         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n\
+         <style>\n{}{STYLE}</style>\n</head>\n<body>\n<header><h1>{title}</h1>\
+         <button type=\"button\" id=\"theme\" hidden>dark</button></header>\n<main>",
         colours()
     );
     contents(report, &mut out);
@@ -52,10 +54,10 @@ pub fn html(report: &Report) -> String {
         ("environment", "Versions, hardware and seeds", &report.environment),
     ] {
         if !pairs.is_empty() {
-            let _ = write!(out, "<section id=\"{id}\"><h2>{title}</h2>\n{}</section>\n", list(pairs));
+            let _ = writeln!(out, "<section id=\"{id}\"><h2>{title}</h2>\n{}</section>", list(pairs));
         }
     }
-    let _ = write!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
+    let _ = writeln!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>");
     out
 }
 
@@ -64,11 +66,11 @@ pub fn html(report: &Report) -> String {
 /// # Errors
 /// If the file can't be written.
 pub fn write(report: &Report, path: &Path) -> Result<()> {
-    std::fs::write(path, html(report)).map_err(|e| Error::file(path, e))
+    write_whole(path, html(report).as_bytes()).map_err(|e| Error::file(path, e))
 }
 
-/// The colours of the drawings as variables of the style sheet: light, dark where the reader's system or the switch
-/// says so, and light on paper.
+/// The colours of the drawings as variables of the style sheet: light, dark where the reader's system or the
+/// switch says so, and light on paper.
 fn colours() -> String {
     let variables = |theme: &Theme| {
         let Theme { ground, ink, quiet, grid, series } = theme;
@@ -81,7 +83,8 @@ fn colours() -> String {
     let (light, dark) = (variables(&LIGHT), variables(&DARK));
     let mut css = format!(
         ":root{{{light}color-scheme:light}}\n\
-         @media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}color-scheme:dark}}}}\n\
+         @media screen and (prefers-color-scheme:dark)\
+         {{:root:not([data-theme=light]){{{dark}color-scheme:dark}}}}\n\
          @media screen{{:root[data-theme=dark]{{{dark}color-scheme:dark}}}}\n"
     );
     for k in 0..palette::COLOURS {
@@ -168,17 +171,19 @@ fn claims(report: &Report, out: &mut String) {
             continue;
         }
         let (name, title) = (escaped(&section.name), escaped(&section.title));
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<tbody role=\"rowgroup\"><tr role=\"row\" class=\"group\"><th scope=\"rowgroup\" role=\"rowheader\" \
-             colspan=\"4\"><a href=\"#{anchor}\">{name}</a> <span>{title}</span></th></tr>\n"
+            "<tbody role=\"rowgroup\"><tr role=\"row\" class=\"group\">\
+             <th scope=\"rowgroup\" role=\"rowheader\" colspan=\"4\">\
+             <a href=\"#{anchor}\">{name}</a> <span>{title}</span></th></tr>"
         );
         for claim in &section.claims {
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "<tr role=\"row\"><td role=\"cell\">{} <small>{}</small></td>\
-                 <td role=\"cell\" data-name=\"Measured\">{}</td><td role=\"cell\" data-name=\"Verdict\">{}</td>\
-                 <td role=\"cell\" data-name=\"Why\">{}</td></tr>\n",
+                 <td role=\"cell\" data-name=\"Measured\">{}</td>\
+                 <td role=\"cell\" data-name=\"Verdict\">{}</td>\
+                 <td role=\"cell\" data-name=\"Why\">{}</td></tr>",
                 prose(&claim.text),
                 escaped(&claim.source),
                 prose(&claim.measured),
@@ -208,12 +213,13 @@ fn section(section: &Section, anchor: &str, figures: &mut Figures, out: &mut Str
         self::table(table, out);
     }
     if !section.settings.is_empty() {
-        let _ = write!(out, "<details><summary>Settings</summary>{}</details>\n", list(&section.settings));
+        let _ = writeln!(out, "<details><summary>Settings</summary>{}</details>", list(&section.settings));
     }
     out.push_str("</section>\n");
 }
 
-/// A table of results; it scrolls by itself where it is wider than the page. A last row that is too short is filled.
+/// A table of results; it scrolls by itself where it is wider than the page. A last row that is too short is
+/// filled.
 fn table(table: &Table, out: &mut String) {
     let title = escaped(&table.title);
     let _ = write!(
@@ -243,7 +249,7 @@ fn table(table: &Table, out: &mut String) {
 fn list(pairs: &[(String, String)]) -> String {
     let mut out = String::from("<dl>");
     for (name, value) in pairs {
-        let _ = write!(out, "<div><dt>{}</dt><dd>{}</dd></div>\n", prose(name), prose(value));
+        let _ = writeln!(out, "<div><dt>{}</dt><dd>{}</dd></div>", prose(name), prose(value));
     }
     out + "</dl>"
 }

@@ -87,7 +87,10 @@ impl Page {
     fn mouse(&mut self, kind: &str, (x, y): (f64, f64), clicks: u32) {
         let button = if kind == "mouseMoved" && clicks == 0 { "none" } else { "left" };
         let buttons = u32::from(clicks > 0 && kind != "mouseReleased");
-        let event = json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": clicks });
+        let mut event = json!({ "type": kind, "x": x, "y": y });
+        event["button"] = json!(button);
+        event["buttons"] = json!(buttons);
+        event["clickCount"] = json!(clicks);
         self.browser.call("Input.dispatchMouseEvent", event);
     }
 
