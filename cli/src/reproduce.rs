@@ -12,6 +12,13 @@ use crate::failure::{self, Done, Failure};
 const ALL: &str = "all";
 
 pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
+    if args.report {
+        let report = fgc_reproduce::publish(&args.out)?;
+        if !quiet {
+            failure::say(&report.display().to_string());
+        }
+        return Ok(());
+    }
     let named = |name: &String| match experiment::GROUPS.iter().find(|(group, _)| group == name) {
         Some((_, of)) => of.iter().map(|name| (*name).to_owned()).collect(),
         None if name == ALL => experiment::KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect(),

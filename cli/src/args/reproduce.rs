@@ -11,11 +11,14 @@ use super::DataFolder;
 pub struct Reproduce {
     /// Experiments: fig2, fig3, fig4, cifar, fig5, dropout, baydin, variance, scaling, paths of .toml files, or
     /// `all` of those that have names
-    #[arg(required = true, value_name = "EXPERIMENT")]
+    #[arg(required_unless_present = "report", value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// The folder of results, which has a folder for each experiment; one that was interrupted goes on
     #[arg(long, value_name = "DIR", default_value = "reproduced")]
     pub out: PathBuf,
+    /// Run nothing: make the figures and the report of the results that are there again
+    #[arg(long, conflicts_with_all = ["experiments", "quick", "seeds"])]
+    pub report: bool,
     /// Take the settings that experiments have for a quick trial
     #[arg(long)]
     pub quick: bool,
