@@ -240,7 +240,7 @@ impl Plot {
                 }
             }
         }
-        // A last group of fewer rows than others is noise.
+        // Where a seed has no value, the mean would be of other runs than at the points before.
         let full = |(xs, _): &(Vec<f64>, Vec<f64>)| xs.len() == kind.count();
         let mean = |(xs, ys): (Vec<f64>, Vec<f64>)| Some(point(Mean::of(&xs)?.mean, Mean::of(&ys)));
         let mut points: Vec<Point> = at.into_values().filter(full).filter_map(mean).collect();
