@@ -160,7 +160,7 @@ fn an_experiment_is_carried_out_and_shown() {
     );
     let table = &section.tables[0];
     assert_eq!(table.columns, ["gradient", "highest stable rate"]);
-    assert_eq!(table.rows, [["backprop", "0.1"], ["forward", "0.1"]]);
+    assert_eq!(table.rows, [["backprop", "0.1"], ["forward", "0.05"]]);
     assert!(section.settings.contains(&("lr".to_owned(), "0.05, 0.1, 1e38".to_owned())));
 }
 

@@ -58,18 +58,31 @@ pub fn read<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Row {
+        name: String,
+        value: f64,
+    }
+
+    fn row(name: &str, value: f64) -> Row {
+        Row { name: name.to_owned(), value }
+    }
 
     #[test]
     fn what_is_logged_is_there_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.csv");
-        let mut log: Log<(String, f64)> = Log::open(&path).unwrap();
-        log.extend([("a, \"b\"".to_owned(), 1.5), ("c".to_owned(), f64::INFINITY)]).unwrap();
-        let mut again: Log<(String, f64)> = Log::open(&path).unwrap();
-        again.extend([("d".to_owned(), -0.1)]).unwrap();
-        let all = read::<(String, f64)>(&path);
-        assert_eq!(all.map(|r| r.len()), Ok(again.records().len()));
+        let mut log: Log<Row> = Log::open(&path).unwrap();
+        log.extend([row("a, \"b\"", 1.5), row("c", f64::INFINITY)]).unwrap();
+        let mut again: Log<Row> = Log::open(&path).unwrap();
+        again.extend([row("d", -0.1)]).unwrap();
+        let all = [row("a, \"b\"", 1.5), row("c", f64::INFINITY), row("d", -0.1)];
+        assert_eq!(again.records(), all);
+        assert_eq!(read::<Row>(&path).as_deref(), Ok(&all[..]));
         assert!(Log::<(f64, f64)>::open(&path).is_err());
     }
 }

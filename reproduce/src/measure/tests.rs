@@ -159,7 +159,7 @@ fn what_is_wrong_is_said() {
     wrong("'forward-gradient'", "'sideways'", "unknown variant `sideways`");
     wrong("model = 'mlp'", "model = 'mpl'", "did you mean `mlp`?");
     wrong("set = { hidden = 4 }", "set = { hiden = 4 }", "hiden");
-    wrong("seconds = 1e-3", "seconds = 1e300", "overflow");
+    wrong("seconds = 1e-3", "seconds = 1e300", "too big");
     wrong("'time', 'relative'", "'time', 'beauty'", "unknown variant `beauty`");
     assert!(of("kind = 'cooking'").is_err_and(|e| e.contains("not of a kind")));
     assert!(of("kind = 3").is_err());
