@@ -7,8 +7,9 @@
 
 use fgc_ir::ops::random::{MULTIPLIERS, ROUNDS, WEYL, philox4x32};
 
-/// The blocks that are computed together.
-const BLOCKS: usize = 16;
+/// The blocks that are computed together: four of the longest vectors of each word, whose products
+/// take turns while each waits for its own.
+const BLOCKS: usize = 32;
 
 /// Words of a block.
 const WORDS: usize = 4;
@@ -61,13 +62,10 @@ fn words_256(out: &mut [u32], key: [u32; 2], stream: u32, block: u32) {
 fn words(out: &mut [u32], key: [u32; 2], stream: u32, mut block: u32) {
     let (whole, rest) = out.as_chunks_mut::<{ BLOCKS * WORDS }>();
     for out in whole {
-        let [first, second] = philox(key, stream, block);
         let mut pairs = [0; 2 * BLOCKS];
-        for k in 0..BLOCKS {
-            (pairs[2 * k], pairs[2 * k + 1]) = (first[k], second[k]);
-        }
-        for (out, pair) in out.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
-            *out = [pair as u32, (pair >> 32) as u32];
+        philox(key, stream, block, &mut pairs);
+        for (out, pair) in out.as_chunks_mut::<2>().0.iter_mut().zip(&pairs) {
+            *out = [*pair as u32, (*pair >> 32) as u32];
         }
         block = block.wrapping_add(BLOCKS as u32);
     }
@@ -80,25 +78,30 @@ fn words(out: &mut [u32], key: [u32; 2], stream: u32, mut block: u32) {
 /// The blocks from `block` on, each as its first two words and its last two.
 ///
 /// A word is the low half of a `u64` here, with anything above it: that is where wide products
-/// take their factors from and leave their results, so that nothing is shuffled.
+/// take their factors from and leave their results, so that nothing is shuffled. Loops over
+/// arrays, as those become vectors.
 #[inline(always)]
-fn philox(mut key: [u32; 2], stream: u32, block: u32) -> [[u64; BLOCKS]; 2] {
-    let low = |word: u64| word & u32::MAX as u64;
-    let counters = std::array::from_fn(|k| block.wrapping_add(k as u32) as u64);
-    let mut c = [counters, [0; BLOCKS], [stream as u64; BLOCKS], [0; BLOCKS]];
+fn philox(mut key: [u32; 2], stream: u32, block: u32, pairs: &mut [u64; 2 * BLOCKS]) {
+    const LOW: u64 = u32::MAX as u64;
+    let mut c = [[0; BLOCKS], [0; BLOCKS], [stream as u64; BLOCKS], [0; BLOCKS]];
+    for k in 0..BLOCKS {
+        c[0][k] = block.wrapping_add(k as u32) as u64;
+    }
     for _ in 0..ROUNDS {
-        let mut next = [[0; BLOCKS]; WORDS];
         for k in 0..BLOCKS {
-            let (a, b) = (MULTIPLIERS[0] as u64 * low(c[0][k]), MULTIPLIERS[1] as u64 * low(c[2][k]));
-            next[0][k] = (b >> 32) ^ c[1][k] ^ key[0] as u64;
-            next[1][k] = b;
-            next[2][k] = (a >> 32) ^ c[3][k] ^ key[1] as u64;
-            next[3][k] = a;
+            let a = MULTIPLIERS[0] as u64 * (c[0][k] & LOW);
+            let b = MULTIPLIERS[1] as u64 * (c[2][k] & LOW);
+            c[0][k] = (b >> 32) ^ c[1][k] ^ key[0] as u64;
+            c[1][k] = b;
+            c[2][k] = (a >> 32) ^ c[3][k] ^ key[1] as u64;
+            c[3][k] = a;
         }
-        c = next;
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    [0, 2].map(|k| std::array::from_fn(|i| low(c[k][i]) | c[k + 1][i] << 32))
+    for k in 0..BLOCKS {
+        pairs[2 * k] = c[0][k] & LOW | c[1][k] << 32;
+        pairs[2 * k + 1] = c[2][k] & LOW | c[3][k] << 32;
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ const UNSAFE: &[&str] = &[
     "codegen/src/jit.rs",
     "codegen/src/philox.rs",
     "codegen/src/probe.rs",
+    "codegen/src/vecmath/slices.rs",
 ];
 
 fn root() -> PathBuf {

@@ -5,20 +5,22 @@
 //! dimension runs in vectors: the innermost of the kept ones or of the folded ones, whichever
 //! lies denser in memory.
 
+mod ahead;
 mod plan;
 
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use fgc_ir::ops::{Emit, Random, Reduce};
+use fgc_ir::ops::{Emit, Reduce};
 use fgc_ir::{DType, OpRules};
 
 use super::folds::Fold;
 use super::lanes::{Emitter, Lane, Width};
 use super::nest::{INTERLEAVED, in_vectors, repeat};
-use super::random::{self, Ahead, CHUNK};
-use crate::program::{BufferId, Source, Step};
+use super::random::CHUNK;
+use crate::program::{BufferId, Step};
+use ahead::{Draw, Phases, draws};
 pub use plan::Plan;
-use plan::{Dim, accesses, key_accesses};
+use plan::{Dim, accesses};
 
 /// Emits the loop for the indices `range` of the dimension that tasks split, with the buffers at
 /// `offset` from `base`.
@@ -115,42 +117,9 @@ fn walk(
     let results = plan.nest.folds.iter().map(|(_, _, to)| offset(*to));
     let results = results.map(|bytes| e.b.ins().iadd_imm_s(base, bytes)).collect();
     let draws = draws(e, plan, &at);
-    let mut walk = Walk { plan, ranges, strided, results, folds: Vec::new(), draws };
+    let phases = Phases::of(e, plan);
+    let mut walk = Walk { plan, ranges, strided, results, folds: Vec::new(), draws, phases, now: None };
     walk.level(e, 0, at, index);
-}
-
-/// A draw of random words.
-struct Draw {
-    stream: u32,
-    /// The access to the key; that to the position follows.
-    access: usize,
-    /// The bytes from the first word of the key to the second.
-    apart: i64,
-    /// The key, if it is the same everywhere.
-    key: Option<[Value; 2]>,
-    ahead: Ahead,
-}
-
-/// The draws of a loop, with the accesses at the addresses `at`.
-fn draws(e: &mut Emitter<'_, '_>, plan: &Plan<'_>, at: &[Value]) -> Vec<Draw> {
-    let nest = plan.nest;
-    let steps = nest.steps.iter().filter_map(|(step, _)| match step {
-        Step::Random(op, key) => Some((op, key)),
-        _ => None,
-    });
-    let draw = |((op, key), access): ((&Random, &Source), usize)| {
-        let apart = key.view.strides.last().map_or(0, |&s| 4 * s as i64);
-        let one = op.shape.rank() == nest.shape.rank();
-        let key = one.then(|| random::key(e, at[access], apart));
-        Draw { stream: op.stream, access, apart, key, ahead: Ahead::new(e) }
-    };
-    steps.zip(key_accesses(nest)).map(draw).collect()
-}
-
-impl Draw {
-    fn key(&self, e: &mut Emitter<'_, '_>, at: &[Value]) -> [Value; 2] {
-        self.key.unwrap_or_else(|| random::key(e, at[self.access], self.apart))
-    }
 }
 
 /// The addresses `at` at index `i` of `dim`.
@@ -183,6 +152,9 @@ struct Walk<'p, 'a> {
     /// The running values of the folds, while they run.
     folds: Vec<Fold>,
     draws: Vec<Draw>,
+    phases: Phases,
+    /// The phase of a chunk, and the index that the chunk begins at.
+    now: Option<(usize, Value)>,
 }
 
 impl Walk<'_, '_> {
@@ -207,7 +179,7 @@ impl Walk<'_, '_> {
             .unwrap_or_else(|| (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64)));
         // Tasks begin and end at whole vectors but at the end; blocks anywhere.
         let size = (whole || plan.split.is_some()).then_some(dim.size);
-        self.ahead(e, k, &at, (first, end), |walk, e, (first, end)| {
+        self.chunks(e, k, &at, (first, end), |walk, e, (first, end)| {
             let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
                 let mut next = moved(e, dim, &at, i);
                 for &(access, stride) in walk.strided.iter().filter(|_| dim.of == 0) {
@@ -226,9 +198,9 @@ impl Walk<'_, '_> {
         });
     }
 
-    /// Runs `body` for the indices of the range of dimension `k`; if it is the innermost and goes
-    /// along all draws, in chunks whose words are computed ahead.
-    fn ahead(
+    /// Runs `body` for the indices of the range of dimension `k`; if it is the innermost and
+    /// something is to be computed ahead, in chunks, and for each of the phases of a chunk.
+    fn chunks(
         &mut self,
         e: &mut Emitter<'_, '_>,
         k: usize,
@@ -238,7 +210,8 @@ impl Walk<'_, '_> {
     ) {
         let dim = &self.plan.dims[k];
         let along = self.draws.iter().all(|draw| dim.strides[draw.access + 1] == 4);
-        if self.draws.is_empty() || k + 1 < self.plan.dims.len() || !along {
+        let nothing = self.draws.is_empty() && self.phases.is_empty();
+        if nothing || k + 1 < self.plan.dims.len() || !along {
             return body(self, e, (first, end));
         }
         let size = e.b.ins().isub(end, first);
@@ -258,7 +231,14 @@ impl Walk<'_, '_> {
                 draw.ahead.fill(e, key, draw.stream, position, n);
                 draw.ahead.first = Some(position);
             }
+            for phase in 0..self.phases.count() {
+                self.now = Some((phase, from));
+                body(self, e, (from, to));
+                self.phases.apply(e, phase, n);
+            }
+            self.now = Some((self.phases.count(), from));
             body(self, e, (from, to));
+            self.now = None;
             self.draws.iter_mut().for_each(|draw| draw.ahead.first = None);
         });
     }
@@ -270,48 +250,64 @@ impl Walk<'_, '_> {
 
     fn body(&mut self, e: &mut Emitter<'_, '_>, at: &[Value], index: &[Value]) {
         let nest = self.plan.nest;
-        let mut lanes: Vec<Lane> = Vec::with_capacity(nest.steps.len());
+        // Where in the chunk this is, in bytes.
+        let now = self.now.zip(self.plan.dims.last()).map(|((phase, from), dim)| {
+            let before = e.b.ins().isub(index[dim.of], from);
+            (phase, e.b.ins().imul_imm_s(before, 4))
+        });
+        let wanted = |step: usize| now.is_none_or(|(phase, _)| self.phases.wants(phase, step));
+        let mut lanes: Vec<Option<Lane>> = Vec::with_capacity(nest.steps.len());
         let (mut access, mut draw) = (0, 0);
-        for (step, dtype) in &nest.steps {
+        for (k, (step, dtype)) in nest.steps.iter().enumerate() {
             let lane = match step {
-                Step::Load(_) => {
-                    let lane = e.load(*dtype, at[access], self.vector_stride(access));
-                    access += 1;
-                    lane
-                }
+                _ if !wanted(k) => None,
+                Step::Load(_) => Some(e.load(*dtype, at[access], self.vector_stride(access))),
                 Step::Random(..) => {
                     let Draw { stream, ahead, .. } = self.draws[draw];
                     let (position, stride) = (at[access + 1], self.vector_stride(access + 1));
-                    let lane = match ahead.first {
+                    Some(match ahead.first {
                         Some(_) => ahead.load(e, position, stride),
                         None => {
                             let key = self.draws[draw].key(e, at);
                             ahead.now(e, key, stream, position, stride)
                         }
-                    };
-                    (access, draw) = (access + 2, draw + 1);
-                    lane
+                    })
                 }
-                Step::Constant(c) => e.constant(*dtype, *c),
-                Step::Index(dim) => self.ramp(e, *dim, index[*dim], *dtype),
+                Step::Constant(c) => Some(e.constant(*dtype, *c)),
+                Step::Index(dim) => Some(self.ramp(e, *dim, index[*dim], *dtype)),
                 Step::Apply { op, args } => {
-                    let args: Vec<Lane> = args.iter().map(|&a| lanes[a]).collect();
-                    // Every operation that is lowered to a step has a meaning on elements.
-                    match op.emit(e, &args) {
-                        Some(lane) => lane,
-                        None => e.constant(*dtype, 0.0),
+                    match now.and_then(|(phase, at)| self.phases.result(e, phase, k, at)) {
+                        Some(lane) => Some(lane),
+                        None => {
+                            let args: Option<Vec<Lane>> = args.iter().map(|&a| lanes[a]).collect();
+                            args.and_then(|args| op.emit(e, &args))
+                        }
                     }
                 }
             };
             lanes.push(lane);
+            match step {
+                Step::Load(_) => access += 1,
+                Step::Random(..) => (access, draw) = (access + 2, draw + 1),
+                Step::Constant(_) | Step::Index(_) | Step::Apply { .. } => {}
+            }
         }
+        if let Some((phase, at)) = now.filter(|(phase, _)| *phase < self.phases.count()) {
+            return self.phases.prepare(e, phase, &lanes, at);
+        }
+        // Every operation that is lowered to a step has a meaning on elements.
+        let value = |e: &mut Emitter<'_, '_>, step: usize| {
+            lanes[step].unwrap_or_else(|| e.constant(nest.steps[step].1, 0.0))
+        };
         for (step, _) in &nest.stores {
-            e.store(lanes[*step], at[access], self.vector_stride(access));
+            let value = value(e, *step);
+            e.store(value, at[access], self.vector_stride(access));
             access += 1;
         }
         for (k, (step, reduce, _)) in nest.folds.iter().enumerate() {
             let position = reduce.axes.first().map(|&axis| index[axis]);
-            self.folds[k].take(e, lanes[*step], position);
+            let value = value(e, *step);
+            self.folds[k].take(e, value, position);
         }
     }
 

@@ -22,6 +22,7 @@ const LOG_COMPLEMENT: [f32; 9] = [
 ///
 /// 1 − eʷ with the sign of x, for w = log(1 − erf |x|), which is |x| times a polynomial in |x|;
 /// the exponential is computed as by [`expm1`](super::expm1), so that nothing cancels near 0.
+#[inline(always)]
 pub fn erf<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let size = l.abs(x);
     // The result is ±1 from 3.92 on.

@@ -19,11 +19,13 @@ const EXPM1: [f32; 6] = [1.0, 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_3
 ///
 /// Cody and Waite's reduction x = 2m ln 2 + r, |r| ≤ ln 2; the even power of two is multiplied in
 /// as 2ᵐ twice, so no factor leaves the normal range and a subnormal result is rounded once.
+#[inline(always)]
 pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     exp_at_most(l, x, 89.0)
 }
 
 /// eˣ, with `most` ≤ 89 for a larger x.
+#[inline(always)]
 pub(super) fn exp_at_most<L: Lanes>(l: &mut L, x: L::F, most: f32) -> L::F {
     // At −176 m is −127 and 2ᵐ becomes 0, so that a large negative x, such as masks a softmax,
     // gives 0 without the cost of an underflow.
@@ -37,6 +39,7 @@ pub(super) fn exp_at_most<L: Lanes>(l: &mut L, x: L::F, most: f32) -> L::F {
 
 /// eʳ·4ᵐ for |r| ≤ ln 2, where the low bits of t hold m + 127, −127 ≤ m ≤ 64; 0 for the
 /// least m.
+#[inline(always)]
 pub(super) fn scale<L: Lanes>(l: &mut L, r: L::F, t: L::F) -> L::F {
     let p = l.polynomial(r, &EXP);
     let s = shifted(l, t);
@@ -45,6 +48,7 @@ pub(super) fn scale<L: Lanes>(l: &mut L, r: L::F, t: L::F) -> L::F {
 }
 
 /// The integer m nearest to x·by, and t with m + `bias` in its low bits.
+#[inline(always)]
 pub(super) fn power_of_two<L: Lanes>(l: &mut L, x: L::F, by: L::F, bias: f32) -> (L::F, L::F) {
     let round = l.f32(ROUND + bias);
     let t = l.fma(x, by, round);
@@ -53,6 +57,7 @@ pub(super) fn power_of_two<L: Lanes>(l: &mut L, x: L::F, by: L::F, bias: f32) ->
 }
 
 /// The float with the low bits of t as exponent.
+#[inline(always)]
 fn shifted<L: Lanes>(l: &mut L, t: L::F) -> L::F {
     let t = l.bits(t);
     let t = l.shl(t, 23);
@@ -60,6 +65,7 @@ fn shifted<L: Lanes>(l: &mut L, t: L::F) -> L::F {
 }
 
 /// x − m·by·ln 2. The first product is cancelled exactly.
+#[inline(always)]
 fn reduce<L: Lanes>(l: &mut L, x: L::F, m: L::F, by: f32) -> L::F {
     LN_2.iter().fold(x, |r, part| {
         let part = l.f32(-part * by);
@@ -69,6 +75,7 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F, m: L::F, by: f32) -> L::F {
 
 /// eᵏʳ − 1 and 2ⁿ⁺ᵇ, where kx = n ln 2 + kr and |kr| ≤ ln 2 / 2, for k a power of two and
 /// −127 < n + b < 128; and n.
+#[inline(always)]
 pub(super) fn expm1_parts<L: Lanes>(l: &mut L, x: L::F, k: f32, b: f32) -> (L::F, L::F, L::F) {
     let by = l.f32(LOG2_E * k);
     let (t, n) = power_of_two(l, x, by, 127.0 + b);
@@ -89,6 +96,7 @@ pub(super) fn expm1_parts<L: Lanes>(l: &mut L, x: L::F, k: f32, b: f32) -> (L::F
 /// Cody and Waite's reduction x = n ln 2 + r, |r| ≤ ln 2 / 2, with a polynomial for q = eʳ − 1;
 /// then 2ⁿq + (2ⁿ − 1) with one rounding. The power is halved until the end because 2¹²⁸ isn't
 /// an f32; q itself is the result for n = 0, which keeps a zero's sign and subnormals.
+#[inline(always)]
 pub fn expm1<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     // e⁻¹⁸ is less than half an ulp of 1.
     let x = l.at_least(x, -18.0);

@@ -6,6 +6,7 @@ use super::lanes::Lanes;
 /// The hyperbolic tangent, within 4 ulp (measured: 3.33); never beyond ±1.
 ///
 /// u/(u + 2) with u = e²ˣ − 1, computed as by [`expm1`](super::expm1).
+#[inline(always)]
 pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     // The result is ±1 from 9.02 on.
     let x = l.at_least(x, -10.0);
@@ -23,6 +24,7 @@ pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 /// 1/(1 + e⁻ˣ), within 4 ulp (measured: 3.23); never beyond 0 and 1.
 ///
 /// eˣ/(1 + eˣ), which keeps its precision where eˣ is subnormal.
+#[inline(always)]
 pub fn logistic<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     // e⁸⁸ is finite and the result long 1.
     let e = exp_at_most(l, x, 88.0);

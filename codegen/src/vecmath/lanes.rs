@@ -71,6 +71,7 @@ pub trait Lanes {
 
     /// The smaller of `a` and the constant `most`; NaN stays. The comparison and choice are
     /// those of one `minps`.
+    #[inline(always)]
     fn at_most(&mut self, a: Self::F, most: f32) -> Self::F {
         let most = self.f32(most);
         let over = self.lt(most, a);
@@ -79,6 +80,7 @@ pub trait Lanes {
 
     /// The larger of `a` and the constant `least`; NaN stays. The comparison and choice are
     /// those of one `maxps`.
+    #[inline(always)]
     fn at_least(&mut self, a: Self::F, least: f32) -> Self::F {
         let least = self.f32(least);
         let under = self.lt(a, least);
@@ -87,6 +89,7 @@ pub trait Lanes {
 
     /// The polynomial c₀ + c₁x + c₂x² + …, by Horner's rule. `coefficients` holds c₀ first and
     /// isn't empty; an empty one gives 0.
+    #[inline(always)]
     fn polynomial(&mut self, x: Self::F, coefficients: &[f32]) -> Self::F {
         let Some((&last, rest)) = coefficients.split_last() else { return self.f32(0.0) };
         let last = self.f32(last);
@@ -97,87 +100,143 @@ pub trait Lanes {
     }
 }
 
-/// Computes one lane with Rust's own numbers.
-pub struct Native;
+/// What is done about a lane that a polynomial doesn't reach, see [`Lanes::patch`].
+pub trait Patch {
+    /// `host(x)` if `m` holds, else `y`; or a note of it, to come back to.
+    fn patch(&mut self, m: bool, x: f32, y: f32, host: extern "C" fn(f32) -> f32) -> f32;
+}
 
-impl Lanes for Native {
+/// Such lanes are computed by the host.
+pub struct AtOnce;
+
+impl Patch for AtOnce {
+    fn patch(&mut self, m: bool, x: f32, y: f32, host: extern "C" fn(f32) -> f32) -> f32 {
+        if m { host(x) } else { y }
+    }
+}
+
+/// That there were such lanes is noted, and no more: without branches or calls, so that a
+/// compiler makes vector code of a loop over numbers.
+#[derive(Default)]
+pub struct Noted {
+    /// Whether there were any.
+    pub any: bool,
+}
+
+impl Patch for Noted {
+    #[inline(always)]
+    fn patch(&mut self, m: bool, _: f32, y: f32, _: extern "C" fn(f32) -> f32) -> f32 {
+        self.any |= m;
+        y
+    }
+}
+
+/// Computes one lane with Rust's own numbers.
+pub struct Native<P = AtOnce>(pub P);
+
+impl<P: Patch> Lanes for Native<P> {
     type F = f32;
     type I = i32;
     type M = bool;
 
+    #[inline(always)]
     fn f32(&mut self, c: f32) -> f32 {
         c
     }
+    #[inline(always)]
     fn i32(&mut self, c: i32) -> i32 {
         c
     }
+    #[inline(always)]
     fn add(&mut self, a: f32, b: f32) -> f32 {
         a + b
     }
+    #[inline(always)]
     fn sub(&mut self, a: f32, b: f32) -> f32 {
         a - b
     }
+    #[inline(always)]
     fn mul(&mut self, a: f32, b: f32) -> f32 {
         a * b
     }
+    #[inline(always)]
     fn div(&mut self, a: f32, b: f32) -> f32 {
         a / b
     }
+    #[inline(always)]
     fn neg(&mut self, a: f32) -> f32 {
         -a
     }
+    #[inline(always)]
     fn abs(&mut self, a: f32) -> f32 {
         a.abs()
     }
+    #[inline(always)]
     fn fma(&mut self, a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
+    #[inline(always)]
     fn round(&mut self, a: f32) -> f32 {
         a.round_ties_even()
     }
+    #[inline(always)]
     fn lt(&mut self, a: f32, b: f32) -> bool {
         a < b
     }
+    #[inline(always)]
     fn eq(&mut self, a: f32, b: f32) -> bool {
         a == b
     }
+    #[inline(always)]
     fn ne(&mut self, a: f32, b: f32) -> bool {
         a != b
     }
+    #[inline(always)]
     fn ilt(&mut self, a: i32, b: i32) -> bool {
         a < b
     }
+    #[inline(always)]
     fn both(&mut self, a: bool, b: bool) -> bool {
         a & b
     }
+    #[inline(always)]
     fn select(&mut self, m: bool, a: f32, b: f32) -> f32 {
         if m { a } else { b }
     }
+    #[inline(always)]
     fn bits(&mut self, a: f32) -> i32 {
         a.to_bits().cast_signed()
     }
+    #[inline(always)]
     fn of_bits(&mut self, a: i32) -> f32 {
         f32::from_bits(a.cast_unsigned())
     }
+    #[inline(always)]
     fn of_int(&mut self, a: i32) -> f32 {
         a as f32
     }
+    #[inline(always)]
     fn iadd(&mut self, a: i32, b: i32) -> i32 {
         a.wrapping_add(b)
     }
+    #[inline(always)]
     fn isub(&mut self, a: i32, b: i32) -> i32 {
         a.wrapping_sub(b)
     }
+    #[inline(always)]
     fn and(&mut self, a: i32, b: i32) -> i32 {
         a & b
     }
+    #[inline(always)]
     fn xor(&mut self, a: i32, b: i32) -> i32 {
         a ^ b
     }
+    #[inline(always)]
     fn shl(&mut self, a: i32, by: u8) -> i32 {
         a.wrapping_shl(by.into())
     }
+    #[inline(always)]
     fn patch(&mut self, m: bool, x: f32, y: f32, host: extern "C" fn(f32) -> f32) -> f32 {
-        if m { host(x) } else { y }
+        self.0.patch(m, x, y, host)
     }
 }

@@ -19,6 +19,7 @@ const EXPONENT: i32 = 0xff80_0000_u32.cast_signed();
 
 /// −k·2²³ for the bits u of a positive normal number m·2ᵏ, c ≤ m < 2c, where `least` holds the
 /// bits of c, 1/2 < c ≤ 1.
+#[inline(always)]
 pub(super) fn minus_exponent<L: Lanes>(l: &mut L, u: L::I, least: i32) -> L::I {
     let above = l.i32(least + !EXPONENT);
     let g = l.isub(above, u);
@@ -30,6 +31,7 @@ pub(super) fn minus_exponent<L: Lanes>(l: &mut L, u: L::I, least: i32) -> L::I {
 const TWO_THIRDS: i32 = 0x3f2a_aaab;
 
 /// log(1 + f) + k log 2 for |f| ≤ 1/3 and g = −k·2²³. Keeps the sign of a zero f for k = 0.
+#[inline(always)]
 fn sum<L: Lanes>(l: &mut L, f: L::F, g: L::I) -> L::F {
     let p = l.polynomial(f, &LOG);
     let square = l.mul(f, f);
@@ -41,6 +43,7 @@ fn sum<L: Lanes>(l: &mut L, f: L::F, g: L::I) -> L::F {
 }
 
 /// Where the bits u aren't those of a positive normal number.
+#[inline(always)]
 fn out_of_range<L: Lanes>(l: &mut L, u: L::I) -> L::M {
     // The positive normal numbers are moved to the low end of the i32 range.
     const FIRST: i32 = 0x0080_0000;
@@ -55,6 +58,7 @@ fn out_of_range<L: Lanes>(l: &mut L, u: L::I) -> L::M {
 ///
 /// x = m·2ᵏ with 2/3 ≤ m < 4/3, and a polynomial in m − 1, which is exact. The host computes
 /// arguments that aren't positive, finite and normal, in f64.
+#[inline(always)]
 pub fn log<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let u = l.bits(x);
     let g = minus_exponent(l, u, TWO_THIRDS);
@@ -71,6 +75,7 @@ pub fn log<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 ///
 /// The exponent k is that of 1 + x rounded, but the argument of the polynomial is
 /// 2⁻ᵏx + (2⁻ᵏ − 1), which loses none of x. The host computes arguments ≤ −1 or not finite.
+#[inline(always)]
 pub fn log1p<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let one = l.f32(1.0);
     let u = l.add(x, one);

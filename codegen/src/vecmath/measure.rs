@@ -1,6 +1,6 @@
 //! How far the functions are from exact, in ulp.
 
-use super::lanes::Native;
+use super::lanes::{AtOnce, Native};
 
 /// A function of one argument, what it should be, and the error it states.
 pub struct Function {
@@ -16,35 +16,60 @@ pub struct Function {
 
 /// Every function of one argument.
 pub const FUNCTIONS: [Function; 9] = [
-    Function { name: "exp", ours: |x| each(x, |x| super::exp(&mut Native, x)), exact: libm::exp, bound: 2.0 },
+    Function {
+        name: "exp",
+        ours: |x| each(x, |x| super::exp(&mut Native(AtOnce), x)),
+        exact: libm::exp,
+        bound: 2.0,
+    },
     Function {
         name: "expm1",
-        ours: |x| each(x, |x| super::expm1(&mut Native, x)),
+        ours: |x| each(x, |x| super::expm1(&mut Native(AtOnce), x)),
         exact: libm::expm1,
         bound: 3.0,
     },
-    Function { name: "log", ours: |x| each(x, |x| super::log(&mut Native, x)), exact: libm::log, bound: 2.0 },
+    Function {
+        name: "log",
+        ours: |x| each(x, |x| super::log(&mut Native(AtOnce), x)),
+        exact: libm::log,
+        bound: 2.0,
+    },
     Function {
         name: "log1p",
-        ours: |x| each(x, |x| super::log1p(&mut Native, x)),
+        ours: |x| each(x, |x| super::log1p(&mut Native(AtOnce), x)),
         exact: libm::log1p,
         bound: 2.0,
     },
-    Function { name: "sin", ours: |x| each(x, |x| super::sin(&mut Native, x)), exact: f64::sin, bound: 3.0 },
-    Function { name: "cos", ours: |x| each(x, |x| super::cos(&mut Native, x)), exact: f64::cos, bound: 3.0 },
+    Function {
+        name: "sin",
+        ours: |x| each(x, |x| super::sin(&mut Native(AtOnce), x)),
+        exact: f64::sin,
+        bound: 3.0,
+    },
+    Function {
+        name: "cos",
+        ours: |x| each(x, |x| super::cos(&mut Native(AtOnce), x)),
+        exact: f64::cos,
+        bound: 3.0,
+    },
     Function {
         name: "tanh",
-        ours: |x| each(x, |x| super::tanh(&mut Native, x)),
+        ours: |x| each(x, |x| super::tanh(&mut Native(AtOnce), x)),
         exact: libm::tanh,
         bound: 4.0,
     },
     Function {
         name: "logistic",
-        ours: |x| each(x, |x| super::logistic(&mut Native, x)),
+        ours: |x| each(x, |x| super::logistic(&mut Native(AtOnce), x)),
         exact: |x| 1.0 / (1.0 + libm::exp(-x)),
         bound: 4.0,
     },
-    Function { name: "erf", ours: |x| each(x, |x| super::erf(&mut Native, x)), exact: libm::erf, bound: 4.0 },
+    Function {
+        name: "erf",
+        ours: |x| each(x, |x| super::erf(&mut Native(AtOnce), x)),
+        exact: libm::erf,
+        bound: 4.0,
+    },
 ];
 
 /// The largest error that [`pow`](super::pow) may have, in ulp.
@@ -114,7 +139,7 @@ fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
 /// The error of [`pow`](super::pow) at `at`.
 pub fn pow_error(at: (f32, f32)) -> Worst<(f32, f32)> {
     let exact = libm::pow(at.0.into(), at.1.into());
-    Worst { ulps: ulps(super::pow(&mut Native, at.0, at.1), exact), at }
+    Worst { ulps: ulps(super::pow(&mut Native(AtOnce), at.0, at.1), exact), at }
 }
 
 /// The i-th of a fixed sequence of pseudorandom arguments of [`pow`](super::pow): any bits, any

@@ -17,6 +17,7 @@ mod lanes;
 mod log;
 pub mod measure;
 mod power;
+pub mod slices;
 #[cfg(test)]
 mod tests;
 mod trig;
@@ -24,7 +25,7 @@ mod trig;
 pub use erf::erf;
 pub use exp::{exp, expm1};
 pub use hyperbolic::{logistic, tanh};
-pub use lanes::{Lanes, Native};
+pub use lanes::{AtOnce, Lanes, Native};
 pub use log::{log, log1p};
 pub use power::pow;
 pub use trig::{cos, sin};

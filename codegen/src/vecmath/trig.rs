@@ -15,6 +15,7 @@ const SIN: [f32; 5] = [1.0, -0.166_666_6, 0.008_333_069, -0.000_198_097_68, 2.60
 
 /// sin(x − hπ) with its sign flipped where the low bit of t is set; the host computes |x| beyond
 /// the limit.
+#[inline(always)]
 fn reduced<L: Lanes>(l: &mut L, x: L::F, h: L::F, t: L::F, host: extern "C" fn(f32) -> f32) -> L::F {
     let r = PI.iter().fold(x, |r, part| {
         let part = l.f32(-part);
@@ -39,6 +40,7 @@ fn reduced<L: Lanes>(l: &mut L, x: L::F, h: L::F, t: L::F, host: extern "C" fn(f
 /// Cody and Waite's reduction by the nearest multiple of π, in three parts, each product fused
 /// with its subtraction, and an odd polynomial on ±π/2. The host reduces |x| > 2¹⁷, in f64 with
 /// as many bits of π as x needs (Payne and Hanek).
+#[inline(always)]
 pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (by, round) = (l.f32(std::f32::consts::FRAC_1_PI), l.f32(ROUND));
     let t = l.fma(x, by, round);
@@ -49,6 +51,7 @@ pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 /// The cosine, within 3 ulp (measured: 2.40).
 ///
 /// As [`sin`], by the nearest odd multiple of π/2.
+#[inline(always)]
 pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     // One more than the multiple is in the low bits, as cos(x) = −sin(x − π/2).
     let (by, half, round) = (l.f32(std::f32::consts::FRAC_1_PI), l.f32(0.5), l.f32(ROUND + 1.0));
