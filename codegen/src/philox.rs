@@ -78,9 +78,9 @@ fn words(out: &mut [u32], key: [u32; 2], stream: u32, mut block: u32) {
 /// The blocks from `block` on, each as its first two words and its last two.
 ///
 /// A word is the low half of a `u64` here, with anything above it: that is where wide products
-/// take their factors from and leave their results, so that nothing is shuffled. Loops over
-/// arrays, as those become vectors.
+/// take their factors from and leave their results, so that nothing is shuffled.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "loops over plain indices become vectors")]
 fn philox(mut key: [u32; 2], stream: u32, block: u32, pairs: &mut [u64; 2 * BLOCKS]) {
     const LOW: u64 = u32::MAX as u64;
     let mut c = [[0; BLOCKS], [0; BLOCKS], [stream as u64; BLOCKS], [0; BLOCKS]];
