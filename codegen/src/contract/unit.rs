@@ -33,6 +33,7 @@ pub(super) type Copied = Vec<Option<[usize; 3]>>;
 
 /// A part of a block of each result: rows by a panel of columns.
 struct Unit {
+    /// Which it is in the order of units, and which part of `k` it sums over.
     number: usize,
     part: usize,
     /// Which panel, and its columns.
