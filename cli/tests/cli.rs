@@ -377,3 +377,27 @@ fn optimisation_is_reported_and_explained() {
     assert!(fails(1, &["compile", "models/mlp.fg", "--opt", "0", "--explain"]).contains("--opt 1 and 2"));
     fails(2, &["compile", "models/mlp.fg", "--opt", "3"]);
 }
+
+#[test]
+fn levels_show_what_optimisation_saves() {
+    let model = "models/logistic.fg";
+    let json = stdout(&["levels", model, "--seconds", "0.001", "--json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let programs = ["primal", "jvp", "grad", "forward step", "backprop step"];
+    assert_eq!(rows.len(), 3 * programs.len(), "{json}");
+    for (program, rows) in programs.iter().zip(rows.chunks(3)) {
+        for (opt, row) in rows.iter().enumerate() {
+            assert!(row["program"] == **program && row["opt"] == opt, "{row}");
+            assert!(row["median_ms"].as_f64().unwrap() > 0.0, "{row}");
+        }
+        let figure = |opt: usize, key: &str| rows[opt][key].as_u64().unwrap();
+        for key in ["kernels", "bytes"] {
+            assert!(figure(2, key) < figure(0, key), "{program} {key}: {json}");
+        }
+    }
+    // The forward step is what the rules and fusion are for.
+    assert!(2 * rows[11]["bytes"].as_u64().unwrap() <= rows[9]["bytes"].as_u64().unwrap(), "{json}");
+    let table = stdout(&["levels", model, "--seconds", "0.001"]);
+    assert!(table.starts_with("| model |") && table.lines().count() == 2 + 15, "{table}");
+    assert!(fails(1, &["levels", "models/none.fg"]).contains("none.fg"));
+}
