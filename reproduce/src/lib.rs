@@ -42,6 +42,12 @@ pub const EXPERIMENT: &str = "experiment.toml";
 /// The file that says with what it was made, in its folder.
 pub const MADE: &str = "made.toml";
 
+/// What an experiment does.
+enum Kind<'a> {
+    Training(Experiment),
+    Measuring(measure::Experiment<'a>),
+}
+
 /// Carries out the experiment that `file` describes, `threads` runs at once, and writes its results: those so far, if
 /// `stop` is set meanwhile.
 ///
@@ -56,10 +62,9 @@ pub fn reproduce(
     quiet: bool,
 ) -> Result<Ended> {
     // What is wrong in the file is said before anything is changed.
-    let measured_by = measure::Experiment::of(file)?;
-    let training = match &measured_by {
-        Some(experiment) => experiment.check().map(|()| None)?,
-        None => Some(Experiment::read(file, asked)?),
+    let kind = match measure::Experiment::of(file)? {
+        Some(experiment) => experiment.check().map(|()| Kind::Measuring(experiment))?,
+        None => Kind::Training(Experiment::read(file, asked)?),
     };
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     // Figures and the report are of the results of these runs, or of none.
@@ -68,10 +73,9 @@ pub fn reproduce(
         fs::remove_file(&made).map_err(|e| Error::file(&made, e))?;
     }
     write(&folders.out.join(EXPERIMENT), &file.text)?;
-    let ended = match (training, measured_by) {
-        (Some(experiment), _) => trained(&experiment, folders, threads, stop, quiet)?,
-        (None, Some(experiment)) => measured(&experiment, asked, folders, threads, stop, quiet)?,
-        (None, None) => Ended::All,
+    let ended = match kind {
+        Kind::Training(experiment) => trained(&experiment, folders, threads, stop, quiet)?,
+        Kind::Measuring(experiment) => measured(&experiment, asked, folders, threads, stop, quiet)?,
     };
     write(&made, &Made::now(asked, threads).to_toml()?)?;
     Ok(ended)

@@ -14,63 +14,29 @@ pub struct Function {
     pub bound: f64,
 }
 
+macro_rules! functions {
+    ($($name:ident: $exact:expr, $bound:expr;)*) => {
+        [$(Function {
+            name: stringify!($name),
+            ours: |x| each(x, |x| super::$name(&mut Native(AtOnce), x)),
+            exact: $exact,
+            bound: $bound,
+        }),*]
+    };
+}
+
 /// Every function of one argument.
-pub const FUNCTIONS: [Function; 9] = [
-    Function {
-        name: "exp",
-        ours: |x| each(x, |x| super::exp(&mut Native(AtOnce), x)),
-        exact: libm::exp,
-        bound: 2.0,
-    },
-    Function {
-        name: "expm1",
-        ours: |x| each(x, |x| super::expm1(&mut Native(AtOnce), x)),
-        exact: libm::expm1,
-        bound: 3.0,
-    },
-    Function {
-        name: "log",
-        ours: |x| each(x, |x| super::log(&mut Native(AtOnce), x)),
-        exact: libm::log,
-        bound: 2.0,
-    },
-    Function {
-        name: "log1p",
-        ours: |x| each(x, |x| super::log1p(&mut Native(AtOnce), x)),
-        exact: libm::log1p,
-        bound: 2.0,
-    },
-    Function {
-        name: "sin",
-        ours: |x| each(x, |x| super::sin(&mut Native(AtOnce), x)),
-        exact: f64::sin,
-        bound: 3.0,
-    },
-    Function {
-        name: "cos",
-        ours: |x| each(x, |x| super::cos(&mut Native(AtOnce), x)),
-        exact: f64::cos,
-        bound: 3.0,
-    },
-    Function {
-        name: "tanh",
-        ours: |x| each(x, |x| super::tanh(&mut Native(AtOnce), x)),
-        exact: libm::tanh,
-        bound: 4.0,
-    },
-    Function {
-        name: "logistic",
-        ours: |x| each(x, |x| super::logistic(&mut Native(AtOnce), x)),
-        exact: |x| 1.0 / (1.0 + libm::exp(-x)),
-        bound: 4.0,
-    },
-    Function {
-        name: "erf",
-        ours: |x| each(x, |x| super::erf(&mut Native(AtOnce), x)),
-        exact: libm::erf,
-        bound: 4.0,
-    },
-];
+pub const FUNCTIONS: [Function; 9] = functions! {
+    exp: libm::exp, 2.0;
+    expm1: libm::expm1, 3.0;
+    log: libm::log, 2.0;
+    log1p: libm::log1p, 2.0;
+    sin: f64::sin, 3.0;
+    cos: f64::cos, 3.0;
+    tanh: libm::tanh, 4.0;
+    logistic: |x| 1.0 / (1.0 + libm::exp(-x)), 4.0;
+    erf: libm::erf, 4.0;
+};
 
 /// The largest error that [`pow`](super::pow) may have, in ulp.
 pub const POW_BOUND: f64 = 4.0;

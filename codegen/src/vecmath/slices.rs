@@ -48,6 +48,11 @@ macro_rules! slices {
             use super::replace;
             use crate::vecmath::$name as function;
 
+            #[inline(always)]
+            fn all(x: &mut [f32]) {
+                replace(x, |l, x| function(l, x), |l, x| function(l, x));
+            }
+
             /// # Safety
             /// As of [`Slices`](super::Slices).
             pub unsafe extern "C" fn over(at: *mut f32, n: u64) {
@@ -64,19 +69,19 @@ macro_rules! slices {
                         return unsafe { over_256(x) };
                     }
                 }
-                replace(x, |l, x| function(l, x), |l, x| function(l, x));
+                all(x);
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,fma")]
             fn over_512(x: &mut [f32]) {
-                replace(x, |l, x| function(l, x), |l, x| function(l, x));
+                all(x);
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn over_256(x: &mut [f32]) {
-                replace(x, |l, x| function(l, x), |l, x| function(l, x));
+                all(x);
             }
         })*
 

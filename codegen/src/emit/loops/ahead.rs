@@ -98,12 +98,7 @@ impl Phases {
         Phases { functions, wanted }
     }
 
-    /// Whether there are none but the whole.
-    pub fn is_empty(&self) -> bool {
-        self.functions.is_empty()
-    }
-
-    /// How many there are before the last.
+    /// How many there are before the last: none, if there are no functions.
     pub fn count(&self) -> usize {
         self.wanted.len().saturating_sub(1)
     }
