@@ -41,7 +41,7 @@ use isa::Scalar;
 use loops::Loops;
 use plan::{Part, Shape as Vectors, Sum};
 use run::Operands;
-pub use run::{Block, Epilogue, Fill, Place, Wanted};
+pub use run::{Block, Epilogue, Place};
 
 /// An operand: how its elements lie in their buffer.
 ///
@@ -251,14 +251,6 @@ impl Contraction {
         }
     }
 
-    /// Whether the right operand of a term can be computed part by part when it is wanted: it has
-    /// to be read as it lies.
-    pub fn can_fill(&self, term: usize) -> bool {
-        let terms = self.sums.iter().flat_map(|sum| sum.terms.iter().map(|t| (sum.exchanged, t)));
-        let mut mine = terms.filter(|(_, t)| t.term == term);
-        mine.all(|(exchanged, t)| !exchanged && t.dense.is_none())
-    }
-
     /// Writes the results, dense in row-major order. It uses the threads of the rayon pool that
     /// it is called in, and has the same bits whatever their number.
     ///
@@ -287,31 +279,13 @@ impl Contraction {
         scratch: *mut u8,
         epilogue: Option<Epilogue>,
     ) {
-        // SAFETY: as the caller promises.
-        unsafe { self.run_filled(operands, results, scratch, epilogue, None) }
-    }
-
-    /// The same, where right operands whose addresses are null are computed as they are wanted.
-    ///
-    /// # Safety
-    /// As of [`run_with`](Contraction::run_with), and those operands
-    /// [can be filled](Contraction::can_fill).
-    #[expect(unsafe_code, reason = "the operands are compiled code's buffers, given by address")]
-    pub unsafe fn run_filled(
-        &self,
-        operands: &[[*const u8; 2]],
-        results: &[*mut u8],
-        scratch: *mut u8,
-        epilogue: Option<Epilogue>,
-        fill: Option<Fill>,
-    ) {
         let epilogue = epilogue.filter(|_| self.columns().is_some());
         // SAFETY: as the caller promises.
         unsafe {
             match self.dtype {
-                DType::F32 => self.run_as::<f32>(operands, results, scratch, (epilogue, fill)),
-                DType::F64 => self.run_as::<f64>(operands, results, scratch, (epilogue, fill)),
-                DType::I32 | DType::U32 => self.run_as::<u32>(operands, results, scratch, (epilogue, fill)),
+                DType::F32 => self.run_as::<f32>(operands, results, scratch, epilogue),
+                DType::F64 => self.run_as::<f64>(operands, results, scratch, epilogue),
+                DType::I32 | DType::U32 => self.run_as::<u32>(operands, results, scratch, epilogue),
                 // Refused by `infer`.
                 DType::Bool => {}
             }
@@ -326,17 +300,14 @@ impl Contraction {
         operands: &[[*const u8; 2]],
         results: &[*mut u8],
         scratch: *mut u8,
-        (epilogue, fill): (Option<Epilogue>, Option<Fill>),
+        epilogue: Option<Epilogue>,
     ) {
-        let null = |o: &[*const u8; 2]| fill.is_some() && o[1].is_null();
-        let filled: Vec<bool> = operands.iter().map(null).collect();
         // SAFETY: the addresses are of buffers of these lengths, as the caller promises.
         let (operands, mut results, scratch) = unsafe {
-            let slices = |((&[l, r], len), &filled): ((&[*const u8; 2], &[usize; 2]), &bool)| {
-                (memory::read::<T>(l, len[0]), memory::read::<T>(r, if filled { 0 } else { len[1] }))
+            let slices = |(&[l, r], len): (&[*const u8; 2], &[usize; 2])| {
+                (memory::read::<T>(l, len[0]), memory::read::<T>(r, len[1]))
             };
-            let operands: Vec<Operands<T>> =
-                operands.iter().zip(&self.lens).zip(&filled).map(slices).collect();
+            let operands: Vec<Operands<T>> = operands.iter().zip(&self.lens).map(slices).collect();
             let buffer =
                 |(&r, &stored): (&*mut u8, &bool)| memory::write::<T>(r, if stored { self.out } else { 0 });
             let results: Vec<&mut [T]> = results.iter().zip(&self.stored).map(buffer).collect();
@@ -344,9 +315,8 @@ impl Contraction {
         };
         let parallel = self.is_parallel() && rayon::current_num_threads() > 1;
         let mut add = vec![false; self.stored.len()];
-        let fill = fill.map(|fill| (fill, &filled[..]));
         for sum in &self.sums {
-            sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, (epilogue, fill, parallel));
+            sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, (epilogue, parallel));
             sum.mine.iter().for_each(|&r| add[r] = true);
         }
         for (result, _) in results.iter_mut().zip(&add).filter(|(_, written)| !**written) {

@@ -38,27 +38,6 @@ pub struct Place {
 /// What is done with each block when it is finished, by the thread that computed it.
 pub type Epilogue<'a> = &'a (dyn Fn(&Block) + Sync);
 
-/// A part of a right operand that is computed when it is wanted: some rows of columns. Element
-/// `j` of row `i` is that at `offset + i·step + j` of the operand's buffer, if it had one.
-pub struct Wanted {
-    /// Of which term.
-    pub term: usize,
-    /// The place of the first element in the operand's buffer, in elements.
-    pub offset: isize,
-    /// From one row to the next there.
-    pub step: isize,
-    /// The number of rows and columns.
-    pub size: [usize; 2],
-    /// Where to write: the address of the first element, and elements from one row to the next.
-    pub to: Place,
-}
-
-/// What computes such parts, on any thread, the same part perhaps several times.
-pub type Fill<'a> = &'a (dyn Fn(&Wanted) + Sync);
-
-/// What computes right operands, and of which terms.
-pub(super) type Filled<'a> = (Fill<'a>, &'a [bool]);
-
 /// How a lane's scratch is divided: in elements, from its beginning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Slot {
@@ -132,7 +111,7 @@ impl Sum {
         (results, len): (&mut [&mut [T]], usize),
         add: &[bool],
         scratch: &mut [T],
-        (epilogue, fill, parallel): (Option<Epilogue>, Option<Filled>, bool),
+        (epilogue, parallel): (Option<Epilogue>, bool),
     ) {
         let kernels = T::kernels(isa);
         let width = kernels.lanes * kernels.vectors();
@@ -162,7 +141,7 @@ impl Sum {
             let slot = self.slot(width);
             let epilogue = epilogue.filter(|_| self.parts == 1);
             let (targets, slot) = (&targets, &slot);
-            let call = Call { sum: self, kernels, operands, targets, add, dense, slot, epilogue, fill };
+            let call = Call { sum: self, kernels, operands, targets, add, dense, slot, epilogue };
             split::lanes(self.units(), self.lanes(), parallel, (scratch, slot.len), &|units, scratch| {
                 let mut copied = vec![None; self.terms.len()];
                 for unit in units {

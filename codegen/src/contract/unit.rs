@@ -6,7 +6,7 @@ use super::depth::Depth;
 use super::isa::{Kernels, Scalar};
 use super::memory::{Shared, transpose};
 use super::plan::{Panel, Sum, Term};
-use super::run::{self, Epilogue, Fill, Filled, Operands, Place, Slot, Wanted};
+use super::run::{self, Epilogue, Operands, Place, Slot};
 use super::split;
 use super::tile::{PACK, RUNS, TABLE, Tile};
 
@@ -24,8 +24,6 @@ pub(super) struct Call<'a, T: Scalar> {
     pub slot: &'a Slot,
     /// What is done with finished blocks.
     pub epilogue: Option<Epilogue<'a>>,
-    /// What computes right operands, and of which terms.
-    pub fill: Option<Filled<'a>>,
 }
 
 /// What a lane has copied last: for each term, of which batch, rows and `k`.
@@ -110,8 +108,6 @@ struct Piece<'a, T> {
     depth: &'a Depth,
     a: *const T,
     b: *const T,
-    /// Where `b` is in the right operand's buffer.
-    b_at: isize,
     to: Target<'a, T>,
     add: bool,
     /// The part of an image that is read next, if any.
@@ -238,50 +234,12 @@ impl<T: Scalar> Call<'_, T> {
             (self.sum.operands(self.operands, term).1, term)
         });
         std::ptr::eq(x, y)
-            && self.filled(t).is_none()
-            && self.filled(u).is_none()
             && t.first[1] == u.first[1]
             && t.batch[1] == u.batch[1]
             && t.k == u.k
             && t.k_steps[1] == u.k_steps[1]
             && t.dense.is_some() == u.dense.is_some()
             && t.depths.iter().zip(&u.depths).all(|(t, u)| t.parts == u.parts && t.b_step == u.b_step)
-    }
-
-    /// What computes the right operand of a term, if it isn't in memory.
-    fn filled(&self, term: &Term) -> Option<Fill<'_>> {
-        self.fill.filter(|(_, which)| which.get(term.term) == Some(&true)).map(|(fill, _)| fill)
-    }
-
-    /// Has a part of a panel computed to `to`, row after row.
-    fn fill(
-        &self,
-        piece: &Piece<T>,
-        part: usize,
-        (width, columns): (usize, usize),
-        fill: Fill,
-        to: &mut [T],
-    ) {
-        let Some((ks, runs)) = piece.depth.parts.get(part) else { return };
-        let step = piece.depth.b_step;
-        let mut wanted = |from: isize, row: usize, rows: usize| {
-            let Some(to) = to.get_mut(row * width..) else { return };
-            fill(&Wanted {
-                term: piece.term.term,
-                offset: piece.b_at + from,
-                step,
-                size: [rows, columns],
-                to: Place { at: to.as_mut_ptr().cast(), row_stride: width },
-            });
-        };
-        if !piece.depth.table.is_empty() {
-            return wanted(ks.start as isize * step, 0, ks.len());
-        }
-        let mut row = 0;
-        for seg in &piece.depth.segs[runs.clone()] {
-            wanted(seg.b, row, seg.len);
-            row += seg.len;
-        }
     }
 
     /// What term `t` adds to a block for its block `kb` of `k`.
@@ -312,7 +270,6 @@ impl<T: Scalar> Call<'_, T> {
                 lhs.as_ptr().wrapping_offset(at)
             }
         };
-        let b_at = first[1] + k.offset(&term.k_steps[1]) + unit.columns.column as isize;
         let b = match &term.dense {
             Some(d) => {
                 let copy: usize = unit.at.iter().zip(&d.batch).map(|(i, s)| i * s).sum();
@@ -321,7 +278,10 @@ impl<T: Scalar> Call<'_, T> {
                 let at = d.at + (panel * d.depth() + k.offset(&d.k_order) as usize) * width;
                 self.dense.as_ptr().wrapping_add(at)
             }
-            None => rhs.as_ptr().wrapping_offset(b_at),
+            None => {
+                let at = first[1] + k.offset(&term.k_steps[1]) + unit.columns.column as isize;
+                rhs.as_ptr().wrapping_offset(at)
+            }
         };
         let depth = term.depths.get(usize::from(term.k.lens().first() != Some(&k.len)))?;
         let image = term.pad.as_ref().and_then(|pad| {
@@ -336,7 +296,7 @@ impl<T: Scalar> Call<'_, T> {
             let image = lhs.get(usize::try_from(begin).ok()?..)?;
             Some(&image[..pad.len().min(image.len())])
         });
-        Some(Piece { term, depth, a, b, b_at, to, add, image })
+        Some(Piece { term, depth, a, b, to, add, image })
     }
 
     /// Computes pieces that have one right operand, part by part of its panel.
@@ -346,8 +306,7 @@ impl<T: Scalar> Call<'_, T> {
         let most = self.kernels.rows(unit.columns.vectors);
         let (depth, dense) = (first.depth, first.term.dense.is_some());
         // Rows of a panel that lie far from each other share few sets of the first-level cache.
-        let fill = self.filled(first.term);
-        let wide = !dense && depth.b_step > width && fill.is_none();
+        let wide = !dense && depth.b_step > width;
         let packs = wide && depth.table.is_empty() && pieces.len() * unit.count > 2 * most;
         let mut images: Vec<Ahead<T>> =
             pieces.iter().map(|p| Ahead::new(p, unit.count.div_ceil(most))).collect();
@@ -356,11 +315,7 @@ impl<T: Scalar> Call<'_, T> {
             let next = depth.parts.get(p + 1).and_then(|p| depth.segs.get(p.1.start));
             let next = next.map_or(first.b.wrapping_offset(width), |seg| first.b.wrapping_offset(seg.b));
             let mut vector = 0;
-            let mut packed = fill.is_some();
-            if let Some(fill) = fill {
-                let columns = unit.columns.columns(self.kernels.lanes);
-                self.fill(first, p, (width as usize, columns), fill, scratch);
-            }
+            let mut packed = false;
             for (piece, image) in pieces.iter().zip(&mut images) {
                 let depth = piece.depth;
                 let table = !depth.table.is_empty();

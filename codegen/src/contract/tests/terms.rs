@@ -1,6 +1,6 @@
-//! Several terms and results, what is done with finished blocks, operands that are filled in.
+//! Several terms and results, and what is done with finished blocks.
 
-use super::super::{Block, Wanted};
+use super::super::Block;
 use super::*;
 
 /// Sums of several products, in several results, some of them of other loops than the rest.
@@ -152,44 +152,4 @@ fn every_element_is_in_one_finished_block() {
         }
     }
     assert_eq!(matrices, 3 * 19, "matrices among the cases");
-}
-
-/// Right operands that are computed when they are wanted, by looking them up.
-#[test]
-#[expect(unsafe_code, reason = "calls the engine as compiled code does")]
-fn operands_are_filled_in() {
-    let rng = &mut StdRng::seed_from_u64(5);
-    let mut filled = 0;
-    for (op, lhs, rhs) in large() {
-        let [lhs, rhs] = [lhs, rhs].map(|shape| random(&Type::new(DType::U32, shape), rng));
-        let ty = op.infer(&[&lhs.ty(), &rhs.ty()]).expect("a valid case");
-        let plan = plan(&op, &Operand::dense(&lhs.ty()), &Operand::dense(&rhs.ty()), Isa::best());
-        if !plan.can_fill(0) {
-            continue;
-        }
-        filled += 1;
-        let elements = rhs.as_slice::<u32>();
-        let fill = |wanted: &Wanted| {
-            assert_eq!(wanted.term, 0);
-            for i in 0..wanted.size[0] {
-                let from = wanted.offset + i as isize * wanted.step;
-                let row = &elements[from as usize..][..wanted.size[1]];
-                for (j, &x) in row.iter().enumerate() {
-                    // SAFETY: there is room for so many rows and columns.
-                    unsafe { *wanted.to.at.cast::<u32>().add(i * wanted.to.row_stride + j) = x };
-                }
-            }
-        };
-        let (mut out, mut scratch) = (words(ty.bytes()), words(plan.scratch_bytes()));
-        let operands = [[lhs.as_slice::<u32>().as_ptr().cast(), std::ptr::null()]];
-        // SAFETY: all buffers are as large as the plan says, and apart.
-        unsafe {
-            let (out, scratch) = (out.as_mut_ptr().cast(), scratch.as_mut_ptr().cast());
-            plan.run_filled(&operands, &[out], scratch, None, Some(&fill));
-        }
-        let expected = run(&plan, &lhs, &rhs, &ty);
-        let got = out.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
-        assert!(got.zip(expected.as_slice::<u32>()).all(|(a, &b)| a == b), "{op:?}");
-    }
-    assert!(filled > 8, "{filled} of the cases can be filled");
 }
