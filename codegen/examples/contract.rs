@@ -184,7 +184,7 @@ fn main() {
     let argument = |i: usize, or: usize| std::env::args().nth(i).and_then(|n| n.parse().ok()).unwrap_or(or);
     let (threads, images) = (argument(1, 1), argument(2, 64));
     let named = std::env::args().nth(3);
-    let isa = Isa::ALL.into_iter().find(|isa| Some(format!("{isa:?}").to_lowercase()) == named);
+    let isa = Isa::ALL.into_iter().find(|isa| Some(isa.to_string()) == named);
     let isa = isa.unwrap_or(Isa::best());
     let one = peak(isa);
     println!("peak of one thread {one:.1} GFLOP/s; {threads} threads, {images} images");

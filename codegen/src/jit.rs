@@ -10,6 +10,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module};
 
+use crate::contract::Isa;
 use crate::emit::Emitter;
 
 /// Why a program can't be compiled.
@@ -50,8 +51,9 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler for this machine.
+    /// A compiler for this machine, if it has the [instruction set](Isa::chosen) that was asked for.
     pub fn new() -> Result<Compiler, CompileError> {
+        Isa::chosen().map_err(CompileError)?;
         let mut flags = settings::builder();
         let verify = if cfg!(debug_assertions) { "true" } else { "false" };
         // `speed` would move operations down to their uses, which undoes their interleaving.

@@ -243,6 +243,8 @@ impl Program {
             contract::Term { op: t.op.clone(), lhs, rhs, result: t.result }
         };
         let terms: Vec<contract::Term> = sums.terms.iter().map(term).collect();
-        Some(Contraction::with(&terms, &sums.stored(), Isa::best()))
+        // One that can't be had is an error of the compiler.
+        let isa = Isa::chosen().unwrap_or(Isa::best());
+        Some(Contraction::with(&terms, &sums.stored(), isa))
     }
 }

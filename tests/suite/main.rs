@@ -8,6 +8,7 @@ mod errors;
 mod fetch;
 mod fusion;
 mod fuzz;
+mod isa;
 mod jit;
 mod language;
 mod laws;

@@ -1,10 +1,16 @@
 //! Which micro-kernels there are, and which the CPU runs.
 #![allow(unsafe_code, reason = "kernels are compiled for instruction sets that not every CPU has")]
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use super::jit;
 use super::plan::Shape;
 use super::simd::*;
 use super::tile::{Kernel, PACK, RUNS, TABLE, Tile, tile};
+
+/// The environment variable that names an instruction set.
+const VARIABLE: &str = "FGC_ISA";
 
 /// An instruction set that there are micro-kernels for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -36,6 +42,40 @@ impl Isa {
     /// The widest that this CPU has.
     pub fn best() -> Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
+    }
+
+    /// The one that this process compiles for: that which the environment variable `FGC_ISA`
+    /// names, or else the best. Sums are rounded in an order that depends on it, so by the name
+    /// CPUs that differ have the same bits.
+    ///
+    /// # Errors
+    /// There is none of that name, or the CPU doesn't have it.
+    pub fn chosen() -> Result<Isa, String> {
+        static CHOSEN: OnceLock<Result<Isa, String>> = OnceLock::new();
+        let choose = || match std::env::var_os(VARIABLE) {
+            None => Ok(Isa::best()),
+            Some(name) => Isa::named(&name.to_string_lossy()).map_err(|e| format!("{VARIABLE}: {e}")),
+        };
+        CHOSEN.get_or_init(choose).clone()
+    }
+
+    /// The one of a name, if the CPU has it.
+    fn named(name: &str) -> Result<Isa, String> {
+        let isa = Isa::ALL.into_iter().find(|isa| isa.to_string() == name).ok_or_else(|| {
+            let names = Isa::ALL.map(|isa| format!("`{isa}`")).join(", ");
+            format!("there is no instruction set `{name}`, only {names}")
+        })?;
+        if isa.is_available() { Ok(isa) } else { Err(format!("this CPU doesn't have `{isa}`")) }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        })
     }
 }
 
