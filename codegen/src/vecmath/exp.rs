@@ -67,10 +67,12 @@ fn shifted<L: Lanes>(l: &mut L, t: L::F) -> L::F {
 /// x − m·by·ln 2. The first product is cancelled exactly.
 #[inline(always)]
 fn reduce<L: Lanes>(l: &mut L, x: L::F, m: L::F, by: f32) -> L::F {
-    LN_2.iter().fold(x, |r, part| {
+    let mut r = x;
+    for part in LN_2 {
         let part = l.f32(-part * by);
-        l.fma(m, part, r)
-    })
+        r = l.fma(m, part, r);
+    }
+    r
 }
 
 /// eᵏʳ − 1 and 2ⁿ⁺ᵇ, where kx = n ln 2 + kr and |kr| ≤ ln 2 / 2, for k a power of two and
@@ -80,11 +82,11 @@ pub(super) fn expm1_parts<L: Lanes>(l: &mut L, x: L::F, k: f32, b: f32) -> (L::F
     let by = l.f32(LOG2_E * k);
     let (t, n) = power_of_two(l, x, by, 127.0 + b);
     let r = reduce(l, x, n, 1.0 / k);
-    let mut power = 1.0;
-    let coefficients = EXPM1.map(|c| {
+    let (mut power, mut coefficients) = (1.0, EXPM1);
+    for c in &mut coefficients {
         power *= k;
-        c * power
-    });
+        *c *= power;
+    }
     let p = l.polynomial(r, &coefficients);
     let q = l.mul(r, p);
     let s = shifted(l, t);

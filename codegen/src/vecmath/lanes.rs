@@ -92,11 +92,12 @@ pub trait Lanes {
     #[inline(always)]
     fn polynomial(&mut self, x: Self::F, coefficients: &[f32]) -> Self::F {
         let Some((&last, rest)) = coefficients.split_last() else { return self.f32(0.0) };
-        let last = self.f32(last);
-        rest.iter().rev().fold(last, |sum, &c| {
+        let mut sum = self.f32(last);
+        for &c in rest.iter().rev() {
             let c = self.f32(c);
-            self.fma(sum, x, c)
-        })
+            sum = self.fma(sum, x, c);
+        }
+        sum
     }
 }
 
@@ -110,6 +111,7 @@ pub trait Patch {
 pub struct AtOnce;
 
 impl Patch for AtOnce {
+    #[inline(always)]
     fn patch(&mut self, m: bool, x: f32, y: f32, host: extern "C" fn(f32) -> f32) -> f32 {
         if m { host(x) } else { y }
     }

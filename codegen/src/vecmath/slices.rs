@@ -15,42 +15,64 @@ pub type Slices = unsafe extern "C" fn(*mut f32, u64);
 /// The arguments that are computed together, and again if some of them need the host.
 const TOGETHER: usize = 64;
 
-/// Replaces numbers by the function of them: `quick` leaves a note where `exact` is needed.
+/// A function of each number.
+///
+/// Neither here nor in the functions there are closures, and everything is always inlined: what
+/// the optimiser left a function of its own would be compiled for any CPU, and call the host's
+/// `fmaf` for each number.
+trait Function {
+    /// Its value, or a note that `exact` is needed.
+    fn quick(lanes: &mut Native<Noted>, x: f32) -> f32;
+
+    /// Its value.
+    fn exact(lanes: &mut Native, x: f32) -> f32;
+}
+
+/// Replaces numbers by the function of them.
 #[inline(always)]
-fn replace(
-    x: &mut [f32],
-    quick: impl Fn(&mut Native<Noted>, f32) -> f32,
-    exact: impl Fn(&mut Native, f32) -> f32,
-) {
-    let mut some = |x: &mut [f32; TOGETHER]| {
-        let before = *x;
-        let mut lanes = Native(Noted::default());
-        for x in x.iter_mut() {
-            *x = quick(&mut lanes, *x);
-        }
-        if lanes.0.any {
-            for (y, x) in x.iter_mut().zip(before) {
-                *y = exact(&mut Native(AtOnce), x);
-            }
-        }
-    };
+fn replace<F: Function>(x: &mut [f32]) {
     let (whole, rest) = x.as_chunks_mut();
-    whole.iter_mut().for_each(&mut some);
+    for some in whole {
+        replace_some::<F>(some);
+    }
     let mut last = [1.0; TOGETHER];
     last[..rest.len()].copy_from_slice(rest);
-    some(&mut last);
+    replace_some::<F>(&mut last);
     rest.copy_from_slice(&last[..rest.len()]);
+}
+
+#[inline(always)]
+fn replace_some<F: Function>(x: &mut [f32; TOGETHER]) {
+    let before = *x;
+    let mut lanes = Native(Noted::default());
+    for x in x.iter_mut() {
+        *x = F::quick(&mut lanes, *x);
+    }
+    if lanes.0.any {
+        for (y, x) in x.iter_mut().zip(before) {
+            *y = F::exact(&mut Native(AtOnce), x);
+        }
+    }
 }
 
 macro_rules! slices {
     ($($name:ident)*) => {
         $(mod $name {
-            use super::replace;
+            use super::{AtOnce, Function, Native, Noted, replace};
             use crate::vecmath::$name as function;
 
-            #[inline(always)]
-            fn all(x: &mut [f32]) {
-                replace(x, |l, x| function(l, x), |l, x| function(l, x));
+            struct This;
+
+            impl Function for This {
+                #[inline(always)]
+                fn quick(lanes: &mut Native<Noted>, x: f32) -> f32 {
+                    function(lanes, x)
+                }
+
+                #[inline(always)]
+                fn exact(lanes: &mut Native<AtOnce>, x: f32) -> f32 {
+                    function(lanes, x)
+                }
             }
 
             /// # Safety
@@ -69,19 +91,19 @@ macro_rules! slices {
                         return unsafe { over_256(x) };
                     }
                 }
-                all(x);
+                replace::<This>(x);
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,fma")]
             fn over_512(x: &mut [f32]) {
-                all(x);
+                replace::<This>(x);
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn over_256(x: &mut [f32]) {
-                all(x);
+                replace::<This>(x);
             }
         })*
 

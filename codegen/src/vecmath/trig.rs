@@ -17,10 +17,11 @@ const SIN: [f32; 5] = [1.0, -0.166_666_6, 0.008_333_069, -0.000_198_097_68, 2.60
 /// the limit.
 #[inline(always)]
 fn reduced<L: Lanes>(l: &mut L, x: L::F, h: L::F, t: L::F, host: extern "C" fn(f32) -> f32) -> L::F {
-    let r = PI.iter().fold(x, |r, part| {
+    let mut r = x;
+    for part in PI {
         let part = l.f32(-part);
-        l.fma(h, part, r)
-    });
+        r = l.fma(h, part, r);
+    }
     let square = l.mul(r, r);
     let p = l.polynomial(square, &SIN);
     let y = l.mul(r, p);
