@@ -52,6 +52,10 @@ impl Measured {
     fn flops(&self) -> u64 {
         self.kernels.iter().map(|kernel| kernel.flops).sum()
     }
+
+    fn done(&self) -> u64 {
+        self.kernels.iter().map(|kernel| kernel.done).sum()
+    }
 }
 
 pub fn bench(args: &Bench, threads: Option<u16>) -> Done {

@@ -8,7 +8,7 @@ use fgc_ir::{Graph, OpRules, Value};
 use fgc_transforms::eqsat::{self, Change, Limits, Report, table};
 
 use crate::failure::{Done, input};
-use crate::stats::{Cost, scaled};
+use crate::stats::{Cost, operations, scaled};
 use fgc_train::opt;
 
 /// What is done to `graph` at optimisation level `level`: of the value `name`, or in all if that is empty.
@@ -64,7 +64,7 @@ fn kernels(out: &mut String, g: &Graph, kernels: &[KernelInfo], alone: &[KernelI
     let _ = writeln!(out, "\nkernels: {}", total(kernels));
     let _ = writeln!(out, "at --opt 0: {}", total(alone));
     for (k, kernel) in kernels.iter().enumerate() {
-        let (flops, bytes) = (scaled(kernel.flops, "FLOP"), scaled(kernel.bytes, "B"));
+        let (flops, bytes) = (operations(kernel.flops, kernel.done), scaled(kernel.bytes, "B"));
         let _ = writeln!(out, "\n{k:3}  {}\n     {flops}, {bytes}", kernel.name);
         let mut list = |what: &str, of: Vec<String>| {
             if !of.is_empty() {

@@ -75,6 +75,12 @@ pub fn scaled(n: u64, unit: &str) -> String {
     format!("{x:.digits$} {}{unit}", PREFIXES[prefix]).trim_end().to_owned()
 }
 
+/// Operations, and those of them that are done where convolutions take fewer.
+pub fn operations(flops: u64, done: u64) -> String {
+    let all = scaled(flops, "FLOP");
+    if done == flops { all } else { format!("{all} by {}", scaled(done, "FLOP")) }
+}
+
 /// The statistics for machines.
 pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
     let cost = Cost::of(&lowered.kernels());

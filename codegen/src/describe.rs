@@ -21,6 +21,8 @@ pub struct KernelInfo {
     pub class: &'static str,
     /// Its operations, a fused multiply-add counted as two.
     pub flops: u64,
+    /// Those of them that are done: fewer for convolutions by Winograd's method.
+    pub done: u64,
     /// The bytes that it reads and writes, each counted once however often it is used.
     pub bytes: u64,
     /// What it computes element by element: values of the graph, and whether each is in memory
@@ -70,6 +72,7 @@ impl Lowered {
             name: self.name(kernel),
             class: class(kernel),
             flops: self.flops(kernel),
+            done: self.flops(kernel) - self.program.contraction(kernel).map_or(0, |c| c.flops() - c.done()),
             bytes: self.moved(kernel),
             values: values(kernel),
             passing: self.passing(kernel).map(|b| self.names[b.0].clone()).collect(),

@@ -6,7 +6,7 @@ use fgc_codegen::{KernelInfo, Peaks};
 use serde_json::{Map, Value, json};
 
 use super::{Measured, Profile};
-use crate::stats::scaled;
+use crate::stats::{operations, scaled};
 
 /// How many kernels are listed one by one: those that take longest.
 const LISTED: usize = 20;
@@ -49,13 +49,13 @@ pub fn text(m: &Measured) -> String {
         ),
     );
     let rate = giga(m.flops(), median);
-    let work = format!("{}, {rate:.1} GFLOP/s", scaled(m.flops(), "FLOP"));
+    let work = format!("{}, {rate:.1} GFLOP/s", operations(m.flops(), m.done()));
     let Some(profile) = &m.profile else {
         line("work", work);
         line("memory", scaled(m.peak_bytes as u64, "B"));
         return out;
     };
-    let part = 100.0 * profile.peaks[1].share(m.flops(), 0, median * 1e-3);
+    let part = 100.0 * profile.peaks[1].share(m.done(), 0, median * 1e-3);
     line("work", format!("{work}, {part:.0} % of the peak"));
     line("memory", scaled(m.peak_bytes as u64, "B"));
     let machine = |k: usize| {
@@ -77,7 +77,7 @@ fn kernels(m: &Measured, profile: &Profile) -> String {
     longest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     for &(kernel, ms) in longest.iter().take(LISTED) {
         let (gflops, gbs) = (giga(kernel.flops, ms), giga(kernel.bytes, ms));
-        let share = 100.0 * profile.peaks[1].share(kernel.flops, kernel.bytes, ms * 1e-3);
+        let share = 100.0 * profile.peaks[1].share(kernel.done, kernel.bytes, ms * 1e-3);
         let (part, shown, name) = (part(ms), ms * scale, &kernel.name);
         let _ = writeln!(out, "{shown:8.3} {part:6.1} {gflops:8.1} {gbs:8.1}    {share:3.0} %  {name}");
     }
@@ -104,6 +104,7 @@ pub fn json(m: &Measured) -> String {
         "passes": passes,
         "first_call_ms": m.first_ms,
         "flops": m.flops(),
+        "done": m.done(),
         "gflops": giga(m.flops(), median),
         "peak_bytes": m.peak_bytes,
     });
@@ -128,9 +129,10 @@ fn kernel_json(kernel: &KernelInfo, ms: f64, peaks: &Peaks) -> Value {
         "class": kernel.class,
         "ms": ms,
         "flops": kernel.flops,
+        "done": kernel.done,
         "bytes": kernel.bytes,
         "gflops": giga(kernel.flops, ms),
         "gbs": giga(kernel.bytes, ms),
-        "share": peaks.share(kernel.flops, kernel.bytes, ms * 1e-3),
+        "share": peaks.share(kernel.done, kernel.bytes, ms * 1e-3),
     })
 }

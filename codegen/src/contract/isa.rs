@@ -8,6 +8,7 @@ use super::jit;
 use super::plan::Shape;
 use super::simd::*;
 use super::tile::{Kernel, PACK, RUNS, TABLE, Tile, tile};
+use super::winograd::{self, Planes, Transforms};
 
 /// The environment variable that names an instruction set.
 const VARIABLE: &str = "FGC_ISA";
@@ -96,6 +97,8 @@ pub(super) struct Kernels<T: 'static> {
     kernels: &'static [&'static [[[Kernel<T>; 3]; 2]]],
     /// Whether there are better ones, compiled by Cranelift.
     jit: bool,
+    /// The transforms of Winograd's convolutions, if they are for this element type.
+    pub winograd: Option<Transforms<T>>,
 }
 
 impl<T> Kernels<T> {
@@ -111,7 +114,8 @@ impl<T> Kernels<T> {
 
     /// What a plan needs to know of them.
     pub fn shape(&self) -> Shape {
-        Shape { lanes: self.lanes, rows: (1..=self.vectors()).map(|v| self.rows(v)).collect() }
+        let rows = (1..=self.vectors()).map(|v| self.rows(v)).collect();
+        Shape { lanes: self.lanes, rows, winograd: self.winograd.is_some() }
     }
 
     /// Computes a tile of so many rows and vectors with the kernel of this kind.
@@ -166,6 +170,42 @@ macro_rules! compiled {
     };
 }
 
+/// The transforms of Winograd's convolutions compiled for an instruction set.
+macro_rules! transforms {
+    ($name:ident, $simd:ty $(, $feature:literal)?) => {
+        const $name: Option<Transforms<f32>> = {
+            /// # Safety
+            /// As of [`winograd::spread`].
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn spread(from: &[*const f32; 16], ahead: [*const f32; 2], to: Planes<f32>) {
+                // SAFETY: as the caller promises.
+                unsafe { winograd::spread::<$simd>(from, ahead, to) }
+            }
+            /// # Safety
+            /// As of [`winograd::weights`].
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn weights(from: *const f32, taps: &[isize; 9], step: isize, to: Planes<f32>) {
+                // SAFETY: as the caller promises.
+                unsafe { winograd::weights::<$simd>(from, taps, step, 0.5, to) }
+            }
+            /// # Safety
+            /// As of [`winograd::gather`].
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn gather(from: Planes<f32>, to: &[*mut f32; 4], add: bool) {
+                // SAFETY: as the caller promises.
+                unsafe { winograd::gather::<$simd>(from, to, add) }
+            }
+            Some(Transforms { spread, weights, gather })
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+transforms!(WINOGRAD_512, Avx512<f32>, "avx512f");
+#[cfg(target_arch = "x86_64")]
+transforms!(WINOGRAD_256, Avx2<f32>, "avx2,fma");
+transforms!(WINOGRAD_128, Portable<f32>);
+
 #[cfg(target_arch = "x86_64")]
 compiled!(f32x16, Avx512<f32>, f32, "avx512f");
 #[cfg(target_arch = "x86_64")]
@@ -190,6 +230,7 @@ impl Scalar for f32 {
             Isa::Avx512 => Kernels {
                 lanes: 16,
                 jit: false,
+                winograd: WINOGRAD_512,
                 kernels: table!(f32x16, f32: 1 x [1 2 3 4 5 6 7 8 9 10 11 12], 2 x [1 2 3 4 5 6 7 8 9 10 11 12],
                                              3 x [1 2 3 4 5 6 7 8], 4 x [1 2 3 4 5 6]),
             },
@@ -197,9 +238,15 @@ impl Scalar for f32 {
             Isa::Avx2 => Kernels {
                 lanes: 8,
                 jit: false,
+                winograd: WINOGRAD_256,
                 kernels: table!(f32x8, f32: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6]),
             },
-            _ => Kernels { lanes: 4, jit: true, kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+            _ => Kernels {
+                lanes: 4,
+                jit: true,
+                winograd: WINOGRAD_128,
+                kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
         }
     }
 }
@@ -216,13 +263,22 @@ impl Scalar for f64 {
             Isa::Avx512 => Kernels {
                 lanes: 8,
                 jit: false,
+                winograd: None,
                 kernels: table!(f64x8, f64: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6 7 8]),
             },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                Kernels { lanes: 4, jit: false, kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
-            }
-            _ => Kernels { lanes: 2, jit: false, kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]) },
+            Isa::Avx2 => Kernels {
+                lanes: 4,
+                jit: false,
+                winograd: None,
+                kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
+            _ => Kernels {
+                lanes: 2,
+                jit: false,
+                winograd: None,
+                kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
         }
     }
 }
@@ -235,6 +291,11 @@ impl Scalar for u32 {
     }
 
     fn kernels(_: Isa) -> Kernels<u32> {
-        Kernels { lanes: 4, jit: false, kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
+        Kernels {
+            lanes: 4,
+            jit: false,
+            winograd: None,
+            kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+        }
     }
 }

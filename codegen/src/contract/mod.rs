@@ -8,6 +8,7 @@
 //!   so a contraction has the same bits for any number of threads (`split`).
 //! - `run` computes a block: for each piece of `k` the rows, tile by tile, while the right
 //!   operand's panel stays in the first-level cache.
+//! - `winograd` plans and runs convolutions of 3×3 taps in fewer multiplications.
 //! - `tile` is the micro-kernel, `simd` the vectors it is written in, `isa` the choice.
 //! - Operands are read as they lie, strides and all. Only two are copied: the part of an image
 //!   that a block sees through a window, with zeros around it (`pad`), and a right operand whose
@@ -31,6 +32,7 @@ mod split;
 mod tests;
 mod tile;
 mod unit;
+mod winograd;
 
 use fgc_ir::attrs::Attrs;
 use fgc_ir::ops::{Conv, Dot};
@@ -42,6 +44,7 @@ use loops::Loops;
 use plan::{Part, Shape as Vectors, Sum};
 use run::Operands;
 pub use run::{Block, Epilogue, Place};
+use winograd::Winograd;
 
 /// An operand: how its elements lie in their buffer.
 ///
@@ -165,6 +168,49 @@ fn shape(dtype: DType, isa: Isa) -> Vectors {
     }
 }
 
+/// How terms are computed that have the same results.
+#[derive(Debug)]
+enum Plan {
+    /// As the sums that they are.
+    Direct(Sum),
+    /// In fewer multiplications.
+    Winograd(Winograd),
+}
+
+impl Plan {
+    fn new(first: Part, others: Vec<Part>, stored: &[bool], shape: &Vectors) -> Plan {
+        let parts: Vec<&Part> = std::iter::once(&first).chain(&others).collect();
+        match Winograd::new(&parts, stored, shape).filter(|_| shape.winograd) {
+            Some(plan) => Plan::Winograd(plan),
+            None => Plan::Direct(Sum::new(first, others, stored, shape)),
+        }
+    }
+
+    /// Which results have a term here.
+    fn mine(&self) -> &[usize] {
+        match self {
+            Plan::Direct(sum) => &sum.mine,
+            Plan::Winograd(plan) => &plan.mine,
+        }
+    }
+
+    /// The operations that needn't be done.
+    fn saved(&self) -> u64 {
+        match self {
+            Plan::Direct(_) => 0,
+            Plan::Winograd(plan) => plan.saved(),
+        }
+    }
+
+    /// Elements of scratch for results of `len` elements.
+    fn scratch(&self, width: usize, len: usize) -> usize {
+        match self {
+            Plan::Direct(sum) => sum.scratch(width, len),
+            Plan::Winograd(plan) => plan.scratch(),
+        }
+    }
+}
+
 /// Sums of products with their shapes fixed: what runs.
 #[derive(Debug)]
 pub struct Contraction {
@@ -175,8 +221,9 @@ pub struct Contraction {
     out: usize,
     stored: Vec<bool>,
     flops: u64,
+    done: u64,
     /// Terms that are computed together.
-    sums: Vec<Sum>,
+    sums: Vec<Plan>,
 }
 
 impl Contraction {
@@ -190,6 +237,11 @@ impl Contraction {
     /// which `stored` says no only exist for what is done with their blocks: they need no buffer.
     pub fn with(terms: &[Term], stored: &[bool], isa: Isa) -> Contraction {
         let dtype = terms.first().map_or(DType::F32, |t| t.lhs.dtype);
+        Contraction::planned(terms, stored, (dtype, isa), &shape(dtype, isa))
+    }
+
+    /// The same for micro-kernels of this shape.
+    fn planned(terms: &[Term], stored: &[bool], (dtype, isa): (DType, Isa), shape: &Vectors) -> Contraction {
         let results = terms.iter().map(|t| t.result + 1).max().unwrap_or(0);
         let stored: Vec<bool> = (0..results).map(|r| stored.get(r).copied().unwrap_or(true)).collect();
         let lens = terms.iter().map(|t| [t.lhs.reach(), t.rhs.reach()]).collect();
@@ -206,10 +258,10 @@ impl Contraction {
                 None => together.push((part, vec![])),
             }
         }
-        let shape = shape(dtype, isa);
-        let plan = |(first, others)| Sum::new(first, others, &stored, &shape);
-        let sums = if out == 0 { vec![] } else { together.into_iter().map(plan).collect() };
-        Contraction { dtype, isa, lens, out, stored, flops, sums }
+        let plan = |(first, others)| Plan::new(first, others, &stored, shape);
+        let sums: Vec<Plan> = if out == 0 { vec![] } else { together.into_iter().map(plan).collect() };
+        let done = flops - sums.iter().map(Plan::saved).sum::<u64>().min(flops);
+        Contraction { dtype, isa, lens, out, stored, flops, done, sums }
     }
 
     /// The element type.
@@ -226,7 +278,7 @@ impl Contraction {
 
     /// Whether it is work for several threads.
     pub fn is_parallel(&self) -> bool {
-        self.flops >= split::WORTH
+        self.done >= split::WORTH
     }
 
     /// The floating-point (or integer) operations, a fused multiply-add counted as two.
@@ -234,19 +286,29 @@ impl Contraction {
         self.flops
     }
 
+    /// Those of them that are done: fewer where products are saved by sums of operands.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
     /// The columns of the results as matrices of which finished blocks are some rows and columns:
     /// with this many columns, dense in row-major order. `None` if there are no such blocks, as
     /// when the result's dimensions are in an order of their own, or is empty, or has no terms.
     pub fn columns(&self) -> Option<usize> {
-        let [sum] = &self.sums[..] else { return None };
-        sum.columns.filter(|_| sum.mine.len() == self.stored.len())
+        let [plan] = &self.sums[..] else { return None };
+        let columns = match plan {
+            Plan::Direct(sum) => sum.columns,
+            Plan::Winograd(plan) => Some(plan.channels),
+        };
+        columns.filter(|_| plan.mine().len() == self.stored.len())
     }
 
     /// The first row of each finished block, in order. Blocks that begin at one row have the same
     /// rows, and all columns between them.
     pub fn row_starts(&self) -> Vec<usize> {
         match (&self.sums[..], self.columns()) {
-            ([sum], Some(columns)) => sum.row_starts(columns, self.out),
+            ([Plan::Direct(sum)], Some(columns)) => sum.row_starts(columns, self.out),
+            ([Plan::Winograd(plan)], Some(_)) => plan.row_starts(),
             _ => Vec::new(),
         }
     }
@@ -315,9 +377,15 @@ impl Contraction {
         };
         let parallel = self.is_parallel() && rayon::current_num_threads() > 1;
         let mut add = vec![false; self.stored.len()];
-        for sum in &self.sums {
-            sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, (epilogue, parallel));
-            sum.mine.iter().for_each(|&r| add[r] = true);
+        for plan in &self.sums {
+            let how = (epilogue, parallel);
+            match plan {
+                Plan::Direct(sum) => {
+                    sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, how);
+                }
+                Plan::Winograd(plan) => plan.run(self.isa, &operands, &mut results, &add, scratch, how),
+            }
+            plan.mine().iter().for_each(|&r| add[r] = true);
         }
         for (result, _) in results.iter_mut().zip(&add).filter(|(_, written)| !**written) {
             result.fill(T::default());

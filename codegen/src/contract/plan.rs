@@ -13,6 +13,8 @@ pub(super) struct Shape {
     pub lanes: usize,
     /// The most rows of a tile, by its vectors less one.
     pub rows: Vec<usize>,
+    /// Whether there are transforms for Winograd's convolutions.
+    pub winograd: bool,
 }
 
 impl Shape {
@@ -41,7 +43,7 @@ const NEAR: usize = 3 << 16;
 
 /// Elements of a panel of the right operand that stay in the first-level cache, beside rows of
 /// the left one and of the result.
-const PANEL: usize = 1 << 13;
+pub(super) const PANEL: usize = 1 << 13;
 
 /// A sum of products: `result[r] = Σ lhs·rhs` over the terms of each result.
 #[derive(Debug)]
@@ -162,7 +164,7 @@ fn oriented(terms: Vec<Part>, shape: &Shape) -> (Vec<Part>, bool) {
 }
 
 /// The columns in panels as wide as kernels are, the last two of about one width.
-fn panels(columns: usize, shape: &Shape) -> Vec<Panel> {
+pub(super) fn panels(columns: usize, shape: &Shape) -> Vec<Panel> {
     let (lanes, most) = (shape.lanes, shape.rows.len());
     let mut left = columns.div_ceil(lanes);
     let mut result = Vec::new();

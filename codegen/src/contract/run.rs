@@ -11,7 +11,7 @@ use super::split::{self, LANES};
 use super::unit::Call;
 
 /// Elements that a slot of scratch is rounded up to, so that the next is as well aligned.
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 /// Elements of a result that are worked on at once behind a sum of parts.
 const CHUNK: usize = 1 << 14;

@@ -53,6 +53,7 @@ pub(super) trait Simd {
     /// One element in every lane.
     unsafe fn splat(at: *const Self::Elem) -> Self::Reg;
     unsafe fn add(a: Self::Reg, b: Self::Reg) -> Self::Reg;
+    unsafe fn sub(a: Self::Reg, b: Self::Reg) -> Self::Reg;
     /// `a·b + c`.
     unsafe fn mul_add(a: Self::Reg, b: Self::Reg, c: Self::Reg) -> Self::Reg;
 }
@@ -72,7 +73,7 @@ pub(super) struct Portable<T>(std::marker::PhantomData<T>);
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($vector:ty, $elem:ty, $reg:ty, $mask:ty, $lanes:literal, $to_mask:expr, $zero:ident, $load:ident,
-     $load_part:expr, $store:ident, $store_part:expr, $set1:ident, $add:ident, $fma:ident) => {
+     $load_part:expr, $store:ident, $store_part:expr, $set1:ident, $add:ident, $sub:ident, $fma:ident) => {
         impl Simd for $vector {
             type Elem = $elem;
             type Reg = $reg;
@@ -121,6 +122,11 @@ macro_rules! intrinsics {
                 unsafe { $add(a, b) }
             }
             #[inline(always)]
+            unsafe fn sub(a: $reg, b: $reg) -> $reg {
+                // SAFETY: as above.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
             unsafe fn mul_add(a: $reg, b: $reg, c: $reg) -> $reg {
                 // SAFETY: as above.
                 unsafe { $fma(a, b, c) }
@@ -144,6 +150,7 @@ intrinsics!(
     _mm512_mask_storeu_ps,
     _mm512_set1_ps,
     _mm512_add_ps,
+    _mm512_sub_ps,
     _mm512_fmadd_ps
 );
 
@@ -162,6 +169,7 @@ intrinsics!(
     _mm512_mask_storeu_pd,
     _mm512_set1_pd,
     _mm512_add_pd,
+    _mm512_sub_pd,
     _mm512_fmadd_pd
 );
 
@@ -183,6 +191,7 @@ intrinsics!(
     _mm256_maskstore_ps,
     _mm256_set1_ps,
     _mm256_add_ps,
+    _mm256_sub_ps,
     _mm256_fmadd_ps
 );
 
@@ -201,12 +210,13 @@ intrinsics!(
     _mm256_maskstore_pd,
     _mm256_set1_pd,
     _mm256_add_pd,
+    _mm256_sub_pd,
     _mm256_fmadd_pd
 );
 
 /// Implements arrays of 128 bits.
 macro_rules! array {
-    ($elem:ty, $lanes:literal, |$a:ident, $b:ident| $add:expr, |$x:ident, $y:ident, $z:ident| $fma:expr) => {
+    ($elem:ty, $lanes:literal, |$a:ident, $b:ident| $add:expr, $sub:expr, |$x:ident, $y:ident, $z:ident| $fma:expr) => {
         impl Simd for Portable<$elem> {
             type Elem = $elem;
             type Reg = [$elem; $lanes];
@@ -256,6 +266,13 @@ macro_rules! array {
                 })
             }
             #[inline(always)]
+            unsafe fn sub(a: Self::Reg, b: Self::Reg) -> Self::Reg {
+                std::array::from_fn(|i| {
+                    let ($a, $b) = (a[i], b[i]);
+                    $sub
+                })
+            }
+            #[inline(always)]
             unsafe fn mul_add(a: Self::Reg, b: Self::Reg, c: Self::Reg) -> Self::Reg {
                 std::array::from_fn(|i| {
                     let ($x, $y, $z) = (a[i], b[i], c[i]);
@@ -266,7 +283,7 @@ macro_rules! array {
     };
 }
 
-array!(f32, 4, |a, b| a + b, |a, b, c| a * b + c);
-array!(f64, 2, |a, b| a + b, |a, b, c| a * b + c);
+array!(f32, 4, |a, b| a + b, a - b, |a, b, c| a * b + c);
+array!(f64, 2, |a, b| a + b, a - b, |a, b, c| a * b + c);
 // Both 32-bit integer types: wrapping sums and products have the same bits in either.
-array!(u32, 4, |a, b| a.wrapping_add(b), |a, b, c| a.wrapping_mul(b).wrapping_add(c));
+array!(u32, 4, |a, b| a.wrapping_add(b), a.wrapping_sub(b), |a, b, c| a.wrapping_mul(b).wrapping_add(c));

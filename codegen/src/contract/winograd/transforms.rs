@@ -1,0 +1,161 @@
+//! The transforms of Winograd's convolution F(2×2, 3×3), on vectors of channels.
+//!
+//! Of a tile of 4×4 pixels `d`, weights `w` of 3×3 taps and the 2×2 pixels `y` of the result
+//! (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, equation 8):
+//! `y = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A`. [`spread`] is `Bᵀ d B`, [`weights`] is `G w Gᵀ`, and [`gather`] is
+//! `Aᵀ[…]A`. Element `p` of each of the 4×4 is on a plane of its own.
+#![allow(unsafe_code, reason = "vectors are read and written through pointers")]
+
+// Vectors are in no closure: one is only inlined where the optimizer likes it, and compiled for any
+// CPU where it isn't.
+
+use super::super::simd::Simd;
+
+/// The transforms, compiled for an instruction set.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Transforms<T> {
+    pub spread: Spread<T>,
+    pub weights: Weights<T>,
+    pub gather: Gather<T>,
+}
+
+/// A kernel as [`spread`] is one; so below.
+pub(in super::super) type Spread<T> = unsafe fn(&[*const T; 16], [*const T; 2], Planes<T>);
+pub(in super::super) type Weights<T> = unsafe fn(*const T, &[isize; 9], isize, Planes<T>);
+pub(in super::super) type Gather<T> = unsafe fn(Planes<T>, &[*mut T; 4], bool);
+
+/// Where a vector of channels lies on the first of 16 planes, how far the next plane is, and the
+/// number of channels, a multiple of a vector's lanes.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Planes<T> {
+    pub at: *mut T,
+    pub apart: usize,
+    pub channels: usize,
+}
+
+/// `Bᵀx` of a column of four.
+#[inline(always)]
+unsafe fn b<S: Simd>(x: [S::Reg; 4]) -> [S::Reg; 4] {
+    // SAFETY: the caller has the instruction set; so below.
+    unsafe { [S::sub(x[0], x[2]), S::add(x[1], x[2]), S::sub(x[2], x[1]), S::sub(x[1], x[3])] }
+}
+
+/// `Gx` of a column of three.
+#[inline(always)]
+unsafe fn g<S: Simd>(x: [S::Reg; 3], half: S::Reg) -> [S::Reg; 4] {
+    // SAFETY: as above.
+    unsafe {
+        let (outer, zero) = (S::add(x[0], x[2]), S::zero());
+        let (sum, difference) = (S::add(outer, x[1]), S::sub(outer, x[1]));
+        [x[0], S::mul_add(sum, half, zero), S::mul_add(difference, half, zero), x[2]]
+    }
+}
+
+/// `Aᵀx` of a column of four.
+#[inline(always)]
+unsafe fn a<S: Simd>(x: [S::Reg; 4]) -> [S::Reg; 2] {
+    // SAFETY: as above.
+    unsafe { [S::add(S::add(x[0], x[1]), x[2]), S::sub(S::sub(x[1], x[2]), x[3])] }
+}
+
+/// Writes the transform of a tile of 4×4 pixels, which are at `from`, row by row; and asks for two
+/// pixels' channels from each of the addresses `ahead`, which may be any.
+///
+/// # Safety
+/// The CPU has the instruction set. There are as many channels at each address as `to` says, and
+/// on each plane, which nobody else uses.
+#[inline(always)]
+pub(in super::super) unsafe fn spread<S: Simd>(
+    from: &[*const S::Elem; 16],
+    ahead: [*const S::Elem; 2],
+    to: Planes<S::Elem>,
+) {
+    for c in (0..to.channels).step_by(S::LANES) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            for ahead in ahead {
+                S::prefetch(ahead.wrapping_add(2 * c));
+                S::prefetch(ahead.wrapping_add(2 * c + S::LANES));
+            }
+            let mut columns = [[S::zero(); 4]; 4];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let at = |i: usize| from[4 * i + j].wrapping_add(c);
+                *column = b::<S>([S::load(at(0)), S::load(at(1)), S::load(at(2)), S::load(at(3))]);
+            }
+            for i in 0..4 {
+                let row = b::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                for (j, x) in row.into_iter().enumerate() {
+                    S::store(to.at.add((4 * i + j) * to.apart + c), x);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the transform of 3×3 taps, whose first channels are at the offsets `taps` from `from`
+/// and all channels `step` apart.
+///
+/// # Safety
+/// As of [`spread`], of the taps' channels.
+#[inline(always)]
+pub(in super::super) unsafe fn weights<S: Simd>(
+    from: *const S::Elem,
+    taps: &[isize; 9],
+    step: isize,
+    half: S::Elem,
+    to: Planes<S::Elem>,
+) {
+    for c in (0..to.channels).step_by(S::LANES) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let half = S::splat(&half);
+            let mut columns = [[S::zero(); 4]; 3];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let mut rows = [S::zero(); 3];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    let at = from.wrapping_offset(taps[3 * i + j] + c as isize * step);
+                    *row = if step == 1 {
+                        S::load(at)
+                    } else {
+                        // Of no more than 16 lanes.
+                        let lane = |i: usize| at.wrapping_offset((i % S::LANES) as isize * step);
+                        let near: [S::Elem; 16] = std::array::from_fn(|i| *lane(i));
+                        S::load(near.as_ptr())
+                    };
+                }
+                *column = g::<S>(rows, half);
+            }
+            for i in 0..4 {
+                let row = g::<S>([columns[0][i], columns[1][i], columns[2][i]], half);
+                for (j, x) in row.into_iter().enumerate() {
+                    S::store(to.at.add((4 * i + j) * to.apart + c), x);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the 2×2 pixels of the result to `to`, row by row, or adds them there.
+///
+/// # Safety
+/// As of [`spread`].
+#[inline(always)]
+pub(in super::super) unsafe fn gather<S: Simd>(from: Planes<S::Elem>, to: &[*mut S::Elem; 4], add: bool) {
+    for c in (0..from.channels).step_by(S::LANES) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let mut columns = [[S::zero(); 2]; 4];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let at = |i: usize| from.at.wrapping_add((4 * i + j) * from.apart + c);
+                *column = a::<S>([S::load(at(0)), S::load(at(1)), S::load(at(2)), S::load(at(3))]);
+            }
+            for i in 0..2 {
+                let row = a::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                for (j, x) in row.into_iter().enumerate() {
+                    let to = to[2 * i + j].add(c);
+                    S::store(to, if add { S::add(S::load(to), x) } else { x });
+                }
+            }
+        }
+    }
+}
