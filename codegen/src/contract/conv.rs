@@ -44,25 +44,5 @@ pub(super) fn loops(op: &Conv, lhs: &Operand, rhs: &Operand, out: &Shape) -> Loo
         m.push(along(out[at], op.stride[d], 0, out_at(at)));
         k.push(along(taps, op.rhs_dilation[d], tap, 0));
     }
-    let mut lhs = x.offset as isize;
-    if let Some(first) = inside(&lines, &m, &k) {
-        lhs += first;
-        lines.clear();
-        m.iter_mut().chain(&mut k).for_each(|s| s.line = None);
-    }
-    Loops { batch, m, n, k, lines, lhs, rhs: first_tap }
-}
-
-/// Where the first read is, if no read falls on padding or between dilated elements.
-fn inside(lines: &[Line], m: &[Step], k: &[Step]) -> Option<isize> {
-    let mut first = 0;
-    for (d, line) in lines.iter().enumerate() {
-        let steps = m.iter().chain(k).filter_map(|s| s.line.filter(|l| l.0 == d).map(|l| (s.axis.size, l.1)));
-        let last: isize = steps.map(|(size, by)| (size as isize - 1).max(0).saturating_mul(by)).sum();
-        if line.dilation != 1 || line.low > 0 || last - line.low >= line.size as isize {
-            return None;
-        }
-        first -= line.low * line.step;
-    }
-    Some(first)
+    Loops { batch, m, n, k, lines, lhs: x.offset as isize, rhs: first_tap }
 }

@@ -8,7 +8,7 @@ use super::jit;
 use super::plan::Shape;
 use super::simd::*;
 use super::tile::{Kernel, PACK, RUNS, TABLE, Tile, tile};
-use super::winograd::{self, Planes, Transforms};
+use super::winograd::{self, Line, Planes, Transforms};
 
 /// The environment variable that names an instruction set.
 const VARIABLE: &str = "FGC_ISA";
@@ -177,9 +177,9 @@ macro_rules! transforms {
             /// # Safety
             /// As of [`winograd::spread`].
             $(#[target_feature(enable = $feature)])?
-            unsafe fn spread(from: &[*const f32; 16], ahead: [*const f32; 2], to: Planes<f32>) {
+            unsafe fn spread(lines: &[Line<*const f32>; 4], n: usize, ahead: [*const f32; 2], to: Planes<f32>) {
                 // SAFETY: as the caller promises.
-                unsafe { winograd::spread::<$simd>(from, ahead, to) }
+                unsafe { winograd::spread::<$simd>(lines, n, ahead, to) }
             }
             /// # Safety
             /// As of [`winograd::weights`].
@@ -191,9 +191,9 @@ macro_rules! transforms {
             /// # Safety
             /// As of [`winograd::gather`].
             $(#[target_feature(enable = $feature)])?
-            unsafe fn gather(from: Planes<f32>, to: &[*mut f32; 4], add: bool) {
+            unsafe fn gather(from: Planes<f32>, n: usize, to: &[Line<*mut f32>; 2], add: bool) {
                 // SAFETY: as the caller promises.
-                unsafe { winograd::gather::<$simd>(from, to, add) }
+                unsafe { winograd::gather::<$simd>(from, n, to, add) }
             }
             Some(Transforms { spread, weights, gather })
         };

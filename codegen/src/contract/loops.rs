@@ -85,6 +85,31 @@ impl Loops {
         self
     }
 
+    /// The same without a window, if no read falls on padding or between dilated elements.
+    pub fn without_window(mut self) -> Loops {
+        if let Some(first) = self.inside() {
+            self.lhs += first;
+            self.lines.clear();
+            self.m.iter_mut().chain(&mut self.k).for_each(|s| s.line = None);
+        }
+        self
+    }
+
+    /// Where the first read is, from the first element, if all are of elements.
+    fn inside(&self) -> Option<isize> {
+        let mut first = 0;
+        for (d, line) in self.lines.iter().enumerate() {
+            let steps = self.m.iter().chain(&self.k);
+            let steps = steps.filter_map(|s| s.line.filter(|l| l.0 == d).map(|l| (s.axis.size, l.1)));
+            let last: isize = steps.map(|(size, by)| (size as isize - 1).max(0).saturating_mul(by)).sum();
+            if line.dilation != 1 || line.low > 0 || last - line.low >= line.size as isize {
+                return None;
+            }
+            first -= line.low * line.step;
+        }
+        Some(first)
+    }
+
     /// The operands exchanged, and with them rows and columns; not of windows.
     pub fn exchanged(&self) -> Option<Loops> {
         let over = |a: &Axis| Axis { lhs: a.rhs, rhs: a.lhs, ..*a };

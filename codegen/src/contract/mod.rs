@@ -182,7 +182,11 @@ impl Plan {
         let parts: Vec<&Part> = std::iter::once(&first).chain(&others).collect();
         match Winograd::new(&parts, stored, shape).filter(|_| shape.winograd) {
             Some(plan) => Plan::Winograd(plan),
-            None => Plan::Direct(Sum::new(first, others, stored, shape)),
+            None => {
+                let direct = |p: Part| Part { loops: p.loops.without_window(), ..p };
+                let others = others.into_iter().map(direct).collect();
+                Plan::Direct(Sum::new(direct(first), others, stored, shape))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::{Contraction, Isa, Operand, Product, Term};
 
 mod terms;
+mod winograd;
 
 const NUMERIC: [DType; 4] = [DType::F32, DType::F64, DType::I32, DType::U32];
 

@@ -14,13 +14,13 @@
 mod transforms;
 
 use super::isa::{Isa, Kernels, Scalar};
-use super::loops::{Axis, Line, Step};
+use super::loops::{self, Axis, Step};
 use super::memory::Shared;
 use super::plan::{PANEL, Panel, Part, Shape, panels};
 use super::run::{ALIGN, Block, Epilogue, Operands, Place};
 use super::split::{self, LANES};
 use super::tile::{RUNS, Seg, Tile};
-pub(super) use transforms::{Planes, Transforms, gather, spread, weights};
+pub(super) use transforms::{Line, Planes, Transforms, gather, spread, weights};
 
 /// Numbers of a transformed tile.
 const POINTS: usize = 16;
@@ -34,18 +34,15 @@ const BLOCK: usize = 1 << 16;
 struct Source {
     term: usize,
     result: usize,
-    /// Channels that are summed over.
-    channels: usize,
     /// The first element of each operand.
     first: [isize; 2],
     /// From one image to the next.
     image: isize,
     /// The lines of an image from top to bottom and from left to right.
-    lines: [Line; 2],
+    lines: [loops::Line; 2],
     /// The offset of each tap, and from one channel to the next, summed over and of the result.
     taps: [isize; 9],
-    inner: isize,
-    outer: isize,
+    steps: [isize; 2],
 }
 
 /// A sum of convolutions: `result[r] = Σ lhs * rhs` over the terms of each result.
@@ -57,6 +54,8 @@ pub(super) struct Winograd {
     /// Images, and rows and columns of pixels of a result.
     images: usize,
     size: [usize; 2],
+    /// Channels that are summed over.
+    inner: usize,
     /// Channels of the result, and as panels.
     pub channels: usize,
     panels: Vec<Panel>,
@@ -67,9 +66,9 @@ pub(super) struct Winograd {
 
 /// Where a lane's scratch has what, in elements.
 struct Slot {
-    /// A pixel of zeros, and one that nobody reads.
+    /// A pixel of zeros, and those of a tile at the edge of an image.
     zeros: usize,
-    unread: usize,
+    patch: usize,
     /// The first planes of each source's tiles and of each result's sums, and how far the next is.
     tiles: Vec<[usize; 2]>,
     sums: Vec<[usize; 2]>,
@@ -89,16 +88,21 @@ struct Call<'a, T: Scalar> {
     tiles: Vec<usize>,
     /// The runs of each point's sums of each result, in groups that a kernel takes at once.
     runs: Vec<Vec<Vec<Seg>>>,
+    /// The offsets of tiles and of their sums on a plane.
+    rows: [Vec<isize>; 2],
     results: Vec<Shared<'a, T>>,
     add: &'a [bool],
     slot: Slot,
     epilogue: Option<Epilogue<'a>>,
 }
 
+/// Images, rows and columns of pixels of a result, and channels.
+type Sizes = (usize, [usize; 2], [usize; 2]);
+
 impl Source {
     /// What these loops read, if the method is for them: how many images of which size they make,
-    /// and of how many channels.
-    fn new(part: &Part, lanes: usize) -> Option<(Source, usize, [usize; 2], usize)> {
+    /// and how many channels are summed over and there are of the result.
+    fn new(part: &Part, lanes: usize) -> Option<(Source, Sizes)> {
         let l = &part.loops;
         let ([n], [_, _], [], Some(columns)) = (&l.n[..], &l.lines[..], &l.batch[..], l.matrix()) else {
             return None;
@@ -123,30 +127,23 @@ impl Source {
         let source = Source {
             term: part.term,
             result: part.result,
-            channels: inner.size,
             first: [l.lhs, l.rhs],
             image: images.lhs,
             lines: lines.map(|i| l.lines[i].clone()),
             taps: std::array::from_fn(|t| (t / 3) as isize * rows.rhs + (t % 3) as isize * across.rhs),
-            inner: inner.rhs,
-            outer: n.rhs,
+            steps: [inner.rhs, n.rhs],
         };
-        fits.then_some((source, images.size, [y.axis.size, x.axis.size], n.size))
-    }
-
-    /// Elements of its transformed weights.
-    fn weights(&self, outputs: usize) -> usize {
-        POINTS * self.channels * outputs
+        fits.then_some((source, (images.size, [y.axis.size, x.axis.size], [inner.size, n.size])))
     }
 
     /// Whether its image is that of another one that reads the same buffer; and its weights.
     fn same_image(&self, other: &Source) -> bool {
-        let of = |s: &Source| (s.channels, s.first[0], s.image, s.lines);
+        let of = |s: &Source| (s.first[0], s.image, s.lines);
         of(self) == of(other)
     }
 
     fn same_weights(&self, other: &Source) -> bool {
-        let of = |s: &Source| (s.channels, s.first[1], s.taps, s.inner, s.outer);
+        let of = |s: &Source| (s.first[1], s.taps, s.steps);
         of(self) == of(other)
     }
 }
@@ -168,29 +165,33 @@ impl Winograd {
     /// and takes less time than the sums as they are.
     pub fn new(parts: &[&Part], stored: &[bool], shape: &Shape) -> Option<Winograd> {
         let all: Option<Vec<_>> = parts.iter().map(|p| Source::new(p, shape.lanes)).collect();
-        let mut all = all?;
-        let &(_, images, size, channels) = all.first()?;
-        let sources: Vec<Source> = all.drain(..).map(|a| a.0).collect();
+        let all = all?;
+        let &(_, sizes) = all.first()?;
+        if all.iter().any(|a| a.1 != sizes) {
+            return None;
+        }
+        let (images, size, [inner, channels]) = sizes;
+        let sources: Vec<Source> = all.into_iter().map(|a| a.0).collect();
         let mut mine: Vec<usize> = sources.iter().map(|s| s.result).collect();
         mine.sort_unstable();
         mine.dedup();
 
         // Operations by either way, an addition as a multiply-add.
         let tiles = images * size[0].div_ceil(2) * size[1].div_ceil(2);
-        let inner: usize = sources.iter().map(|s| s.channels).sum();
-        let direct = 9 * images * size[0] * size[1] * inner * channels;
-        let transforms = 48 * tiles * (inner + mine.len() * channels) + 48 * inner * channels;
-        if POINTS * tiles * inner * channels + transforms >= direct {
+        let products = sources.len() * inner * channels;
+        let transforms = 48 * tiles * (sources.len() * inner + mine.len() * channels) + 48 * products;
+        if POINTS * tiles * products + transforms >= 9 * images * size[0] * size[1] * products {
             return None;
         }
 
         let wide = size[1].div_ceil(2);
-        let each = POINTS * wide * mine.len() * (inner.div_ceil(sources.len()) + channels);
+        let each = POINTS * wide * mine.len() * (inner + channels);
         let rows = images * size[0].div_ceil(2);
         let most = (BLOCK / each).clamp(1, rows.div_ceil(LANES));
         let height = rows.div_ceil(rows.div_ceil(most));
         let panels = panels(channels, shape);
-        Some(Winograd { mine, stored: stored.to_vec(), images, size, channels, panels, sources, height })
+        let stored = stored.to_vec();
+        Some(Winograd { mine, stored, images, size, inner, channels, panels, sources, height })
     }
 
     /// Rows of tiles of an image, and of all.
@@ -217,10 +218,10 @@ impl Winograd {
     /// The operations that the sums as they are would take more than these, a fused multiply-add
     /// counted as two and the transforms not at all.
     pub fn saved(&self) -> u64 {
-        let inner: usize = self.sources.iter().map(|s| s.channels).sum();
+        let products = self.sources.len() * self.inner * self.channels;
         let tiles = self.rows()[1] * self.size[1].div_ceil(2);
         let direct = 9 * self.images * self.size[0] * self.size[1];
-        2 * (direct - (POINTS * tiles).min(direct)) as u64 * (inner * self.channels) as u64
+        2 * (direct - (POINTS * tiles).min(direct)) as u64 * products as u64
     }
 
     fn slot(&self) -> Slot {
@@ -235,45 +236,45 @@ impl Winograd {
             let apart = (tiles * channels).next_multiple_of(32) + 16;
             [take(POINTS * apart), apart]
         };
-        let of: Vec<_> = self.sources.iter().map(|s| planes(s.channels)).collect();
+        let of: Vec<_> = self.sources.iter().map(|_| planes(self.inner)).collect();
         let sums = self.stored.iter().map(|_| planes(self.channels)).collect();
-        let inner = self.sources.iter().map(|s| s.channels).max().unwrap_or(0);
-        let (zeros, unread) = (take(inner), take(self.channels));
+        let (zeros, patch) = (take(self.inner), take(POINTS * self.inner.max(self.channels)));
         let kept = |stored: &bool| if *stored { 0 } else { take(4 * tiles * self.channels) };
         let kept = self.stored.iter().map(kept).collect();
-        Slot { zeros, unread, tiles: of, sums, kept, len }
+        Slot { zeros, patch, tiles: of, sums, kept, len }
     }
 
     fn lanes(&self) -> usize {
         self.units().min(LANES)
     }
 
-    /// Where each source's transformed weights begin, and where they end.
-    fn weights(&self) -> Vec<usize> {
-        let mut at = vec![0];
-        for source in &self.sources {
-            at.push(at.last().copied().unwrap_or(0) + source.weights(self.channels));
-        }
-        at
+    /// Elements of a matrix of transformed weights, of which each source has one for each point.
+    fn matrix(&self) -> usize {
+        self.inner * self.channels
+    }
+
+    /// Elements of all of them.
+    fn weights(&self) -> usize {
+        (self.sources.len() * POINTS * self.matrix()).next_multiple_of(ALIGN)
     }
 
     /// Elements of scratch.
     pub fn scratch(&self) -> usize {
-        self.weights().last().copied().unwrap_or(0).next_multiple_of(ALIGN) + self.lanes() * self.slot().len
+        self.weights() + self.lanes() * self.slot().len
     }
 
     /// The runs of each point's sums of each result, from the first source's tiles and weights: in
     /// groups for which the weights' panel stays in the first-level cache.
     fn runs(&self, slot: &Slot, tiles: &[usize], weights: &[usize], width: usize) -> Vec<Vec<Vec<Seg>>> {
-        let (most, at) = ((PANEL / width).max(1), self.weights());
+        let most = (PANEL / width).max(1);
         let of = |point: usize, r: usize| {
             let mut groups: Vec<Vec<Seg>> = Vec::new();
             let mut room = 0;
-            for (i, source) in self.sources.iter().enumerate().filter(|(_, s)| s.result == r) {
+            for i in (0..self.sources.len()).filter(|&i| self.sources[i].result == r) {
                 let [a, apart] = slot.tiles[tiles[i]];
-                let (a, b) = (a + point * apart, at[weights[i]] + point * source.channels * self.channels);
-                for k in (0..source.channels).step_by(most) {
-                    let len = most.min(source.channels - k);
+                let (a, b) = (a + point * apart, (weights[i] * POINTS + point) * self.matrix());
+                for k in (0..self.inner).step_by(most) {
+                    let len = most.min(self.inner - k);
                     let run = Seg { a: (a + k) as isize, b: (b + k * self.channels) as isize, len };
                     match groups.last_mut() {
                         Some(group) if len <= room => group.push(run),
@@ -302,31 +303,34 @@ impl Winograd {
     ) {
         let kernels = T::kernels(isa);
         let Some(transforms) = kernels.winograd else { return };
-        let (slot, at) = (self.slot(), self.weights());
-        let end = at.last().copied().unwrap_or(0).next_multiple_of(ALIGN);
-        let (weights, scratch) = scratch.split_at_mut(end);
+        let slot = self.slot();
+        let (weights, scratch) = scratch.split_at_mut(self.weights());
         let side = |s: &Source| operands[s.term];
         let tiles = firsts(&self.sources, |s| side(s).0, Source::same_image);
         let which = firsts(&self.sources, |s| side(s).1, Source::same_weights);
         for (i, source) in self.sources.iter().enumerate().filter(|(i, _)| which[*i] == *i) {
-            let apart = source.channels * self.channels;
-            for c in 0..source.channels {
+            for c in 0..self.inner {
                 let from =
-                    side(source).1.as_ptr().wrapping_offset(source.first[1] + c as isize * source.inner);
-                let at = weights[at[i] + c * self.channels..].as_mut_ptr();
-                let to = Planes { at, apart, channels: self.channels };
+                    side(source).1.as_ptr().wrapping_offset(source.first[1] + c as isize * source.steps[0]);
+                let at = weights[i * POINTS * self.matrix() + c * self.channels..].as_mut_ptr();
+                let to = Planes { at, apart: self.matrix(), channels: self.channels };
                 // SAFETY: the CPU has the instruction set, and the caller of `run` vouches that the
                 // operand holds the weights; a row of each of the 16 matrices is this source's.
-                unsafe { (transforms.weights)(from, &source.taps, source.outer, to) };
+                unsafe { (transforms.weights)(from, &source.taps, source.steps[1], to) };
             }
         }
         let width = kernels.lanes * kernels.vectors();
         let runs = self.runs(&slot, &tiles, &which, width.min(self.channels));
+        let tiles_of = |channels: usize| {
+            (0..self.height * self.size[1].div_ceil(2)).map(|t| (t * channels) as isize).collect()
+        };
+        let rows = [tiles_of(self.inner), tiles_of(self.channels)];
         let results = results.iter_mut().map(|r| Shared::new(r)).collect();
         let (len, weights) = (slot.len, &*weights);
-        let call = Call { kernels, transforms, operands, weights, tiles, runs, results, add, slot, epilogue };
+        let call =
+            Call { kernels, transforms, operands, weights, tiles, runs, rows, results, add, slot, epilogue };
         split::lanes(self.units(), self.lanes(), parallel, (scratch, len), &|units, scratch| {
-            scratch[call.slot.zeros..call.slot.unread].fill(T::default());
+            scratch[call.slot.zeros..call.slot.patch].fill(T::default());
             let scratch = Shared::new(scratch);
             for unit in units {
                 let rows = unit * self.height..((unit + 1) * self.height).min(self.rows()[1]);
@@ -342,20 +346,13 @@ impl Winograd {
         for (i, source) in self.sources.iter().enumerate().filter(|(i, _)| call.tiles[*i] == *i) {
             self.spread(call, (source, call.slot.tiles[i]), rows.clone(), scratch);
         }
-        let mut tile: Vec<isize> = Vec::with_capacity(tiles);
-        let mut sums: Vec<isize> = Vec::with_capacity(tiles);
         for (i, runs) in call.runs.iter().enumerate() {
             let r = self.mine[i % self.mine.len()];
-            let [sum, apart] = call.slot.sums[r];
-            let to = scratch.at((sum + i / self.mine.len() * apart) as isize);
+            let [sums, apart] = call.slot.sums[r];
+            let to = scratch.at((sums + i / self.mine.len() * apart) as isize);
             for (g, group) in runs.iter().enumerate() {
-                let Some(source) = self.sources.iter().find(|s| s.result == r) else { continue };
-                tile.clear();
-                tile.extend((0..tiles).map(|t| (t * source.channels) as isize));
-                sums.clear();
-                sums.extend((0..tiles).map(|t| (t * self.channels) as isize));
                 for panel in &self.panels {
-                    self.product(call, (group, g > 0), panel, [&tile, &sums], (scratch.at(0), to));
+                    self.product(call, (group, g > 0), (panel, tiles), (scratch.at(0), to));
                 }
             }
         }
@@ -385,19 +382,18 @@ impl Winograd {
         &self,
         call: &Call<T>,
         (runs, add): (&[Seg], bool),
-        panel: &Panel,
-        [tiles, sums]: [&[isize]; 2],
+        (panel, tiles): (&Panel, usize),
         (from, to): (*const T, *mut T),
     ) {
         let most = call.kernels.rows(panel.vectors);
         let mut row = 0;
-        while row < tiles.len() {
-            let left = tiles.len() - row;
+        while row < tiles {
+            let left = tiles - row;
             // The last two tiles of about one height.
             let rows = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
             let tile = Tile {
                 a: from,
-                rows: tiles[row..].as_ptr(),
+                rows: call.rows[0][row..].as_ptr(),
                 a_step: 1,
                 b: call.weights.as_ptr().wrapping_add(panel.column),
                 b_step: self.channels as isize,
@@ -406,7 +402,7 @@ impl Winograd {
                 count: runs.len(),
                 dense: false,
                 c: to.wrapping_add(panel.column),
-                c_rows: sums[row..].as_ptr(),
+                c_rows: call.rows[1][row..].as_ptr(),
                 add,
                 last: panel.last,
                 packed: std::ptr::null_mut(),
@@ -430,34 +426,51 @@ impl Winograd {
     ) {
         let image = call.operands[source.term].0.as_ptr();
         let zeros: *const T = scratch.at(call.slot.zeros as isize);
-        let [y, x] = source.lines;
-        let mut to = Planes { at: scratch.at(to as isize), apart, channels: source.channels };
+        let patch = scratch.at(call.slot.patch as isize);
+        let ([y, x], channels) = (source.lines, self.inner);
+        let wide = self.size[1].div_ceil(2);
+        // The tiles whose pixels are all between the sides of the image.
+        let from = (x.low.max(0) as usize).div_ceil(2).min(wide);
+        let to_right = (x.size as isize + x.low - 4).div_euclid(2) + 1;
+        let whole = from..(to_right.max(0) as usize).clamp(from, wide);
+        let mut to = Planes { at: scratch.at(to as isize), apart, channels };
         for row in rows {
             let (i, row) = (row / self.rows()[0], row % self.rows()[0]);
             let image = image.wrapping_offset(source.first[0] + i as isize * source.image);
             let top = 2 * row as isize - y.low;
-            let line = |i: isize| image.wrapping_offset((top + i) * y.step);
-            let within = |size: usize, at: isize| (0..size as isize).contains(&at);
-            let whole = within(y.size, top) && within(y.size, top + 3);
-            for column in 0..self.size[1].div_ceil(2) {
-                let left = 2 * column as isize - x.low;
-                let offset = |p: usize| (left + (p % 4) as isize) * x.step;
-                let mut from: [*const T; POINTS] =
-                    std::array::from_fn(|p| line((p / 4) as isize).wrapping_offset(offset(p)));
-                if !(whole && within(x.size, left) && within(x.size, left + 3)) {
-                    for (p, from) in from.iter_mut().enumerate() {
-                        let [i, j] = [p / 4, p % 4].map(|i| i as isize);
-                        if !(within(y.size, top + i) && within(x.size, left + j)) {
-                            *from = zeros;
-                        }
-                    }
+            let below = |i: isize| image.wrapping_offset((top + i) * y.step);
+            let lines: [Line<*const T>; 4] = std::array::from_fn(|i| {
+                let inside = (0..y.size as isize).contains(&(top + i as isize));
+                if inside {
+                    Line { at: below(i as isize), step: x.step }
+                } else {
+                    Line { at: zeros, step: 0 }
                 }
-                // The two lines that the row of tiles below reads first.
-                let below = [4, 5].map(|i| line(i).wrapping_offset(left * x.step));
+            });
+            let one = |column: usize| column..column + 1;
+            let sides = [0..whole.start, whole.end..wide].map(|columns| columns.map(one));
+            let [left, right] = sides;
+            for columns in left.chain(std::iter::once(whole.clone())).chain(right) {
+                let first = 2 * columns.start as isize - x.low;
+                let mut lines = lines.map(|l| Line { at: l.at.wrapping_offset(first * l.step), ..l });
+                // The lines that the tiles below read first.
+                let ahead = [4, 5].map(|i| below(i).wrapping_offset(first * x.step));
                 // SAFETY: the CPU has the instruction set; pixels are inside of the image, which the
-                // caller of `run` vouches for; the tile's place is in this lane's scratch.
-                unsafe { (call.transforms.spread)(&from, below, to) };
-                to.at = to.at.wrapping_add(source.channels);
+                // caller of `run` vouches for, or zeros; the rest is this lane's scratch.
+                unsafe {
+                    if columns != whole {
+                        for (p, to) in (0..POINTS).map(|p| (p, patch.wrapping_add(p * channels))) {
+                            let (line, i) = (&lines[p / 4], (p % 4) as isize);
+                            let inside = (0..x.size as isize).contains(&(first + i));
+                            let from = if inside { line.at.wrapping_offset(i * line.step) } else { zeros };
+                            std::ptr::copy_nonoverlapping(from, to, channels);
+                        }
+                        let at = |i: usize| patch.wrapping_add(4 * i * channels).cast_const();
+                        lines = std::array::from_fn(|i| Line { at: at(i), step: channels as isize });
+                    }
+                    (call.transforms.spread)(&lines, columns.len(), ahead, to);
+                }
+                to.at = to.at.wrapping_add(columns.len() * channels);
             }
         }
     }
@@ -471,24 +484,32 @@ impl Winograd {
         scratch: &Shared<T>,
     ) {
         let [sums, apart] = call.slot.sums[r];
-        let unread = scratch.at(call.slot.unread as isize);
+        let patch = scratch.at(call.slot.patch as isize);
+        let (step, wide) = (self.channels as isize, self.size[1]);
         let mut from = Planes { at: scratch.at(sums as isize), apart, channels: self.channels };
         let first = self.pixel(rows.start);
         for row in rows {
             let pixel = self.pixel(row) - first;
-            let high = self.size[0] - row % self.rows()[0] * 2;
-            for column in 0..self.size[1].div_ceil(2) {
-                let at = |p: usize| (pixel + p / 2 * self.size[1] + 2 * column + p % 2) * self.channels;
-                let mut to: [*mut T; 4] = std::array::from_fn(|p| to.wrapping_add(at(p)));
-                for (p, to) in to.iter_mut().enumerate() {
-                    if p / 2 >= high || 2 * column + p % 2 >= self.size[1] {
-                        *to = unread;
+            let line = |i: usize| to.wrapping_add((pixel + i * wide) * self.channels);
+            let high = (self.size[0] - row % self.rows()[0] * 2).min(2);
+            let below = if high == 2 { Line { at: line(1), step } } else { Line { at: patch, step: 0 } };
+            // SAFETY: the CPU has the instruction set; the pixels are of this block, which is this
+            // task's alone, and the rest is this lane's scratch.
+            unsafe {
+                (call.transforms.gather)(from, wide / 2, &[Line { at: line(0), step }, below], call.add[r]);
+                from.at = from.at.wrapping_add(wide / 2 * self.channels);
+                if wide % 2 == 1 {
+                    // Of the last tile, the pixels on the left.
+                    let lines = [0, 2].map(|i| Line { at: patch.wrapping_add(i * self.channels), step });
+                    (call.transforms.gather)(from, 1, &lines, false);
+                    for (i, side) in lines.iter().enumerate().take(high) {
+                        let to = line(i).wrapping_add((wide - 1) * self.channels);
+                        for (to, x) in (0..self.channels).map(|c| (to.add(c), *side.at.add(c))) {
+                            *to = if call.add[r] { (*to).plus(x) } else { x };
+                        }
                     }
+                    from.at = from.at.wrapping_add(self.channels);
                 }
-                // SAFETY: the CPU has the instruction set; the pixels are of this block, which is
-                // this task's alone, and the sums are in this lane's scratch.
-                unsafe { (call.transforms.gather)(from, &to, call.add[r]) };
-                from.at = from.at.wrapping_add(self.channels);
             }
         }
     }

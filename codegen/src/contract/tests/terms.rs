@@ -75,7 +75,7 @@ unsafe impl Sync for Gathered {}
 /// Runs a plan whose epilogue gathers every block of every result; which results are stored is
 /// up to the plan. Gives what was gathered, and how many blocks there were.
 #[expect(unsafe_code, reason = "calls the engine as compiled code does")]
-fn gather(
+pub(super) fn gather(
     plan: &Contraction,
     operands: &[[&Tensor; 2]],
     ty: &Type,

@@ -20,9 +20,16 @@ pub(in super::super) struct Transforms<T> {
 }
 
 /// A kernel as [`spread`] is one; so below.
-pub(in super::super) type Spread<T> = unsafe fn(&[*const T; 16], [*const T; 2], Planes<T>);
+pub(in super::super) type Spread<T> = unsafe fn(&[Line<*const T>; 4], usize, [*const T; 2], Planes<T>);
 pub(in super::super) type Weights<T> = unsafe fn(*const T, &[isize; 9], isize, Planes<T>);
-pub(in super::super) type Gather<T> = unsafe fn(Planes<T>, &[*mut T; 4], bool);
+pub(in super::super) type Gather<T> = unsafe fn(Planes<T>, usize, &[Line<*mut T>; 2], bool);
+
+/// A line of pixels: where the channels of the first are, and how far those of the next.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Line<P> {
+    pub at: P,
+    pub step: isize,
+}
 
 /// Where a vector of channels lies on the first of 16 planes, how far the next plane is, and the
 /// number of channels, a multiple of a vector's lanes.
@@ -58,34 +65,41 @@ unsafe fn a<S: Simd>(x: [S::Reg; 4]) -> [S::Reg; 2] {
     unsafe { [S::add(S::add(x[0], x[1]), x[2]), S::sub(S::sub(x[1], x[2]), x[3])] }
 }
 
-/// Writes the transform of a tile of 4×4 pixels, which are at `from`, row by row; and asks for two
-/// pixels' channels from each of the addresses `ahead`, which may be any.
+/// Writes the transforms of so many tiles of 4×4 pixels in four lines, each two pixels right of the
+/// one before; and meanwhile asks for as many pixels from each of the addresses `ahead`, which may
+/// be any. On the planes tiles are side by side.
 ///
 /// # Safety
-/// The CPU has the instruction set. There are as many channels at each address as `to` says, and
-/// on each plane, which nobody else uses.
+/// The CPU has the instruction set. There are as many channels of each pixel as `to` says, and on
+/// each plane, which nobody else uses, for each tile.
 #[inline(always)]
 pub(in super::super) unsafe fn spread<S: Simd>(
-    from: &[*const S::Elem; 16],
+    lines: &[Line<*const S::Elem>; 4],
+    tiles: usize,
     ahead: [*const S::Elem; 2],
     to: Planes<S::Elem>,
 ) {
-    for c in (0..to.channels).step_by(S::LANES) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            for ahead in ahead {
-                S::prefetch(ahead.wrapping_add(2 * c));
-                S::prefetch(ahead.wrapping_add(2 * c + S::LANES));
-            }
-            let mut columns = [[S::zero(); 4]; 4];
-            for (j, column) in columns.iter_mut().enumerate() {
-                let at = |i: usize| from[4 * i + j].wrapping_add(c);
-                *column = b::<S>([S::load(at(0)), S::load(at(1)), S::load(at(2)), S::load(at(3))]);
-            }
-            for i in 0..4 {
-                let row = b::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
-                for (j, x) in row.into_iter().enumerate() {
-                    S::store(to.at.add((4 * i + j) * to.apart + c), x);
+    let [l0, l1, l2, l3] = *lines;
+    for tile in 0..tiles {
+        for c in (0..to.channels).step_by(S::LANES) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                for ahead in ahead {
+                    let at = 2 * (tile * to.channels + c);
+                    S::prefetch(ahead.wrapping_add(at));
+                    S::prefetch(ahead.wrapping_add(at + S::LANES));
+                }
+                let mut columns = [[S::zero(); 4]; 4];
+                for (j, column) in columns.iter_mut().enumerate() {
+                    let pixel = (2 * tile + j) as isize;
+                    let at = |l: Line<*const S::Elem>| l.at.wrapping_offset(pixel * l.step + c as isize);
+                    *column = b::<S>([S::load(at(l0)), S::load(at(l1)), S::load(at(l2)), S::load(at(l3))]);
+                }
+                for i in 0..4 {
+                    let row = b::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                    for (j, x) in row.into_iter().enumerate() {
+                        S::store(to.at.add((4 * i + j) * to.apart + tile * to.channels + c), x);
+                    }
                 }
             }
         }
@@ -135,25 +149,34 @@ pub(in super::super) unsafe fn weights<S: Simd>(
     }
 }
 
-/// Writes the 2×2 pixels of the result to `to`, row by row, or adds them there.
+/// Writes the 2×2 pixels of so many tiles to two lines of the result, each tile's two pixels right of
+/// those of the one before, or adds them there.
 ///
 /// # Safety
 /// As of [`spread`].
 #[inline(always)]
-pub(in super::super) unsafe fn gather<S: Simd>(from: Planes<S::Elem>, to: &[*mut S::Elem; 4], add: bool) {
-    for c in (0..from.channels).step_by(S::LANES) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let mut columns = [[S::zero(); 2]; 4];
-            for (j, column) in columns.iter_mut().enumerate() {
-                let at = |i: usize| from.at.wrapping_add((4 * i + j) * from.apart + c);
-                *column = a::<S>([S::load(at(0)), S::load(at(1)), S::load(at(2)), S::load(at(3))]);
-            }
-            for i in 0..2 {
-                let row = a::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
-                for (j, x) in row.into_iter().enumerate() {
-                    let to = to[2 * i + j].add(c);
-                    S::store(to, if add { S::add(S::load(to), x) } else { x });
+pub(in super::super) unsafe fn gather<S: Simd>(
+    from: Planes<S::Elem>,
+    tiles: usize,
+    to: &[Line<*mut S::Elem>; 2],
+    add: bool,
+) {
+    for tile in 0..tiles {
+        for c in (0..from.channels).step_by(S::LANES) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let mut columns = [[S::zero(); 2]; 4];
+                for (j, column) in columns.iter_mut().enumerate() {
+                    let first = tile * from.channels + c;
+                    let at = |i: usize| from.at.wrapping_add((4 * i + j) * from.apart + first);
+                    *column = a::<S>([S::load(at(0)), S::load(at(1)), S::load(at(2)), S::load(at(3))]);
+                }
+                for (i, line) in to.iter().enumerate() {
+                    let row = a::<S>([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                    for (j, x) in row.into_iter().enumerate() {
+                        let at = line.at.wrapping_offset((2 * tile + j) as isize * line.step + c as isize);
+                        S::store(at, if add { S::add(S::load(at), x) } else { x });
+                    }
                 }
             }
         }
