@@ -195,7 +195,21 @@ macro_rules! transforms {
                 // SAFETY: as the caller promises.
                 unsafe { winograd::gather::<$simd>(from, n, to, add) }
             }
-            Some(Transforms { spread, weights, gather })
+            /// # Safety
+            /// As of [`winograd::gather_transposed`].
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn gather_transposed(lines: &[Line<*const f32>; 2], n: usize, to: Planes<f32>) {
+                // SAFETY: as the caller promises.
+                unsafe { winograd::gather_transposed::<$simd>(lines, n, to) }
+            }
+            /// # Safety
+            /// As of [`winograd::weights_transposed`].
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn weights_transposed(from: Planes<f32>, to: *mut f32, taps: &[isize; 9], add: bool) {
+                // SAFETY: as the caller promises.
+                unsafe { winograd::weights_transposed::<$simd>(from, to, taps, 0.5, add) }
+            }
+            Some(Transforms { spread, weights, gather, gather_transposed, weights_transposed })
         };
     };
 }

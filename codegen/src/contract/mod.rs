@@ -44,7 +44,7 @@ use loops::Loops;
 use plan::{Part, Shape as Vectors, Sum};
 use run::Operands;
 pub use run::{Block, Epilogue, Place};
-use winograd::Winograd;
+use winograd::{Convolution, KernelGradient};
 
 /// An operand: how its elements lie in their buffer.
 ///
@@ -174,27 +174,29 @@ enum Plan {
     /// As the sums that they are.
     Direct(Sum),
     /// In fewer multiplications.
-    Winograd(Winograd),
+    Convolution(Convolution),
+    KernelGradient(KernelGradient),
 }
 
 impl Plan {
     fn new(first: Part, others: Vec<Part>, stored: &[bool], shape: &Vectors) -> Plan {
         let parts: Vec<&Part> = std::iter::once(&first).chain(&others).collect();
-        match Winograd::new(&parts, stored, shape).filter(|_| shape.winograd) {
-            Some(plan) => Plan::Winograd(plan),
-            None => {
-                let direct = |p: Part| Part { loops: p.loops.without_window(), ..p };
-                let others = others.into_iter().map(direct).collect();
-                Plan::Direct(Sum::new(direct(first), others, stored, shape))
-            }
+        let convolution = || Convolution::new(&parts, stored, shape).map(Plan::Convolution);
+        let gradient = || KernelGradient::new(&parts, stored, shape).map(Plan::KernelGradient);
+        if let Some(plan) = convolution().or_else(gradient).filter(|_| shape.winograd) {
+            return plan;
         }
+        let direct = |p: Part| Part { loops: p.loops.without_window(), ..p };
+        let others = others.into_iter().map(direct).collect();
+        Plan::Direct(Sum::new(direct(first), others, stored, shape))
     }
 
     /// Which results have a term here.
     fn mine(&self) -> &[usize] {
         match self {
             Plan::Direct(sum) => &sum.mine,
-            Plan::Winograd(plan) => &plan.mine,
+            Plan::Convolution(plan) => &plan.mine,
+            Plan::KernelGradient(plan) => &plan.mine,
         }
     }
 
@@ -202,7 +204,8 @@ impl Plan {
     fn saved(&self) -> u64 {
         match self {
             Plan::Direct(_) => 0,
-            Plan::Winograd(plan) => plan.saved(),
+            Plan::Convolution(plan) => plan.saved(),
+            Plan::KernelGradient(plan) => plan.saved(),
         }
     }
 
@@ -210,7 +213,8 @@ impl Plan {
     fn scratch(&self, width: usize, len: usize) -> usize {
         match self {
             Plan::Direct(sum) => sum.scratch(width, len),
-            Plan::Winograd(plan) => plan.scratch(),
+            Plan::Convolution(plan) => plan.scratch(),
+            Plan::KernelGradient(plan) => plan.scratch(),
         }
     }
 }
@@ -302,7 +306,8 @@ impl Contraction {
         let [plan] = &self.sums[..] else { return None };
         let columns = match plan {
             Plan::Direct(sum) => sum.columns,
-            Plan::Winograd(plan) => Some(plan.channels),
+            Plan::Convolution(plan) => Some(plan.channels),
+            Plan::KernelGradient(plan) => Some(plan.channels),
         };
         columns.filter(|_| plan.mine().len() == self.stored.len())
     }
@@ -312,7 +317,8 @@ impl Contraction {
     pub fn row_starts(&self) -> Vec<usize> {
         match (&self.sums[..], self.columns()) {
             ([Plan::Direct(sum)], Some(columns)) => sum.row_starts(columns, self.out),
-            ([Plan::Winograd(plan)], Some(_)) => plan.row_starts(),
+            ([Plan::Convolution(plan)], Some(_)) => plan.row_starts(),
+            ([Plan::KernelGradient(_)], Some(columns)) => run::row_starts(self.out, columns),
             _ => Vec::new(),
         }
     }
@@ -387,7 +393,8 @@ impl Contraction {
                 Plan::Direct(sum) => {
                     sum.run(self.isa, &operands, (&mut results, self.out), &add, scratch, how);
                 }
-                Plan::Winograd(plan) => plan.run(self.isa, &operands, &mut results, &add, scratch, how),
+                Plan::Convolution(plan) => plan.run(self.isa, &operands, &mut results, &add, scratch, how),
+                Plan::KernelGradient(plan) => plan.run(self.isa, &operands, &mut results, &add, scratch, how),
             }
             plan.mine().iter().for_each(|&r| add[r] = true);
         }

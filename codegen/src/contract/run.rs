@@ -54,7 +54,7 @@ pub(super) struct Slot {
 pub(super) type Operands<'a, T> = (&'a [T], &'a [T]);
 
 /// The rows of so many columns that are worked on at once behind a sum of parts.
-pub(super) fn height(columns: usize) -> usize {
+fn height(columns: usize) -> usize {
     (CHUNK / columns.max(1)).max(1)
 }
 
@@ -158,17 +158,31 @@ impl Sum {
             split::add_partials(result, &partials, parallel);
         }
         if let (Some(epilogue), Some(columns)) = (epilogue, self.columns) {
-            let targets: Vec<Shared<T>> = results.iter_mut().map(|r| Shared::new(r)).collect();
-            let height = height(columns);
-            let rows = len / columns;
-            let lanes = rows.div_ceil(height);
-            split::lanes(lanes, lanes, parallel, (&mut [] as &mut [T], 0), &|chunks, _| {
-                let rows = chunks.start * height..(chunks.end * height).min(rows);
-                let at = |t: &Shared<T>| t.at((rows.start * columns) as isize).cast();
-                let places: Vec<Place> =
-                    targets.iter().map(|t| Place { at: at(t), row_stride: columns }).collect();
-                epilogue(&Block { rows, columns: 0..columns, results: &places });
-            });
+            let results: Vec<Shared<T>> = results.iter_mut().map(|r| Shared::new(r)).collect();
+            finish(&results, (len, columns), epilogue, parallel);
         }
     }
+}
+
+/// The first rows of the blocks that [`finish`] makes of `len` elements with so many columns.
+pub(super) fn row_starts(len: usize, columns: usize) -> Vec<usize> {
+    (0..len / columns).step_by(height(columns)).collect()
+}
+
+/// Does what is to be done with results of `len` elements in so many columns, block by block.
+pub(super) fn finish<T: Scalar>(
+    results: &[Shared<T>],
+    (len, columns): (usize, usize),
+    epilogue: Epilogue,
+    parallel: bool,
+) {
+    let height = height(columns);
+    let rows = len / columns;
+    let lanes = rows.div_ceil(height);
+    split::lanes(lanes, lanes, parallel, (&mut [] as &mut [T], 0), &|chunks, _| {
+        let rows = chunks.start * height..(chunks.end * height).min(rows);
+        let at = |t: &Shared<T>| t.at((rows.start * columns) as isize).cast();
+        let places: Vec<Place> = results.iter().map(|t| Place { at: at(t), row_stride: columns }).collect();
+        epilogue(&Block { rows, columns: 0..columns, results: &places });
+    });
 }

@@ -74,7 +74,7 @@ impl Sum {
     /// The first rows of finished blocks, of results of `len` elements with so many columns.
     pub fn row_starts(&self, columns: usize, len: usize) -> Vec<usize> {
         let mut starts: Vec<usize> = if self.parts > 1 {
-            (0..len / columns).step_by(run::height(columns)).collect()
+            run::row_starts(len, columns)
         } else {
             let first = |unit: usize| {
                 let unit = Unit::new(self, unit);

@@ -21,6 +21,22 @@ fn cases() -> Vec<(Conv, Shape, Shape)> {
     ]
 }
 
+/// Gradients of kernels that the method is for.
+fn gradients() -> Vec<(Conv, Shape, Shape)> {
+    let gradient =
+        |padding: [(i64, i64); 2]| Conv { padding: padding.to_vec(), ..conv("f01b_i01o->01bf", 0) };
+    let same = || gradient([(1, 1), (1, 1)]);
+    vec![
+        (same(), [3, 14, 14, 64].into(), [3, 14, 14, 64].into()),
+        (same(), [20, 13, 9, 32].into(), [20, 13, 9, 48].into()),
+        (gradient([(0, 0), (0, 0)]), [5, 9, 12, 16].into(), [5, 7, 10, 80].into()),
+        (gradient([(2, 2), (0, 3)]), [9, 8, 10, 96].into(), [9, 10, 11, 16].into()),
+        (gradient([(-1, 2), (2, -2)]), [9, 10, 31, 16].into(), [9, 9, 29, 32].into()),
+        (same(), [1, 30, 21, 16].into(), [1, 30, 21, 16].into()),
+        (conv("f01b_i01o->b01f", 1), [6, 12, 12, 32].into(), [6, 12, 12, 64].into()),
+    ]
+}
+
 /// The sums of these terms for each instruction set: by the method, and as they are.
 fn plans(terms: &[Term], stored: &[bool]) -> impl Iterator<Item = [Contraction; 2]> {
     sets().map(move |isa| {
@@ -29,7 +45,10 @@ fn plans(terms: &[Term], stored: &[bool]) -> impl Iterator<Item = [Contraction; 
             Contraction::planned(terms, stored, (DType::F32, isa), &shape)
         };
         let plans = [plan(true), plan(false)];
-        assert!(matches!(plans[0].sums[..], [Plan::Winograd(_)]), "{isa}: {terms:?}");
+        assert!(
+            matches!(plans[0].sums[..], [Plan::Convolution(_) | Plan::KernelGradient(_)]),
+            "{isa}: {terms:?}"
+        );
         assert!(plans[0].done() < plans[0].flops() && plans[1].done() == plans[1].flops());
         plans
     })
@@ -44,7 +63,7 @@ fn term(op: &Conv, operands: [&Tensor; 2], result: usize) -> Term {
 #[test]
 fn errors_are_those_of_the_sums() {
     let rng = &mut StdRng::seed_from_u64(5);
-    for (op, lhs, rhs) in cases() {
+    for (op, lhs, rhs) in cases().into_iter().chain(gradients()) {
         let [lhs, rhs] = [lhs, rhs].map(|shape| random(&Type::new(DType::F32, shape), rng));
         let exact = Op::from(op.clone()).eval(&[&lhs.cast(DType::F64), &rhs.cast(DType::F64)]).to_f64();
         let scale = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len() as f64).sqrt();
@@ -68,33 +87,40 @@ fn errors_are_those_of_the_sums() {
 #[test]
 fn several_terms_and_finished_blocks() {
     let rng = &mut StdRng::seed_from_u64(6);
-    let pools = [1, 3].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool"));
     for (op, lhs, rhs) in cases() {
         let mut random = |shape: &Shape| random(&Type::new(DType::F32, shape.clone()), rng);
         let [x, dx, w, dw] = [random(&lhs), random(&lhs), random(&rhs), random(&rhs)];
-        let operands = [[&x, &w], [&dx, &w], [&x, &dw]];
-        let terms: Vec<Term> = operands.iter().zip([0, 1, 1]).map(|(&o, r)| term(&op, o, r)).collect();
-        let ty = op.infer(&[&x.ty(), &w.ty()]).expect("a valid case");
-        for [plan, direct] in plans(&terms, &[]) {
-            let results = pools.each_ref().map(|pool| pool.install(|| run_terms(&plan, &operands, 2, &ty)));
-            assert_eq!(results[0], results[1], "{op:?} on 3 threads");
-            for (got, expected) in results[0].iter().zip(run_terms(&direct, &operands, 2, &ty)) {
-                for (a, b) in got.to_f64().into_iter().zip(expected.to_f64()) {
-                    assert!((a - b).abs() < 1e-3, "{a} for {b}: {op:?}");
-                }
+        check_blocks(&op, &[[&x, &w], [&dx, &w], [&x, &dw]], &[0, 1, 1]);
+    }
+    for (op, lhs, rhs) in gradients() {
+        let [x, y] = [lhs, rhs].map(|shape| random(&Type::new(DType::F32, shape), rng));
+        check_blocks(&op, &[[&x, &y]], &[0]);
+    }
+}
+
+fn check_blocks(op: &Conv, operands: &[[&Tensor; 2]], results: &[usize]) {
+    let pools = [1, 3].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool"));
+    let terms: Vec<Term> = operands.iter().zip(results).map(|(&o, &r)| term(op, o, r)).collect();
+    let ty = op.infer(&operands[0].map(Tensor::ty).each_ref()).expect("a valid case");
+    let count = results.last().map_or(0, |r| r + 1);
+    for [plan, direct] in plans(&terms, &[]) {
+        let all = pools.each_ref().map(|pool| pool.install(|| run_terms(&plan, operands, count, &ty)));
+        assert_eq!(all[0], all[1], "{op:?} on 3 threads");
+        for (got, expected) in all[0].iter().zip(run_terms(&direct, operands, count, &ty)) {
+            for (a, b) in got.to_f64().into_iter().zip(expected.to_f64()) {
+                assert!((a - b).abs() < 1e-3, "{a} for {b}: {op:?}");
             }
-            for stored in [[true, true], [false, true], [false, false]] {
-                let plan = Contraction::planned(
-                    &terms,
-                    &stored,
-                    (DType::F32, plan.isa),
-                    &shape(DType::F32, plan.isa),
-                );
-                let (blocks, _) = pools[1].install(|| gather(&plan, &operands, &ty, 2));
-                for (got, expected) in blocks.iter().zip(&results[0]) {
-                    let bits: Vec<u32> = expected.as_slice::<f32>().iter().map(|x| x.to_bits()).collect();
-                    assert_eq!(*got, bits, "{op:?}, stored {stored:?}");
-                }
+        }
+        for stored in [[true, true], [false, true], [false, false]] {
+            let shape = shape(DType::F32, plan.isa);
+            let plan = Contraction::planned(&terms, &stored[..count], (DType::F32, plan.isa), &shape);
+            if plan.columns().is_none() {
+                continue;
+            }
+            let (blocks, _) = pools[1].install(|| gather(&plan, operands, &ty, count));
+            for (got, expected) in blocks.iter().zip(&all[0]) {
+                let bits: Vec<u32> = expected.as_slice::<f32>().iter().map(|x| x.to_bits()).collect();
+                assert_eq!(*got, bits, "{op:?}, stored {stored:?}");
             }
         }
     }
