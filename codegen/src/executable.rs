@@ -18,6 +18,19 @@ use crate::memory::Arena;
 use crate::plan::Plan;
 use crate::program::{self, BufferId, Fusion, Kernel, Origin, Program};
 
+/// Bytes of an array that may well be in a core's cache.
+const NEAR: usize = 1 << 21;
+
+/// What is done with the blocks of a contraction.
+struct Finish {
+    function: usize,
+    /// The first rows of blocks.
+    starts: Vec<usize>,
+    /// At which bytes of the arena the arrays are of which it reads what stands beside a block,
+    /// if they are far.
+    reads: Vec<usize>,
+}
+
 /// One thing to run.
 enum Run {
     /// A compiled kernel, in tasks of so many indices.
@@ -27,8 +40,7 @@ enum Run {
         contraction: Box<Contraction>,
         operands: Vec<[usize; 2]>,
         results: Vec<usize>,
-        /// What is done with blocks, and the first rows of these.
-        epilogue: Option<(usize, Vec<usize>)>,
+        epilogue: Option<Finish>,
     },
     /// Bytes set to zero.
     Clear { at: usize, bytes: usize },
@@ -53,15 +65,17 @@ impl Run {
                 let at = |offset: usize| shared.get().wrapping_add(offset);
                 let operands: Vec<_> = operands.iter().map(|o| o.map(|o| at(o).cast_const())).collect();
                 let results: Vec<_> = results.iter().map(|&r| at(r)).collect();
-                let finish = epilogue.as_ref().map(|(function, starts)| {
-                    let function = functions.get(*function);
+                let finish = epilogue.as_ref().map(|finish| {
+                    let function = functions.get(finish.function);
                     move |block: &contract::Block| {
-                        let words = describe(block, starts, contraction.dtype().size());
+                        let words = describe(block, &finish.starts, contraction.dtype().size());
                         // SAFETY: as of compiled kernels; a block's elements are its own.
                         unsafe { function.call_block(shared.get(), &words) }
                     }
                 });
-                let finish = finish.as_ref().map(|f| f as contract::Epilogue);
+                let reads = epilogue.iter().flat_map(|finish| &finish.reads);
+                let reads: Vec<usize> = reads.map(|&offset| at(offset).addr()).collect();
+                let finish = finish.as_ref().map(|finish| contract::Epilogue { finish, reads: &reads });
                 // SAFETY: the plan gives operands, results and scratch bytes of the arena of
                 // their own while the kernel runs, and the arena isn't used otherwise.
                 unsafe { contraction.run_with(&operands, &results, at(scratch), finish) }
@@ -127,7 +141,10 @@ impl Executable {
                         let function = compiler.kernel(|e, arena, (block, _)| {
                             emit::emit_epilogue(e, sums, epilogue, &plan.offsets, arena, block);
                         })?;
-                        Some((function, contraction.row_starts()))
+                        let far = |b: &BufferId| program.buffers[b.0].ty.bytes() > NEAR;
+                        let reads = sums.reads_beside(contraction.dtype()).into_iter().filter(far);
+                        let reads = reads.map(|b| plan.offsets[b.0]).collect();
+                        Some(Finish { function, starts: contraction.row_starts(), reads })
                     }
                 };
                 let at = |b: BufferId| plan.offsets[b.0];

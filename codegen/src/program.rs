@@ -143,6 +143,22 @@ impl Contract {
         Contract { terms, results, epilogue: None }
     }
 
+    /// The buffers of which the epilogue reads the elements that stand where the results' do, if
+    /// they are as large as those of `dtype`.
+    pub fn reads_beside(&self, dtype: DType) -> Vec<BufferId> {
+        let Some(Epilogue { nest, .. }) = &self.epilogue else { return Vec::new() };
+        let dense = View::dense(&nest.shape);
+        let read = |(step, of): &(Step, DType)| match step {
+            Step::Load(source) => {
+                let own = self.results.contains(&source.buffer);
+                let beside = !own && of.size() == dtype.size() && source.view == dense;
+                beside.then_some(source.buffer)
+            }
+            _ => None,
+        };
+        nest.steps.iter().filter_map(read).collect()
+    }
+
     /// Which results are in memory.
     pub fn stored(&self) -> Vec<bool> {
         self.epilogue.as_ref().map_or_else(|| vec![true; self.results.len()], |e| e.stored.clone())

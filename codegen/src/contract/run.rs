@@ -35,8 +35,15 @@ pub struct Place {
     pub row_stride: usize,
 }
 
-/// What is done with each block when it is finished, by the thread that computed it.
-pub type Epilogue<'a> = &'a (dyn Fn(&Block) + Sync);
+/// What is done with each block when it is finished.
+#[derive(Clone, Copy)]
+pub struct Epilogue<'a> {
+    /// Does it, on the thread that computed the block.
+    pub finish: &'a (dyn Fn(&Block) + Sync),
+    /// The addresses of arrays of the results' shape and element size of which it reads the same
+    /// elements. They are asked for while blocks are computed, and may be anything.
+    pub reads: &'a [usize],
+}
 
 /// How a lane's scratch is divided: in elements, from its beginning.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -183,6 +190,6 @@ pub(super) fn finish<T: Scalar>(
         let rows = chunks.start * height..(chunks.end * height).min(rows);
         let at = |t: &Shared<T>| t.at((rows.start * columns) as isize).cast();
         let places: Vec<Place> = results.iter().map(|t| Place { at: at(t), row_stride: columns }).collect();
-        epilogue(&Block { rows, columns: 0..columns, results: &places });
+        (epilogue.finish)(&Block { rows, columns: 0..columns, results: &places });
     });
 }

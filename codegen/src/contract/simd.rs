@@ -28,28 +28,6 @@ pub(super) trait Simd {
     unsafe fn load_part(at: *const Self::Elem, mask: Self::Mask) -> Self::Reg;
     unsafe fn store(at: *mut Self::Elem, x: Self::Reg);
     unsafe fn store_part(at: *mut Self::Elem, mask: Self::Mask, x: Self::Reg);
-    /// Asks for the cache line of an address, which may be any.
-    #[inline(always)]
-    unsafe fn prefetch(at: *const Self::Elem) {
-        // SAFETY: it is a hint, which has no effect but on caches, and SSE is of every x86-64.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_ET0>(at.cast())
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
-    }
-    /// Asks for the cache line of an address, which may be any, in the second-level cache.
-    #[inline(always)]
-    unsafe fn prefetch_second(at: *const Self::Elem) {
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(at.cast())
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
-    }
     /// One element in every lane.
     unsafe fn splat(at: *const Self::Elem) -> Self::Reg;
     unsafe fn add(a: Self::Reg, b: Self::Reg) -> Self::Reg;

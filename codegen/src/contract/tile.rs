@@ -11,6 +11,7 @@
 //! cache cost speed even so: of a peak of 217 GFLOP/s these reach 198 and 186.
 #![allow(unsafe_code, reason = "kernels read and write through pointers")]
 
+use super::memory;
 use super::simd::Simd;
 
 /// A run of `k`: where it begins in each operand, from the tile's, and how long it is.
@@ -89,7 +90,7 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
         for m in 0..MR {
             let c = t.c.wrapping_offset(*t.c_rows.add(m));
             for v in 0..NV {
-                S::prefetch(c.wrapping_add(v * S::LANES));
+                memory::prefetch(c.wrapping_add(v * S::LANES));
             }
         }
         if MODE == TABLE {
@@ -109,7 +110,7 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MODE:
                 let mut at = 0;
                 for _ in 0..seg.len {
                     step::<S, MR, NV, MODE, WHOLE>(&rows, at, b, mask, &mut packed, &mut sums);
-                    S::prefetch_second(ahead);
+                    memory::prefetch_second(ahead);
                     ahead = ahead.wrapping_offset(t.ahead_step);
                     b = b.wrapping_offset(t.b_step);
                     at += t.a_step;

@@ -1,10 +1,12 @@
 //! A block of the results, tile by tile.
 #![allow(unsafe_code, reason = "micro-kernels take pointers")]
 
+use std::ops::Range;
+
 use super::blocks::Block;
 use super::depth::Depth;
 use super::isa::{Kernels, Scalar};
-use super::memory::{Shared, transpose};
+use super::memory::{self, Shared, transpose};
 use super::plan::{Panel, Sum, Term};
 use super::run::{self, Epilogue, Operands, Place, Slot};
 use super::split;
@@ -141,6 +143,7 @@ impl<T: Scalar> Call<'_, T> {
         let mut begun: Vec<bool> = (0..sum.results).map(|r| adds(r) && sum.scattered.is_none()).collect();
         let steps = split::part(sum.steps(), unit.part, sum.parts);
         let mut done = vec![false; sum.terms.len()];
+        let mut left = steps.len();
         let mut before = 0;
         for t in 0..sum.terms.len() {
             let count = sum.terms[t].k.count();
@@ -165,7 +168,8 @@ impl<T: Scalar> Call<'_, T> {
                         self.piece(&unit, t, kb, (&mut *pads, &mut *copied), (target(result), add))
                     })
                     .collect();
-                self.tiles(&unit, &pieces, panel);
+                left = left.saturating_sub(together.len());
+                self.tiles(&unit, &pieces, panel, left == 0);
             }
         }
         for (r, begun) in begun.into_iter().enumerate() {
@@ -220,11 +224,25 @@ impl<T: Scalar> Call<'_, T> {
         };
         let places: Vec<Place> = (0..sum.results).map(place).collect();
         let (row, column) = (at as usize / stride, at as usize % stride);
-        epilogue(&run::Block {
+        (epilogue.finish)(&run::Block {
             rows: row..row + size[0],
             columns: column..column + size[1],
             results: &places,
         });
+    }
+
+    /// Asks for what the epilogue reads beside these rows of a block.
+    fn ask(&self, unit: &Unit, rows: Range<usize>) {
+        let Some(epilogue) = self.epilogue.filter(|_| self.sum.scattered.is_none()) else { return };
+        for read in epilogue.reads {
+            for &row in &self.sum.row_table[rows.clone()] {
+                let at = unit.place + row + unit.columns.column as isize;
+                for vector in 0..unit.columns.vectors {
+                    let at = at + (vector * self.kernels.lanes) as isize;
+                    memory::prefetch_second(std::ptr::without_provenance::<T>(*read).wrapping_offset(at));
+                }
+            }
+        }
     }
 
     /// Whether two terms multiply the same elements of one right operand in the same order.
@@ -299,8 +317,9 @@ impl<T: Scalar> Call<'_, T> {
         Some(Piece { term, depth, a, b, to, add, image })
     }
 
-    /// Computes pieces that have one right operand, part by part of its panel.
-    fn tiles(&self, unit: &Unit, pieces: &[Piece<T>], scratch: &mut [T]) {
+    /// Computes pieces that have one right operand, part by part of its panel; `last` if the block
+    /// is finished then.
+    fn tiles(&self, unit: &Unit, pieces: &[Piece<T>], scratch: &mut [T], last: bool) {
         let Some(first) = pieces.first() else { return };
         let width = (unit.columns.vectors * self.kernels.lanes) as isize;
         let most = self.kernels.rows(unit.columns.vectors);
@@ -358,6 +377,9 @@ impl<T: Scalar> Call<'_, T> {
                         true => (next.wrapping_add(vector * self.kernels.lanes), depth.b_step),
                         false => image.next(ks.len()),
                     };
+                    if last && p + 1 == depth.parts.len() && std::ptr::eq(piece, first) {
+                        self.ask(unit, row..row + rows);
+                    }
                     // SAFETY: the CPU has the kernel's instruction set. The offsets are of the rows,
                     // columns and `k` of this block, whose operands the caller of `run` vouches
                     // for, in them or in their copies; the block is this task's own.

@@ -1,6 +1,6 @@
 //! Several terms and results, and what is done with finished blocks.
 
-use super::super::Block;
+use super::super::{Block, Epilogue};
 use super::*;
 
 /// Sums of several products, in several results, some of them of other loops than the rest.
@@ -106,8 +106,9 @@ pub(super) fn gather(
             }
         }
     };
+    let epilogue = Epilogue { finish: &epilogue, reads: &[8] };
     // SAFETY: all buffers are as large as the plan says, and apart.
-    unsafe { plan.run_with(&operands, &addresses, scratch.as_mut_ptr().cast(), Some(&epilogue)) };
+    unsafe { plan.run_with(&operands, &addresses, scratch.as_mut_ptr().cast(), Some(epilogue)) };
     drop(to);
     (gathered, blocks.into_inner())
 }

@@ -328,7 +328,7 @@ impl Convolution {
         if let Some(epilogue) = call.epilogue {
             let block = |r: usize| run::Place { at: place(r).cast(), row_stride: self.channels };
             let results: Vec<run::Place> = (0..self.stored.len()).map(block).collect();
-            epilogue(&Block { rows: pixels, columns: 0..self.channels, results: &results });
+            (epilogue.finish)(&Block { rows: pixels, columns: 0..self.channels, results: &results });
         }
     }
 

@@ -9,6 +9,7 @@
 // Vectors are in no closure: one is only inlined where the optimizer likes it, and compiled for any
 // CPU where it isn't.
 
+use super::super::memory;
 use super::super::simd::Simd;
 
 /// The transforms, compiled for an instruction set.
@@ -122,8 +123,8 @@ pub(in super::super) unsafe fn spread<S: Simd>(
             unsafe {
                 for ahead in ahead {
                     let at = 2 * (tile * to.channels + c);
-                    S::prefetch(ahead.wrapping_add(at));
-                    S::prefetch(ahead.wrapping_add(at + S::LANES));
+                    memory::prefetch(ahead.wrapping_add(at));
+                    memory::prefetch(ahead.wrapping_add(at + S::LANES));
                 }
                 let mut columns = [[S::zero(); 4]; 4];
                 for (j, column) in columns.iter_mut().enumerate() {
