@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::blocks::Blocks;
 use super::tile::Seg;
 
-/// Runs shorter than this are read by a table: a loop of its own costs each run about as much
-/// as so many multiply-adds of a tile.
-const SHORT: usize = 12;
+/// Runs shorter than this are read by a table: a loop of its own costs each run about as much as two
+/// `k` of a tile, and with a table compilers keep fewer of a large tile's sums in registers.
+const SHORT: usize = 3;
 
 /// How the `k` of a block are read.
 #[derive(Clone, PartialEq, Eq, Debug)]
