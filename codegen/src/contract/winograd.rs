@@ -77,6 +77,14 @@ impl Grid {
         (each as u64).saturating_mul(products as u64)
     }
 
+    /// Rows of tiles in a block of about `most` elements of so many channels' planes, when there are
+    /// to be `parts` blocks or more.
+    fn height(&self, most: usize, channels: usize, parts: usize) -> usize {
+        let each = self.wide().saturating_mul(channels).saturating_mul(POINTS);
+        let most = (most / each.max(1)).clamp(1, self.rows().div_ceil(parts).max(1));
+        self.rows().div_ceil(self.rows().div_ceil(most).max(1))
+    }
+
     /// Whether they are worth so many additions for each tile and for each pair of channels: of
     /// transforms, each of which takes about the time of a multiply-add.
     fn is_worth(&self, products: usize, [tile, pair]: [usize; 2]) -> bool {

@@ -145,9 +145,7 @@ impl Convolution {
         if !grid.is_worth(products, [48 * (sources.len() * inner + mine.len() * channels), 48]) {
             return None;
         }
-        let each = POINTS * grid.wide() * mine.len() * (inner + channels);
-        let most = (BLOCK / each).clamp(1, grid.rows().div_ceil(LANES));
-        let height = grid.rows().div_ceil(grid.rows().div_ceil(most));
+        let height = grid.height(BLOCK, mine.len() * (inner + channels), LANES);
         let (panels, stored) = (panels(channels, shape), stored.to_vec());
         Some(Convolution { mine, stored, grid, inner, channels, panels, sources, height })
     }

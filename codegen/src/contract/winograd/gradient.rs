@@ -93,9 +93,7 @@ impl KernelGradient {
         if !fits || !grid.is_worth(products, [48 * (inner.size + n.size), 48 + 2 * POINTS * PARTS]) {
             return None;
         }
-        let rows = grid.rows();
-        let most = (BLOCK / (POINTS * grid.wide() * (inner.size + n.size))).clamp(1, rows.div_ceil(PARTS));
-        let height = rows.div_ceil(rows.div_ceil(most));
+        let height = grid.height(BLOCK, inner.size + n.size, PARTS);
         Some(KernelGradient {
             term: part.term,
             mine: [part.result],
@@ -110,7 +108,7 @@ impl KernelGradient {
             taps: std::array::from_fn(|t| (t / 3) as isize * down.out + (t % 3) as isize * across.out),
             row: inner.out,
             height,
-            parts: rows.div_ceil(height).min(PARTS),
+            parts: grid.rows().div_ceil(height).min(PARTS),
         })
     }
 
