@@ -313,6 +313,9 @@ impl Scalar for Builder {
     fn select(&mut self, m: Value, a: Value, b: Value) -> Value {
         self.elementwise(Select, &[m, a, b])
     }
+    fn stop_gradient(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::StopGradient, &[a])
+    }
 }
 
 impl Float for Builder {
@@ -348,6 +351,9 @@ impl Float for Builder {
     }
     fn erf(&mut self, a: Value) -> Value {
         self.elementwise(Unary::Erf, &[a])
+    }
+    fn erfc(&mut self, a: Value) -> Value {
+        self.elementwise(Unary::Erfc, &[a])
     }
     fn floor(&mut self, a: Value) -> Value {
         self.elementwise(Unary::Floor, &[a])

@@ -49,6 +49,8 @@ pub trait Scalar {
     fn ne(&mut self, a: Self::V, b: Self::V) -> Self::Mask;
     /// `a` where `m` holds, else `b`.
     fn select(&mut self, m: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
+    /// `a`, taken as constant by differentiation.
+    fn stop_gradient(&mut self, a: Self::V) -> Self::V;
 }
 
 /// Floating point.
@@ -75,6 +77,8 @@ pub trait Float: Scalar {
     fn logistic(&mut self, a: Self::V) -> Self::V;
     /// The error function.
     fn erf(&mut self, a: Self::V) -> Self::V;
+    /// 1 − erf a, exact where that is near 0.
+    fn erfc(&mut self, a: Self::V) -> Self::V;
     /// The largest integer not above `a`.
     fn floor(&mut self, a: Self::V) -> Self::V;
     /// The smallest integer not below `a`.
@@ -174,12 +178,15 @@ macro_rules! native_scalar {
             fn select(&mut self, m: bool, a: $t, b: $t) -> $t {
                 if m { a } else { b }
             }
+            fn stop_gradient(&mut self, a: $t) -> $t {
+                a
+            }
         }
     };
 }
 
 macro_rules! native_float {
-    ($t:ty, $erf:path) => {
+    ($t:ty, $erf:path, $erfc:path) => {
         native_scalar!($t,
             add |a: $t, b: $t| a + b,
             sub |a: $t, b: $t| a - b,
@@ -221,10 +228,16 @@ macro_rules! native_float {
                 a.tanh()
             }
             fn logistic(&mut self, a: $t) -> $t {
-                1.0 / (1.0 + (-a).exp())
+                // Of a negative number e⁻ᵃ may overflow where the result is still normal.
+                let e = (-a.abs()).exp();
+                let part = if a < 0.0 { e } else { 1.0 };
+                part / (1.0 + e)
             }
             fn erf(&mut self, a: $t) -> $t {
                 $erf(a)
+            }
+            fn erfc(&mut self, a: $t) -> $t {
+                $erfc(a)
             }
             fn floor(&mut self, a: $t) -> $t {
                 a.floor()
@@ -292,8 +305,8 @@ macro_rules! native_int {
     };
 }
 
-native_float!(f32, libm::erff);
-native_float!(f64, libm::erf);
+native_float!(f32, libm::erff, libm::erfcf);
+native_float!(f64, libm::erf, libm::erfc);
 native_int!(i32, i64, neg_one -1, abs |a: i32| a.wrapping_abs(), sign |a: i32| a.signum(), fill |a: i32| a >> 31);
 native_int!(u32, u64, neg_one u32::MAX, abs |a: u32| a, sign |a: u32| a.min(1), fill |_: u32| 0);
 native_logic!(bool);

@@ -1,6 +1,8 @@
 //! Functions of the host that kernels call, element by element: those of double precision, and
 //! what has no vector form.
 
+use fgc_ir::scalar::{Float, Native};
+
 /// The address of a function of one f64.
 pub fn wide1(f: extern "C" fn(f64) -> f64) -> usize {
     f as usize
@@ -41,9 +43,11 @@ host! {
     /// The hyperbolic tangent.
     tanh(x): f64 = x.tanh();
     /// 1/(1 + e⁻ˣ).
-    logistic(x): f64 = 1.0 / (1.0 + (-x).exp());
+    logistic(x): f64 = Native::<f64>::new().logistic(x);
     /// The error function.
     erf(x): f64 = libm::erf(x);
+    /// 1 − erf x.
+    erfc(x): f64 = libm::erfc(x);
     /// xʸ.
     pow(x, y): f64 = x.powf(y);
     /// The remainder of the truncated quotient.

@@ -154,6 +154,9 @@ impl Scalar for Emitter<'_, '_> {
     fn select(&mut self, m: Lane, a: Lane, b: Lane) -> Lane {
         self.choose(m, a, b)
     }
+    fn stop_gradient(&mut self, a: Lane) -> Lane {
+        a
+    }
 }
 
 /// A function of f32 by vector arithmetic, of f64 by the host's.
@@ -179,6 +182,7 @@ impl Float for Emitter<'_, '_> {
     function!(tanh, host::tanh);
     function!(logistic, host::logistic);
     function!(erf, host::erf);
+    function!(erfc, host::erfc);
 
     fn sqrt(&mut self, a: Lane) -> Lane {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().sqrt(a))

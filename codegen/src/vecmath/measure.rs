@@ -26,7 +26,7 @@ macro_rules! functions {
 }
 
 /// Every function of one argument.
-pub const FUNCTIONS: [Function; 9] = functions! {
+pub const FUNCTIONS: [Function; 10] = functions! {
     exp: libm::exp, 2.0;
     expm1: libm::expm1, 3.0;
     log: libm::log, 2.0;
@@ -36,6 +36,7 @@ pub const FUNCTIONS: [Function; 9] = functions! {
     tanh: libm::tanh, 4.0;
     logistic: |x| 1.0 / (1.0 + libm::exp(-x)), 4.0;
     erf: libm::erf, 4.0;
+    erfc: libm::erfc, 5.0;
 };
 
 /// The largest error that [`pow`](super::pow) may have, in ulp.

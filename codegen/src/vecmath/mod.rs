@@ -22,7 +22,7 @@ pub mod slices;
 mod tests;
 mod trig;
 
-pub use erf::erf;
+pub use erf::{erf, erfc};
 pub use exp::{exp, expm1};
 pub use hyperbolic::{logistic, tanh};
 pub use lanes::{AtOnce, Lanes, Native};

@@ -112,7 +112,7 @@ macro_rules! slices {
     };
 }
 
-slices! { exp expm1 log log1p sin cos tanh logistic erf }
+slices! { exp expm1 log log1p sin cos tanh logistic erf erfc }
 
 /// The function of the operation with this name, if it has one and the CPU has vectors for it
 /// that are longer than those of compiled code.

@@ -4,7 +4,7 @@ use super::measure::{FUNCTIONS, Function, POW_BOUND, pow_arguments, pow_error, w
 use super::{AtOnce, Native, exp, logistic, pow, tanh};
 
 /// The arguments where a function's method changes, and where results begin to be special.
-const BREAKPOINTS: [f32; 29] = [
+const BREAKPOINTS: [f32; 32] = [
     0.0,
     1e-45,
     f32::MIN_POSITIVE,
@@ -23,6 +23,9 @@ const BREAKPOINTS: [f32; 29] = [
     std::f32::consts::PI,
     3.92,
     9.010_914,
+    9.194_54,
+    10.054_69,
+    11.0,
     16.635_532,
     17.328_68,
     88.0,
@@ -61,7 +64,7 @@ fn errors_are_as_stated() {
 fn special_values_are_exact() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     // The values at −∞, −0, 0 and ∞.
-    let rows: [(&str, [f32; 4]); 9] = [
+    let rows: [(&str, [f32; 4]); 10] = [
         ("exp", [0.0, 1.0, 1.0, inf]),
         ("expm1", [-1.0, -0.0, 0.0, inf]),
         ("log", [nan, -inf, -inf, inf]),
@@ -71,6 +74,7 @@ fn special_values_are_exact() {
         ("tanh", [-1.0, -0.0, 0.0, 1.0]),
         ("logistic", [0.0, 0.5, 0.5, 1.0]),
         ("erf", [-1.0, -0.0, 0.0, 1.0]),
+        ("erfc", [2.0, 1.0, 1.0, 0.0]),
     ];
     for (f, (name, values)) in FUNCTIONS.iter().zip(rows) {
         assert_eq!(f.name, name);

@@ -49,27 +49,36 @@ rows! {
         ];
     }
     float {
-        /// aᵇ. As in JAX the derivative by b takes log 1 for log a where a is 0. Where both are 0
-        /// that by a is 0.
+        /// aᵇ. Where a is 0 it doesn't depend on b in derivatives of any order; where b is 0 that by a
+        /// is 0 for every a, NaN too.
         Pow "pow" [0.5, 2.0] |s, a, b| s.pow(a, b) => |y, d| [
             {
-                // b·aᵇ⁻¹, the base kept from 0 only where b = 0 would make it 0·∞; elsewhere
+                // b·aᵇ⁻¹, the base another only where b = 0 would make it 0·∞ or 0·NaN; elsewhere
                 // nothing is cut off, so that derivatives of it are right too.
-                let (zero, one) = (s.lit(a, 0.0), s.lit(a, 1.0));
+                let (zero, one, infinity) = (s.lit(a, 0.0), s.lit(a, 1.0), s.lit(a, f64::INFINITY));
                 let (at_zero, flat) = (s.eq(a, zero), s.eq(b, zero));
                 let safe = s.select(flat, one, a);
-                let base = s.select(at_zero, safe, a);
+                let inverse = s.div(one, a);
+                let inverse = s.abs(inverse);
+                let usual = s.lt(inverse, infinity);
+                let base = s.select(usual, a, safe);
+                let constant = s.stop_gradient(b);
+                let b = s.select(at_zero, constant, b);
                 let less = s.sub(b, one);
                 let rest = s.pow(base, less);
                 let slope = s.mul(b, rest);
                 s.mul(d, slope)
             },
             {
+                // log(a)·aᵇ, and its limit 0 where a power of 0 or ∞ is 0.
                 let (zero, one) = (s.lit(a, 0.0), s.lit(a, 1.0));
                 let at_zero = s.eq(a, zero);
                 let base = s.select(at_zero, one, a);
                 let log = s.log(base);
                 let slope = s.mul(log, y);
+                let none = s.eq(y, zero);
+                let none = s.select(none, zero, slope);
+                let slope = s.select(at_zero, zero, none);
                 s.mul(d, slope)
             }
         ];

@@ -13,7 +13,9 @@ rows! {
     /// An elementwise operation of one operand.
     ///
     /// Where a function has a kink its derivative is the one that JAX takes: at 0 that of `relu`
-    /// and `sign` is 0, that of `abs` is 1.
+    /// and `sign` is 0, that of `abs` is 1. The derivatives of `tanh`, `logistic` and `expm1` are
+    /// computed from their values, as in JAX, and so are within an ulp of 1, not of themselves, where
+    /// the value has become ±1.
     Unary 1;
     arith {
         /// −x.
@@ -75,13 +77,20 @@ rows! {
             let rest = s.log1p(small);
             s.add(positive, rest)
         } => |y, d| [{ let slope = s.logistic(x); s.mul(d, slope) }];
-        /// x·logistic(x), also called swish.
-        Silu "silu" [-3.0, 3.0] |s, x| { let gate = s.logistic(x); s.mul(x, gate) } => |y, d| [{
+        /// x·logistic(x), also called swish; at −∞ the limit, 0.
+        Silu "silu" [-3.0, 3.0] |s, x| {
+            let (gate, low) = (s.logistic(x), above(s, x, -SATURATED));
+            s.mul(low, gate)
+        } => |y, d| [{
+            // g(1 + x(1 − g)): y + g(1 − y) would cancel where x is large.
             let gate = s.logistic(x);
             let one = s.lit(x, 1.0);
-            let rest = s.sub(one, y);
-            let tail = s.mul(gate, rest);
-            let slope = s.add(y, tail);
+            let low = above(s, x, -SATURATED);
+            let within = below(s, low, SATURATED);
+            let rest = s.sub(one, gate);
+            let tail = s.mul(within, rest);
+            let sum = s.add(one, tail);
+            let slope = s.mul(gate, sum);
             s.mul(d, slope)
         }];
         /// max(x, 0), with derivative 0 at 0 as `jax.nn.relu` has.
@@ -92,11 +101,12 @@ rows! {
         }];
         /// The error function, 2/√π ∫₀ˣ exp(−t²) dt.
         Erf "erf" [-2.0, 2.0] |s, x| s.erf(x) => |y, d| [{
-            let square = s.mul(x, x);
-            let minus = s.neg(square);
-            let bell = s.exp(minus);
-            let scale = s.lit(x, std::f64::consts::FRAC_2_SQRT_PI);
-            let slope = s.mul(scale, bell);
+            let slope = bell(s, x, std::f64::consts::FRAC_2_SQRT_PI);
+            s.mul(d, slope)
+        }];
+        /// 1 − erf x, to full precision where that is near 0.
+        Erfc "erfc" [-2.0, 2.0] |s, x| s.erfc(x) => |y, d| [{
+            let slope = bell(s, x, -std::f64::consts::FRAC_2_SQRT_PI);
             s.mul(d, slope)
         }];
         /// x, taken as constant by differentiation.
@@ -114,6 +124,33 @@ rows! {
         /// Every bit flipped.
         Not "not" [0.0, 1.0] |s, x| s.not(x) => |y, d| [];
     }
+}
+
+/// A magnitude from which on `logistic` is 0 or 1, in `f64` too, and so far above it that what is 0 stays 0
+/// where it is multiplied by it.
+const SATURATED: f64 = 1e3;
+
+/// `x`, but `least` where it is below that; NaN stays.
+fn above<S: Float>(s: &mut S, x: S::V, least: f64) -> S::V {
+    let least = s.lit(x, least);
+    let under = s.lt(x, least);
+    s.select(under, least, x)
+}
+
+/// `x`, but `most` where it is above that; NaN stays.
+fn below<S: Float>(s: &mut S, x: S::V, most: f64) -> S::V {
+    let most = s.lit(x, most);
+    let over = s.lt(most, x);
+    s.select(over, most, x)
+}
+
+/// `scale` · exp(−x²).
+fn bell<S: Float>(s: &mut S, x: S::V, scale: f64) -> S::V {
+    let square = s.mul(x, x);
+    let minus = s.neg(square);
+    let bell = s.exp(minus);
+    let scale = s.lit(x, scale);
+    s.mul(scale, bell)
 }
 
 impl OpRules for Unary {
