@@ -14,8 +14,6 @@ pub enum Attr {
     Int(i64),
     /// A number with a point or an exponent, or `inf`, `-inf`, `nan`.
     Float(f64),
-    /// A float to be printed in the shortest form that reads back to the same `f32`.
-    Float32(f32),
     /// A bare word: `true`, `fc.0.w`.
     Word(String),
     /// A quoted string.
@@ -34,17 +32,11 @@ impl Attr {
         Attr::List(v.iter().map(|&x| Attr::Int(x as i64)).collect())
     }
 
-    /// A float as printed for an element of `dtype`.
-    pub fn float(x: f64, single: bool) -> Attr {
-        if single { Attr::Float32(x as f32) } else { Attr::Float(x) }
-    }
-
     /// A numeric attribute's value.
     pub fn number(&self) -> Option<f64> {
         match self {
             Attr::Int(i) => Some(*i as f64),
             Attr::Float(x) => Some(*x),
-            Attr::Float32(x) => Some(*x as f64),
             Attr::Word(w) => match w.as_str() {
                 "inf" => Some(f64::INFINITY),
                 "nan" => Some(f64::NAN),
@@ -57,25 +49,14 @@ impl Attr {
     }
 }
 
-/// Formats a float so that it reads back to the same bits and can't be taken for an integer.
-macro_rules! write_float {
-    ($f:expr, $x:expr) => {
-        if $x.is_nan() {
-            write!($f, "nan")
-        } else if $x.is_infinite() {
-            write!($f, "{}", if $x > 0.0 { "inf" } else { "-inf" })
-        } else {
-            write!($f, "{:?}", $x)
-        }
-    };
-}
-
 impl fmt::Display for Attr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Attr::Int(i) => write!(f, "{i}"),
-            Attr::Float(x) => write_float!(f, *x),
-            Attr::Float32(x) => write_float!(f, *x),
+            Attr::Float(x) if x.is_nan() => f.write_str("nan"),
+            Attr::Float(x) if x.is_infinite() => f.write_str(if *x > 0.0 { "inf" } else { "-inf" }),
+            // Reads back to the same bits and can't be taken for an integer.
+            Attr::Float(x) => write!(f, "{x:?}"),
             Attr::Word(w) => f.write_str(w),
             Attr::Str(s) => write!(f, "\"{s}\""),
             Attr::List(v) => write!(f, "[{}]", Joined(v)),

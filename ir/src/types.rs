@@ -61,6 +61,18 @@ impl DType {
     pub fn is_int(self) -> bool {
         matches!(self, DType::I32 | DType::U32)
     }
+
+    /// Whether the number `x` has a place among the elements: for integers one equal to it, for floats, to which it
+    /// is rounded, a finite one if it is finite; of bool, 0 and 1.
+    pub fn holds(self, x: f64) -> bool {
+        match self {
+            DType::F32 => !x.is_finite() || (x as f32).is_finite(),
+            DType::F64 => true,
+            DType::I32 => x == f64::from(x as i32),
+            DType::U32 => x == f64::from(x as u32),
+            DType::Bool => x == 0.0 || x == 1.0,
+        }
+    }
 }
 
 impl fmt::Display for DType {

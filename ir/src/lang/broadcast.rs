@@ -6,7 +6,6 @@ use super::value::{Res, Val};
 use crate::diag::Diagnostic;
 use crate::graph::{Span, Value};
 use crate::ops::Op;
-use crate::tensor::Tensor;
 use crate::types::{DType, Shape, Type};
 
 /// The shape that `shapes` broadcast to: aligned at the last dimension, a size of 1 repeats.
@@ -110,12 +109,11 @@ impl<'a> Elab<'a> {
             (Val::Bool(x), DType::Bool) => Ok(*x as u8 as f64),
             (Val::Int(_) | Val::Float(_), DType::Bool) => wrong("a truth value is `true` or `false`"),
             (Val::Float(_), DType::I32 | DType::U32) => wrong("convert the tensor first: `f32(…)`"),
-            (Val::Int(i), DType::I32 | DType::U32) => {
-                let x = *i as f64;
-                let kept = Tensor::scalar(dtype, x).to_f64();
-                if kept.first() == Some(&x) { Ok(x) } else { wrong("it is out of range") }
-            }
-            (Val::Int(_) | Val::Float(_), _) => Ok(value.number().unwrap_or(f64::NAN)),
+            (Val::Int(_) | Val::Float(_), _) => match value.number() {
+                Some(x) if dtype.holds(x) => Ok(x),
+                _ if dtype.is_int() => wrong("it is out of range"),
+                _ => wrong("it is out of range: the largest is about 3.4e38"),
+            },
             _ => wrong(""),
         }
     }

@@ -211,7 +211,7 @@ impl<'a> Elab<'a> {
                 ));
             };
             match value.number() {
-                Some(x) if x.is_finite() => numbers.push(x),
+                Some(x) if x.is_finite() && self.float.holds(x) => numbers.push(x),
                 _ => {
                     let found = value.describe(&self.builder);
                     return Err(fail(*at, format!("`{param}` of `{name}` is a finite number, not {found}")));

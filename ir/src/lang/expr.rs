@@ -99,6 +99,7 @@ impl<'a> Elab<'a> {
             return Ok(value.clone());
         }
         match (name, self.fans) {
+            ("inf", _) => return Ok(Val::Float(f64::INFINITY)),
             ("fan_in", Some((fan, _))) | ("fan_out", Some((_, fan))) => return Ok(Val::Int(fan)),
             _ => {}
         }

@@ -26,7 +26,9 @@ pub enum Leaf {
     Const {
         /// Its type.
         ty: Type,
-        /// One value, or as many as the type has elements, in row-major order.
+        /// One value, or as many as the type has elements, in row-major order. Of `f32` they are as written, in
+        /// double precision, and are rounded where they are used: so a graph that is printed and read with `f64`
+        /// for `f32` has the constants of its source. None is finite that the element type rounds to infinity.
         values: Arc<[Real]>,
     },
     /// Each element is its own index along a dimension.
@@ -102,21 +104,26 @@ impl Init {
 }
 
 impl Leaf {
-    /// The constant `c` in every element of `ty`, rounded to its element type.
+    /// The constant `c` in every element of `ty`.
     pub fn constant(ty: Type, c: f64) -> Leaf {
-        Leaf::Const { values: Arc::new([round(ty.dtype, c)]), ty }
+        Leaf::Const { values: Arc::new([stored(ty.dtype, c)]), ty }
     }
 
     /// The constant array `x`; one value if all its elements are equal.
     pub fn array(x: &Tensor) -> Leaf {
-        let mut values: Vec<Real> = x.to_f64().into_iter().map(Real::new).collect();
+        Leaf::numbers(x.ty(), &x.to_f64())
+    }
+
+    /// The constant of type `ty` with these elements, in row-major order; one value if all are equal.
+    pub fn numbers(ty: Type, elements: &[f64]) -> Leaf {
+        let mut values: Vec<Real> = elements.iter().map(|&x| stored(ty.dtype, x)).collect();
         if !values.is_empty() && values.iter().all(|v| *v == values[0]) {
             values.truncate(1);
         }
         if values.is_empty() {
             values.push(Real::new(0.0));
         }
-        Leaf::Const { ty: x.ty(), values: values.into() }
+        Leaf::Const { ty, values: values.into() }
     }
 
     /// The name and role, of a bound leaf.
@@ -127,10 +134,10 @@ impl Leaf {
         }
     }
 
-    /// The value that every element of a constant has, if they have one.
+    /// The value that every element of a constant has, rounded to its element type, if they have one.
     pub fn uniform(&self) -> Option<f64> {
         match self {
-            Leaf::Const { values, .. } if values.len() == 1 => Some(values[0].get()),
+            Leaf::Const { ty, values } if values.len() == 1 => Some(round(ty.dtype, values[0].get()).get()),
             _ => None,
         }
     }
@@ -141,10 +148,15 @@ fn round(dtype: DType, c: f64) -> Real {
     Real::new(Tensor::scalar(dtype, c).to_f64()[0])
 }
 
+/// `c` as a constant of `dtype` keeps it.
+fn stored(dtype: DType, c: f64) -> Real {
+    let rounded = round(dtype, c);
+    if dtype == DType::F32 && rounded.get().is_finite() { Real::new(c) } else { rounded }
+}
+
 fn number_attr(dtype: DType, x: Real) -> Attr {
     match dtype {
-        DType::F32 => Attr::Float32(x.get() as f32),
-        DType::F64 => Attr::Float(x.get()),
+        DType::F32 | DType::F64 => Attr::Float(x.get()),
         DType::I32 | DType::U32 => Attr::Int(x.get() as i64),
         DType::Bool => Attr::Word((x.get() != 0.0).to_string()),
     }
@@ -153,12 +165,15 @@ fn number_attr(dtype: DType, x: Real) -> Attr {
 fn parse_number(dtype: DType, attr: &Attr) -> Result<Real, AttrError> {
     let bad = || AttrError(format!("`{attr}` isn't a value of type {dtype}"));
     let x = attr.number().ok_or_else(bad)?;
+    if !dtype.holds(x) {
+        return Err(bad());
+    }
     let exact = match dtype {
-        DType::F32 | DType::F64 => matches!(attr, Attr::Int(_) | Attr::Float(_) | Attr::Float32(_) | Attr::Word(_)),
-        DType::I32 | DType::U32 => matches!(attr, Attr::Int(_)) && round(dtype, x).get() == x,
+        DType::F32 | DType::F64 => matches!(attr, Attr::Int(_) | Attr::Float(_) | Attr::Word(_)),
+        DType::I32 | DType::U32 => matches!(attr, Attr::Int(_)),
         DType::Bool => matches!(attr, Attr::Word(_)),
     };
-    if exact { Ok(round(dtype, x)) } else { Err(bad()) }
+    if exact { Ok(stored(dtype, x)) } else { Err(bad()) }
 }
 
 impl OpRules for Leaf {

@@ -6,7 +6,6 @@ use crate::lang::eval::{Elab, fail};
 use crate::lang::value::{List, Res, Val, size};
 use crate::ops::leaf::Leaf;
 use crate::random;
-use crate::tensor::Tensor;
 use crate::types::{DType, Shape, Type};
 
 pub(super) fn iota(e: &mut Elab, args: &Args) -> Res {
@@ -24,7 +23,10 @@ pub(super) fn ones(e: &mut Elab, args: &Args) -> Res {
 }
 
 pub(super) fn full(e: &mut Elab, args: &Args) -> Res {
-    let Some(c) = args.value(1).number() else { return Err(args.wrong(e, 1, "a compile-time number")) };
+    if args.value(1).number().is_none() {
+        return Err(args.wrong(e, 1, "a compile-time number"));
+    }
+    let c = e.element(args.value(1), e.float, args.at(1))?;
     filled(e, args, c)
 }
 
@@ -65,13 +67,10 @@ pub(super) fn tensor(e: &mut Elab, args: &Args) -> Res {
         _ => return Err(args.fail(0, "numbers and truth values can't be in one tensor")),
     };
     let ty = Type::new(dtype, shape);
-    let x = Tensor::generate(&ty, |i| numbers.get(i).copied().unwrap_or(0.0));
-    if dtype == DType::I32
-        && let Some(lost) = numbers.iter().find(|n| **n != **n as i32 as f64)
-    {
-        return Err(args.fail(0, format!("{lost} doesn't fit an i32")));
+    if let Some(lost) = numbers.iter().find(|n| !dtype.holds(**n)) {
+        return Err(args.fail(0, format!("{lost:?} doesn't fit {dtype}")));
     }
-    e.push(Leaf::array(&x), &[], args.span).map(Val::Tensor)
+    e.push(Leaf::numbers(ty, &numbers), &[], args.span).map(Val::Tensor)
 }
 
 /// The numbers of a list of shape `shape`, and the kinds that occur; false if it isn't of that
