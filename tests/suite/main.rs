@@ -2,6 +2,7 @@
 
 mod compiled;
 mod data;
+mod edges;
 mod eqsat;
 mod errors;
 #[cfg(unix)]

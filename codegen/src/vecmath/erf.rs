@@ -57,7 +57,7 @@ const SCALED_COMPLEMENT: [f32; 11] = [
     0.000_027_064_73,
 ];
 
-/// 1 − erf x, within 5 ulp (measured: TODO); from 0 to 2, and 0 from 10.055 on.
+/// 1 − erf x, within 5 ulp (measured: 4.50); from 0 to 2, and 0 from 10.055 on.
 ///
 /// exp(−t²)·p/(1 + 2t) for t = |x|, with −t² as a high part and a low one; 2 minus that for negative x.
 #[inline(always)]
