@@ -139,8 +139,9 @@ def power_by_base(a, b):
 
 
 def power_by_exponent(a, b):
+    # A power that is 0 in double precision, of whatever base, has the limit 0.
     y = power(a, b)
-    return mpf(0) if a == 0 or y == 0 else mp.log(a) * y if a > 0 else nan
+    return mpf(0) if a == 0 or abs(y) < mpf("1e-400") else mp.log(a) * y if a > 0 else nan
 
 
 def quotient(a, b):

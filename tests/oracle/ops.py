@@ -76,6 +76,7 @@ UNARY = [
     ("silu", jax.nn.silu, -4, 4),
     ("relu", jax.nn.relu, -2, 2),
     ("erf", lax.erf, -2, 2),
+    ("erfc", lax.erfc, -2, 2),
     ("floor", lax.floor, -3, 3),
     ("ceil", lax.ceil, -3, 3),
     ("round", functools.partial(lax.round, rounding_method=lax.RoundingMethod.TO_NEAREST_EVEN), -3, 3),
@@ -90,7 +91,8 @@ for op, function in [("expm1", lax.expm1), ("log1p", lax.log1p)]:
     case(f"{op}_small", f"{op} %x", function, x=floats(-1e-3, -1e-6, 0.0, 1e-7, 1e-4))
 for op, function in [("softplus", jax.nn.softplus), ("logistic", lax.logistic), ("tanh", lax.tanh)]:
     case(f"{op}_large", f"{op} %x", function, x=floats(-60.0, -30.0, -12.0, -0.5, 0.0, 12.0, 30.0, 60.0))
-case("erf_large", "erf %x", lax.erf, x=floats(-6.0, -3.5, -0.3, 0.0, 0.01, 3.0, 5.0))
+for op, function in [("erf", lax.erf), ("erfc", lax.erfc)]:
+    case(f"{op}_large", f"{op} %x", function, x=floats(-6.0, -3.5, -0.3, 0.0, 0.01, 3.0, 5.0))
 case("round_ties", "round %x", dict((u[0], u[1]) for u in UNARY)["round"], x=floats(-2.5, -1.5, -0.5, 0.5, 1.5, 2.5))
 
 BINARY = [

@@ -250,7 +250,13 @@ fn numbers(op: BinaryOp, a: f64, b: f64, span: Span) -> Res {
             return Err(fail(span, format!("`{}` is for {what}, not for numbers", spelling(op))));
         }
     };
-    native(&row, &[a, b]).map(Val::Float).map_err(|m| fail(span, m))
+    match native(&row, &[a, b]).map_err(|m| fail(span, m))? {
+        y if y.is_infinite() && a.is_finite() && b.is_finite() => {
+            let what = format!("`{}` of {a:?} and {b:?} is too large for a number", spelling(op));
+            Err(fail(span, what))
+        }
+        y => Ok(Val::Float(y)),
+    }
 }
 
 /// The number of elements that comparing takes.
