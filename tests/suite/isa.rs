@@ -4,8 +4,8 @@
 
 use std::process::{Command, Output};
 
-/// Modules whose tests run compiled code: against the interpreter, and against JAX.
-const COMPILED: [&str; 2] = ["jit::", "oracle::"];
+/// Modules whose tests run compiled code: against the interpreter, against JAX, and against double precision.
+const COMPILED: [&str; 3] = ["jit::", "oracle::", "sums::"];
 
 fn suite(isa: &str, modules: &[&str]) -> Output {
     let suite = std::env::current_exe().expect("the suite is a file");
