@@ -189,8 +189,18 @@ impl Walk<'_, '_> {
         let unrolled = plan.nest.steps.len() <= UNROLLED && self.draws.is_empty();
         self.chunks(e, k, &at, (first, end), |walk, e, (first, end)| {
             let in_runs = in_runs && walk.is_last_phase();
-            let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
-                let mut next = moved(e, dim, &at, i);
+            // The addresses of the last index that was computed; others are so far behind it.
+            let mut known: Option<(Value, Vec<Value>)> = None;
+            let mut step = |e: &mut Emitter<'_, '_>, i: Value, behind: i64| {
+                let mut next = match known.take().filter(|(of, _)| *of == i) {
+                    Some((_, next)) => next,
+                    None => moved(e, dim, &at, i),
+                };
+                known = Some((i, next.clone()));
+                let i = e.b.ins().iadd_imm_s(i, behind);
+                for (address, stride) in next.iter_mut().zip(&dim.strides).filter(|_| behind != 0) {
+                    *address = e.b.ins().iadd_imm_s(*address, behind * stride);
+                }
                 for &(access, stride) in walk.strided.iter().filter(|_| dim.of == 0) {
                     let step = e.b.ins().imul(i, stride);
                     next[access] = e.b.ins().iadd(at[access], step);
@@ -204,9 +214,9 @@ impl Walk<'_, '_> {
             if dim.vector {
                 in_vectors(e, (first, end), size, runs, &mut step);
             } else if let Some(runs) = &mut runs {
-                nest::in_runs(e, (first, end), 1, runs, step);
+                nest::in_runs(e, (first, end), 1, runs, &mut step);
             } else {
-                repeat(e, first, end, 1, step);
+                repeat(e, first, end, 1, |e, i| step(e, i, 0));
             }
         });
     }

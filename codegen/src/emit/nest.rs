@@ -149,24 +149,24 @@ pub struct Runs<'a, 'e, 'f> {
     pub end: &'a mut dyn FnMut(&mut Emitter<'e, 'f>),
 }
 
+/// What is done for an index, which is that many behind one that is computed.
+pub type Body<'a, 'e, 'f> = &'a mut dyn FnMut(&mut Emitter<'e, 'f>, Value, i64);
+
 /// [`repeat`], in runs.
 pub fn in_runs<'e, 'f>(
     e: &mut Emitter<'e, 'f>,
     (first, end): (Value, Value),
     step: i64,
     runs: &mut Runs<'_, 'e, 'f>,
-    mut body: impl FnMut(&mut Emitter<'e, 'f>, Value),
+    body: Body<'_, 'e, 'f>,
 ) -> Value {
     let run = step * runs.steps as i64;
     if runs.unrolled {
         let stop = repeat(e, first, end, run, |e, i| {
-            for k in 0..runs.steps as i64 {
-                let at = e.b.ins().iadd_imm_s(i, k * step);
-                body(e, at);
-            }
+            (0..runs.steps as i64).for_each(|k| body(e, i, k * step));
             (runs.end)(e);
         });
-        let stop = repeat(e, stop, end, step, body);
+        let stop = repeat(e, stop, end, step, |e, i| body(e, i, 0));
         (runs.end)(e);
         return stop;
     }
@@ -177,7 +177,7 @@ pub fn in_runs<'e, 'f>(
     repeat(e, first, last, run, |e, i| {
         let behind = e.b.ins().iadd_imm_s(i, run);
         let behind = e.b.ins().smin(behind, end);
-        let stopped = repeat(e, i, behind, step, body);
+        let stopped = repeat(e, i, behind, step, |e, i| body(e, i, 0));
         e.b.def_var(stop, stopped);
         (runs.end)(e);
     });
@@ -192,7 +192,7 @@ pub fn in_vectors<'e, 'f>(
     (mut from, end): (Value, Value),
     size: Option<usize>,
     mut runs: Option<Runs<'_, 'e, 'f>>,
-    body: &mut dyn FnMut(&mut Emitter<'e, 'f>, Value),
+    body: Body<'_, 'e, 'f>,
 ) {
     for width in [Width::Vectors(INTERLEAVED), Width::Vectors(1), Width::Scalar] {
         let unneeded = |size: usize| match width {
@@ -204,16 +204,16 @@ pub fn in_vectors<'e, 'f>(
             continue;
         }
         let outer = e.width();
-        let body = |e: &mut Emitter<'e, 'f>, i: Value| {
+        let mut body = |e: &mut Emitter<'e, 'f>, i: Value, behind: i64| {
             e.set_width(width);
-            body(e, i);
+            body(e, i, behind);
             e.set_width(outer);
         };
         from = match (&mut runs, width) {
             (Some(runs), Width::Vectors(INTERLEAVED)) => {
-                in_runs(e, (from, end), width.elements(), runs, body)
+                in_runs(e, (from, end), width.elements(), runs, &mut body)
             }
-            _ => repeat(e, from, end, width.elements(), body),
+            _ => repeat(e, from, end, width.elements(), |e, i| body(e, i, 0)),
         };
     }
 }

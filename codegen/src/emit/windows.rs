@@ -92,7 +92,7 @@ pub fn emit(
     };
     each_in(e, outer, split, &mut |e, at| {
         let range = (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, channels as i64));
-        in_vectors(e, range, Some(channels), None, &mut |e, channel| {
+        in_vectors(e, range, Some(channels), None, &mut |e, channel, _| {
             let window: Vec<Value> = at.iter().copied().chain([channel]).collect();
             sweep.window(e, &op.kind, &window);
         });
