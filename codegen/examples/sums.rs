@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use fgc_codegen::Executable;
-use fgc_ir::ops::{Binary, Reduce};
 use fgc_ir::ops::reduce::ReduceKind;
+use fgc_ir::ops::{Binary, Reduce};
 use fgc_ir::{Builder, DType, Graph, OutputKind, Role, Tensor, Type};
 
 /// Name, shape, the axes summed over, and whether the squares are summed too and the position of

@@ -354,7 +354,8 @@ impl Lowering<'_> {
         let ty = self.g.ty(v).clone();
         let index = &self.g.ty(self.g.node(v).args[1]).shape;
         let most = index[op.batch..].iter().product();
-        let long = matches!(op.kind, IndexKind::ScatterAdd(_)) && ty.dtype == DType::F32 && !emit::is_few(most);
+        let long =
+            matches!(op.kind, IndexKind::ScatterAdd(_)) && ty.dtype == DType::F32 && !emit::is_few(most);
         let wide = if long { Type::new(DType::F64, ty.shape.clone()) } else { ty.clone() };
         let (sums, level) = self.kernel(v, &wide, |args, out| Kernel::Gather(op, pair(args), out));
         if !long {
@@ -364,7 +365,8 @@ impl Lowering<'_> {
         // Each a sum of one.
         let folds = vec![(0, Reduce::sum(&[]), out.buffer)];
         let steps = vec![(Step::Load(sums), DType::F64)];
-        self.others.push((level + 1, Kernel::Loop(Loop { shape: ty.shape, steps, folds, ..Loop::default() })));
+        self.others
+            .push((level + 1, Kernel::Loop(Loop { shape: ty.shape, steps, folds, ..Loop::default() })));
         self.set(v, Form::Source(out), level + 1);
     }
 

@@ -30,7 +30,8 @@ pub(crate) fn separate(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> 
             let steps = &nest.steps;
             own.extend(nest.folds.extract_if(.., |fold| emit::is_ordered(steps, fold)));
         }
-        let own: Vec<(isize, Loop)> = own.into_iter().map(|fold| alone(program, &mut nest, level, fold)).collect();
+        let own: Vec<(isize, Loop)> =
+            own.into_iter().map(|fold| alone(program, &mut nest, level, fold)).collect();
         if nest.writes().next().is_some() {
             separated.push((level, Kernel::Loop(nest)));
         }

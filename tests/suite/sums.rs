@@ -66,7 +66,8 @@ fn exact(x: &[f32], shape: &[usize], axes: &[usize]) -> Vec<(f64, f64)> {
 
 /// The largest error of `found`, in terms of the sum of magnitudes.
 fn error(found: &Tensor, exact: &[(f64, f64)]) -> f64 {
-    let errors = found.to_f64().into_iter().zip(exact).map(|(x, (sum, size))| (x - sum).abs() / size.max(1e-30));
+    let errors =
+        found.to_f64().into_iter().zip(exact).map(|(x, (sum, size))| (x - sum).abs() / size.max(1e-30));
     errors.fold(0.0, |worst, e| if e.is_nan() { e } else { worst.max(e) })
 }
 
@@ -138,19 +139,24 @@ fn sums_keep_their_digits_and_their_bits() {
             for with in ALL {
                 let g = graph(shape, axes, with);
                 let fusions = [Fusion::All, Fusion::None];
-                for (k, fusion) in fusions.into_iter().enumerate().filter(|_| offset == 1e4 || with == With::Nothing)
+                for (k, fusion) in
+                    fusions.into_iter().enumerate().filter(|_| offset == 1e4 || with == With::Nothing)
                 {
-                    let found = if k == 0 { run(&g, &x, fusion) } else { three.install(|| run(&g, &x, fusion)) };
+                    let found =
+                        if k == 0 { run(&g, &x, fusion) } else { three.install(|| run(&g, &x, fusion)) };
                     let error = error(&found["sum"], &exact);
                     let bits = bits(&found["sum"]);
                     let same = *first.get_or_insert_with(|| bits.clone()) == bits;
                     if error > ERROR || error.is_nan() || !same {
-                        failures.push(format!("{shape:?} {axes:?} at {offset} {with:?}: {error:e}, same bits {same}"));
+                        failures.push(format!(
+                            "{shape:?} {axes:?} at {offset} {with:?}: {error:e}, same bits {same}"
+                        ));
                     }
                 }
             }
             if n < 100_000 {
-                let found = interpret(&graph(shape, axes, With::Nothing), &[("x".to_owned(), x)].into()).unwrap();
+                let found =
+                    interpret(&graph(shape, axes, With::Nothing), &[("x".to_owned(), x)].into()).unwrap();
                 let error = error(&found["sum"], &exact);
                 assert!(error <= 6e-8, "interpreted {shape:?} {axes:?} at {offset}: {error:e}");
             }
@@ -228,7 +234,7 @@ fn integers_are_exact() {
 #[test]
 fn long_products_keep_their_digits() {
     let mut rng = StdRng::seed_from_u64(6);
-    for (m, n, k) in [(1, 3, 131_072), (3, 16, 50_000), (20, 64, 60_001), (64, 10, 100_000), (130, 70, 9000)] {
+    for (m, n, k) in [(1, 3, 131_072), (3, 16, 50_000), (6, 64, 60_001), (12, 10, 100_000), (130, 33, 3000)] {
         for offset in [0.0, 1e2] {
             let (a, b) = (elements(k * m, offset, &mut rng), elements(k * n, offset, &mut rng));
             let g = program(&format!("x: f32[{k}, {m}], d: f32[{k}, {n}]"), "y = transpose(x) @ d");
@@ -245,11 +251,15 @@ fn long_products_keep_their_digits() {
         }
     }
     let (x, w) = (elements(20_000 * 8, 1e2, &mut rng), elements(8 * 32, 1.0, &mut rng));
-    let g = program("x: f32[20000, 8], w: f32[8, 32]", "h = x @ w\n y = concat([sum(relu(h), 0), reshape(sum(h), [1])], 0)");
+    let g = program(
+        "x: f32[20000, 8], w: f32[8, 32]",
+        "h = x @ w\n y = concat([sum(relu(h), 0), reshape(sum(h), [1])], 0)",
+    );
     let inputs = [("x", Tensor::of([20_000, 8], x.clone())), ("w", Tensor::of([8, 32], w.clone()))];
     let inputs: Arrays = inputs.into_iter().map(|(name, x)| (name.to_owned(), x)).collect();
     let found = Executable::compile(&g).unwrap().run(&inputs).unwrap();
-    let product = |i: usize, j: usize| (0..8).map(|l| x[i * 8 + l] as f64 * w[l * 32 + j] as f64).sum::<f64>();
+    let product =
+        |i: usize, j: usize| (0..8).map(|l| x[i * 8 + l] as f64 * w[l * 32 + j] as f64).sum::<f64>();
     let columns = (0..32).map(|j| (0..20_000).map(|i| product(i, j)).sum::<f64>());
     let mut exact: Vec<(f64, f64)> = columns.map(|sum| (sum, sum)).collect();
     let all = exact.iter().map(|e| e.0).sum();
@@ -300,8 +310,12 @@ fn what_is_scattered_to_one_place_keeps_its_digits() {
 #[ignore = "arrays of 400 MB"]
 fn a_hundred_million_elements_keep_their_digits() {
     let mut rng = StdRng::seed_from_u64(8);
-    let shapes: [(&[usize], &[usize]); 4] =
-        [(&[100_000_000], &[0]), (&[10_000_000, 10], &[0]), (&[10, 10_000_000], &[1]), (&[100, 10_000, 100], &[1])];
+    let shapes: [(&[usize], &[usize]); 4] = [
+        (&[100_000_000], &[0]),
+        (&[10_000_000, 10], &[0]),
+        (&[10, 10_000_000], &[1]),
+        (&[100, 10_000, 100], &[1]),
+    ];
     for (shape, axes) in shapes {
         for offset in [0.0, 1e2, 1e4] {
             let x = elements(shape.iter().product(), offset, &mut rng);

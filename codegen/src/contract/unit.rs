@@ -276,7 +276,11 @@ impl<T: Scalar> Call<'_, T> {
 
     /// The rows of a block and their columns.
     fn elements<'t>(&self, unit: &Unit, to: Target<'t, T>) -> Elements<'t, T> {
-        Elements { at: to.at, rows: &to.rows[..unit.count], columns: unit.columns.columns(self.kernels.lanes) }
+        Elements {
+            at: to.at,
+            rows: &to.rows[..unit.count],
+            columns: unit.columns.columns(self.kernels.lanes),
+        }
     }
 
     /// Does what is to be done with a finished block.

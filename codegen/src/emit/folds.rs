@@ -101,7 +101,13 @@ impl Fold {
         let summation = if long { summation } else { Summation::Few };
         let totals = (summation != Summation::Few).then(|| {
             let vectors = widths.iter().map(|width| match width {
-                Width::Vectors(n) => if across { 1 } else { *n },
+                Width::Vectors(n) => {
+                    if across {
+                        1
+                    } else {
+                        *n
+                    }
+                }
                 Width::Scalar => 0,
             });
             Totals::start(e, vectors.sum(), widths.contains(&Width::Scalar))

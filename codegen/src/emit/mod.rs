@@ -150,15 +150,7 @@ pub fn emit(
         Kernel::Gather(op, [x, index], out) => {
             let (x_at, index_at, to) = (first(e, x), first(e, index), whole(e, *out));
             let dtype = ty(x.buffer).dtype;
-            indices::emit(
-                e,
-                op,
-                dtype,
-                (&x.view, x_at),
-                (&index.view, index_at),
-                (ty(*out), to),
-                split,
-            );
+            indices::emit(e, op, dtype, (&x.view, x_at), (&index.view, index_at), (ty(*out), to), split);
         }
         Kernel::Window(op, args, out) => {
             let at: Vec<Value> = args.iter().map(|s| first(e, s)).collect();
