@@ -110,7 +110,7 @@ impl Lowered {
                     emit::emit(e, &self.program, kernel, offsets, arena, range);
                 })?,
                 Some((sums, epilogue)) => compiler.text(code, |e, arena, (block, _)| {
-                    emit::emit_epilogue(e, sums, epilogue, offsets, arena, block);
+                    emit::emit_epilogue(e, &self.program, (sums, epilogue), offsets, arena, block);
                 })?,
             };
             out.push_str(&format!("; kernel {k}: {}\n{}\n\n", self.name(kernel), text.trim_end()));

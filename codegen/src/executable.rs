@@ -139,7 +139,7 @@ impl Executable {
                     None => None,
                     Some(epilogue) => {
                         let function = compiler.kernel(|e, arena, (block, _)| {
-                            emit::emit_epilogue(e, sums, epilogue, &plan.offsets, arena, block);
+                            emit::emit_epilogue(e, &program, (sums, epilogue), &plan.offsets, arena, block);
                         })?;
                         let far = |b: &BufferId| program.buffers[b.0].ty.bytes() > NEAR;
                         let reads = sums.reads_beside(contraction.dtype()).into_iter().filter(far);

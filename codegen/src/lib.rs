@@ -25,6 +25,7 @@ pub mod plan;
 mod probe;
 pub mod program;
 mod recompute;
+mod separate;
 mod steps;
 pub mod vecmath;
 mod view;

@@ -19,15 +19,17 @@ mod loops;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fgc_ir::ops::{Leaf, Lower, Placement, Role};
+use fgc_ir::ops::index::IndexKind;
+use fgc_ir::ops::{Index, Leaf, Lower, Placement, Reduce, Role};
 use fgc_ir::text::print::spelling;
-use fgc_ir::{Graph, OpRules, Type, Value, View};
+use fgc_ir::{DType, Graph, OpRules, Type, Value, View};
 
 use crate::contract::Product;
 use crate::program::{Buffer, BufferId, Contract, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::recompute::recompute;
+use crate::separate::separate;
 use crate::view::compose;
-use crate::{epilogue, fuse, parts, steps};
+use crate::{emit, epilogue, fuse, parts, steps};
 
 /// The program that computes the outputs of `g`.
 pub(crate) fn lower(g: &Graph, fusion: Fusion) -> Program {
@@ -143,8 +145,10 @@ impl Lowering<'_> {
             let mut kernels = fuse::loops(&self.program, kernels);
             recompute(&self.program, &mut kernels);
             kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
+            let kernels = separate(&mut self.program, kernels);
             epilogue::fuse(&mut self.program, kernels)
         } else {
+            let kernels = separate(&mut self.program, kernels);
             kernels.into_iter().map(|(_, kernel)| kernel).collect()
         };
         steps::prune(&mut self.program);
@@ -181,7 +185,7 @@ impl Lowering<'_> {
             Lower::Place(places) => self.place(v, &places),
             Lower::Dot(op) => self.contract(v, Product::Dot(op)),
             Lower::Conv(op) => self.contract(v, Product::Conv(op)),
-            Lower::Gather(op) => self.other(v, |args, out| Kernel::Gather(op, pair(args), out)),
+            Lower::Gather(op) => self.gather(v, op),
             Lower::Window(op) => self.other(v, |args, out| Kernel::Window(op, args, out)),
             Lower::Random(op) => self.random(v, op),
         }
@@ -345,13 +349,46 @@ impl Lowering<'_> {
         self.contractions.insert(v, self.others.len() - 1);
     }
 
+    /// What is added up at one index is many elements, perhaps: in `f64` then, and rounded at the end.
+    fn gather(&mut self, v: Value, op: Index) {
+        let ty = self.g.ty(v).clone();
+        let index = &self.g.ty(self.g.node(v).args[1]).shape;
+        let most = index[op.batch..].iter().product();
+        let long =
+            matches!(op.kind, IndexKind::ScatterAdd(_)) && ty.dtype == DType::F32 && !emit::is_few(most);
+        let wide = if long { Type::new(DType::F64, ty.shape.clone()) } else { ty.clone() };
+        let (sums, level) = self.kernel(v, &wide, |args, out| Kernel::Gather(op, pair(args), out));
+        if !long {
+            return self.set(v, Form::Source(sums), level);
+        }
+        let out = self.whole(&ty, Origin::Computed);
+        // Each a sum of one.
+        let folds = vec![(0, Reduce::sum(&[]), out.buffer)];
+        let steps = vec![(Step::Load(sums), DType::F64)];
+        self.others
+            .push((level + 1, Kernel::Loop(Loop { shape: ty.shape, steps, folds, ..Loop::default() })));
+        self.set(v, Form::Source(out), level + 1);
+    }
+
     fn other(&mut self, v: Value, kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel) {
+        let ty = self.g.ty(v).clone();
+        let (out, level) = self.kernel(v, &ty, kernel);
+        self.set(v, Form::Source(out), level);
+    }
+
+    /// Adds a kernel of the operands of `v`, that fills a buffer of type `ty`. Gives that, and its level.
+    fn kernel(
+        &mut self,
+        v: Value,
+        ty: &Type,
+        kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel,
+    ) -> (Source, isize) {
         let args = &self.g.node(v).args;
         let sources: Vec<Source> = args.iter().map(|&a| self.source(a)).collect();
         let level = args.iter().map(|&a| self.after(a)).max().unwrap_or(START);
-        let out = self.whole(self.g.ty(v), Origin::Computed);
+        let out = self.whole(ty, Origin::Computed);
         self.others.push((level, kernel(sources, out.buffer)));
-        self.set(v, Form::Source(out), level);
+        (out, level)
     }
 }
 

@@ -2,7 +2,8 @@
 //! tasks run at a time. The parts depend on shapes alone, and are put together in order.
 
 use fgc_ir::ops::Reduce;
-use fgc_ir::{Shape, Type, View};
+use fgc_ir::ops::reduce::ReduceKind;
+use fgc_ir::{DType, Shape, Type, View};
 
 use crate::emit;
 use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program, Source, Step};
@@ -29,7 +30,7 @@ pub(crate) fn divide(program: &mut Program) {
 }
 
 /// Has the folds of `nest` fill new buffers with what each part comes to. Gives the kernels that
-/// put these together. `partial` says, for the type of a result, the shape of its parts and the
+/// put these together; of sums of floating-point numbers it is in `f64`. `partial` says, for the type of a result, the shape of its parts and the
 /// dimensions of that to fold over.
 pub(crate) fn put_together(
     program: &mut Program,
@@ -37,10 +38,11 @@ pub(crate) fn put_together(
     partial: impl Fn(&Type) -> (Shape, Vec<usize>),
 ) -> Vec<Kernel> {
     let mut ends = Vec::with_capacity(nest.folds.len());
-    for (_, reduce, to) in &mut nest.folds {
+    for (step, reduce, to) in &mut nest.folds {
         let whole = &program.buffers[to.0].ty;
         let (shape, axes) = partial(whole);
-        let ty = whole.reshaped(shape);
+        let float = reduce.kind == ReduceKind::Sum && nest.steps[*step].1.is_float();
+        let ty = Type::new(if float { DType::F64 } else { whole.dtype }, shape);
         program.buffers.push(Buffer { ty: ty.clone(), origin: Origin::Computed });
         let parts = BufferId(program.buffers.len() - 1);
         let load = Step::Load(Source { buffer: parts, view: View::dense(&ty.shape) });

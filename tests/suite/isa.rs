@@ -4,8 +4,8 @@
 
 use std::process::{Command, Output};
 
-/// Modules whose tests run compiled code: against the interpreter, against JAX, and at edges.
-const COMPILED: [&str; 3] = ["jit::", "oracle::", "edges::"];
+/// Modules whose tests run compiled code: against the interpreter, against JAX, at edges, and against double precision.
+const COMPILED: [&str; 4] = ["jit::", "oracle::", "edges::", "sums::"];
 
 fn suite(isa: &str, modules: &[&str]) -> Output {
     let suite = std::env::current_exe().expect("the suite is a file");

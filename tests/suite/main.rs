@@ -20,4 +20,5 @@ mod random;
 mod reproduce;
 mod runs;
 mod step;
+mod sums;
 mod tidy;

@@ -45,6 +45,13 @@ const NEAR: usize = 3 << 16;
 /// the left one and of the result.
 pub(super) const PANEL: usize = 1 << 13;
 
+/// The most `k` that a tile sums in registers, in `f32` one after another.
+const RUN: usize = 128;
+
+/// The `k` of a result up to which blocks of `k` are added to it one after another; the sums of more
+/// blocks are added up with more digits.
+const LONG: usize = 2 * DEEP;
+
 /// A sum of products: `result[r] = Σ lhs·rhs` over the terms of each result.
 #[derive(Debug)]
 pub(super) struct Sum {
@@ -71,6 +78,8 @@ pub(super) struct Sum {
     pub terms: Vec<Term>,
     /// Into how many parts the steps (blocks of `k` of all terms) are cut.
     pub parts: usize,
+    /// Whether results are the sums of more than [`LONG`] products.
+    pub long: bool,
     /// Elements of the right operands that are made dense first.
     pub dense: usize,
 }
@@ -252,6 +261,10 @@ impl Sum {
             rows = cut(most);
         }
 
+        let depth = |r: &usize| -> usize {
+            terms.iter().filter(|p| p.result == *r).map(|p| p.loops.sizes()[2]).sum()
+        };
+        let long = mine.iter().any(|r| depth(r) > LONG);
         let mut dense = 0;
         let plan = |p: Part| Term::new(p, &rows, deep, shape, (&mut dense, panels.len(), width));
         let terms: Vec<Term> = terms.into_iter().map(plan).collect();
@@ -274,6 +287,7 @@ impl Sum {
             scattered,
             terms,
             parts,
+            long,
             dense,
         }
     }
@@ -331,7 +345,7 @@ impl Term {
             let (pad, steps) = Pad::new(&l, [rows, &k]);
             (Some(pad), steps)
         };
-        let most = PANEL / width;
+        let most = (PANEL / width).min(RUN);
         let lens = k.lens();
         let depths = |b: Result<&[isize], isize>| -> Option<Vec<Depth>> {
             lens.iter().map(|&len| Depth::new(&k, len, &lhs, b, most)).collect()

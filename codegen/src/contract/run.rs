@@ -54,6 +54,8 @@ pub(super) struct Slot {
     pub kept: usize,
     /// The padded parts of images, term after term.
     pub pads: Vec<usize>,
+    /// The totals of long sums of a block of each result.
+    pub totals: usize,
     pub len: usize,
 }
 
@@ -80,7 +82,9 @@ impl Sum {
         let blocks = take(if self.scattered.is_some() { block } else { 0 });
         let kept = take(if self.stored.contains(&false) && self.parts == 1 { block } else { 0 });
         let pads = self.terms.iter().map(|t| take(t.pad.as_ref().map_or(0, |p| p.len()))).collect();
-        Slot { blocks, kept, pads, len }
+        // Of elements twice as large at most.
+        let totals = take(if self.long { 2 * block } else { 0 });
+        Slot { blocks, kept, pads, totals, len }
     }
 
     /// The left and the right operand of a term.

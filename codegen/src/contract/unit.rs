@@ -103,6 +103,58 @@ struct Target<'a, T> {
     rows: &'a [isize],
 }
 
+/// The elements of a block, each row side by side.
+struct Elements<'a, T> {
+    at: *mut T,
+    rows: &'a [isize],
+    columns: usize,
+}
+
+/// The totals of the blocks of the results, each of `size` elements at most, in wider elements.
+struct Totals<'a, T> {
+    at: Shared<'a, T>,
+    size: usize,
+}
+
+impl<T: Scalar> Totals<'_, T> {
+    /// Where those of result `r` are, perhaps not aligned for wider elements.
+    fn of(&self, r: usize) -> *mut T::Wide {
+        self.at.at(0).cast::<T::Wide>().wrapping_add(r * self.size)
+    }
+
+    /// Adds the elements of a block to those of result `r`, or if there are none yet, puts them there.
+    ///
+    /// # Safety
+    /// The elements are there and, as the totals, no other task's.
+    unsafe fn take(&self, r: usize, block: &Elements<T>, add: bool) {
+        for (i, &row) in block.rows.iter().enumerate() {
+            let (from, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
+            for j in 0..block.columns {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let total = total.add(j);
+                    let so_far = if add { total.read_unaligned() } else { T::Wide::default() };
+                    total.write_unaligned((*from.add(j)).added_to(so_far));
+                }
+            }
+        }
+    }
+
+    /// Writes the totals of result `r`, rounded, to the elements of a block.
+    ///
+    /// # Safety
+    /// As of [`take`](Totals::take).
+    unsafe fn write(&self, r: usize, block: &Elements<T>) {
+        for (i, &row) in block.rows.iter().enumerate() {
+            let (to, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
+            for j in 0..block.columns {
+                // SAFETY: as the caller promises.
+                unsafe { *to.add(j) = T::rounded(total.add(j).read_unaligned()) }
+            }
+        }
+    }
+}
+
 /// The products of a term that a block is made of: where its operands begin for a block of `k`,
 /// how that is read, and what it is added to or, if there is nothing yet, written to.
 struct Piece<'a, T> {
@@ -123,8 +175,9 @@ impl<T: Scalar> Call<'_, T> {
         let unit = Unit::new(sum, unit);
         let (panel, rest) = scratch.split_at_mut(self.slot.blocks);
         let (blocks, rest) = rest.split_at_mut(self.slot.kept - self.slot.blocks);
-        let first_pad = self.slot.pads.first().copied().unwrap_or(self.slot.len);
-        let (kept, pads) = rest.split_at_mut(first_pad - self.slot.kept);
+        let first_pad = self.slot.pads.first().copied().unwrap_or(self.slot.totals);
+        let (kept, rest) = rest.split_at_mut(first_pad - self.slot.kept);
+        let (pads, totals) = rest.split_at_mut(self.slot.totals - first_pad);
         let (blocks, kept) = (Shared::new(blocks), Shared::new(kept));
         let width = unit.columns.vectors * self.kernels.lanes;
         let even: Vec<isize> = (0..unit.count).map(|i| (i * width) as isize).collect();
@@ -142,6 +195,10 @@ impl<T: Scalar> Call<'_, T> {
         let adds = |r: usize| self.add[r] && unit.part == 0;
         let mut begun: Vec<bool> = (0..sum.results).map(|r| adds(r) && sum.scattered.is_none()).collect();
         let steps = split::part(sum.steps(), unit.part, sum.parts);
+        // Blocks of `k` are added up with more digits, if there are many.
+        let long = sum.long && steps.len() > 1;
+        let totals = Totals { at: Shared::new(totals), size: unit.count * width };
+        let mut totalled = vec![false; sum.results];
         let mut done = vec![false; sum.terms.len()];
         let mut left = steps.len();
         let mut before = 0;
@@ -170,7 +227,19 @@ impl<T: Scalar> Call<'_, T> {
                     .collect();
                 left = left.saturating_sub(together.len());
                 self.tiles(&unit, &pieces, panel, left == 0);
+                for (r, begun) in begun.iter_mut().enumerate().filter(|(r, _)| long && sum.mine.contains(r)) {
+                    if std::mem::replace(begun, false) {
+                        let add = std::mem::replace(&mut totalled[r], true);
+                        // SAFETY: the block is this task's, and has been written; so are its totals.
+                        unsafe { totals.take(r, &self.elements(&unit, target(r)), add) };
+                    }
+                }
             }
+        }
+        for r in (0..sum.results).filter(|&r| totalled[r]) {
+            // SAFETY: as above.
+            unsafe { totals.write(r, &self.elements(&unit, target(r))) };
+            begun[r] = true;
         }
         for (r, begun) in begun.into_iter().enumerate() {
             if !begun && sum.mine.contains(&r) {
@@ -202,6 +271,15 @@ impl<T: Scalar> Call<'_, T> {
         }
         if let Some(epilogue) = self.epilogue {
             self.finish(&unit, &kept, epilogue);
+        }
+    }
+
+    /// The rows of a block and their columns.
+    fn elements<'t>(&self, unit: &Unit, to: Target<'t, T>) -> Elements<'t, T> {
+        Elements {
+            at: to.at,
+            rows: &to.rows[..unit.count],
+            columns: unit.columns.columns(self.kernels.lanes),
         }
     }
 

@@ -3,36 +3,38 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
+use fgc_ir::ops::Emit;
 use fgc_ir::ops::index::{Index, IndexKind};
 use fgc_ir::scalar::Scalar;
-use fgc_ir::{DType, Shape, View};
+use fgc_ir::{DType, Type, View};
 
 use super::lanes::Emitter;
 use super::nest::{Split, address, each_in, guarded, when};
 
 /// Emits `op` for the operands `x` (or what is scattered) and `index`, at their addresses. The
 /// dimensions of the loop are those of the gathered value; `split` is what of the first of them
-/// is to be done.
+/// is to be done. What is scattered as `f32` may be added up as `f64`.
 pub fn emit(
     e: &mut Emitter<'_, '_>,
     op: &Index,
     dtype: DType,
     x: (&View, Value),
     index: (&View, Value),
-    out: (&Shape, Value),
+    out: (&Type, Value),
     split: Split,
 ) {
     let size = dtype.size() as i64;
+    let whole_size = if op.kind == IndexKind::Gather { size } else { out.0.dtype.size() as i64 };
     let (batch, axis) = (op.batch, op.axis);
     let strides =
         |view: &View, by: i64| -> Vec<i64> { view.strides.iter().map(|&s| s as i64 * by).collect() };
     // The gathered value, and the value that has the axis.
     let (gathered, whole) = match &op.kind {
-        IndexKind::Gather => ((View::dense(out.0), out.1), (x.0.clone(), x.1)),
+        IndexKind::Gather => ((View::dense(&out.0.shape), out.1), (x.0.clone(), x.1)),
         IndexKind::ScatterAdd(shape) => ((x.0.clone(), x.1), (View::dense(shape), out.1)),
     };
     let (whole_strides, gathered_strides, index_strides) =
-        (strides(&whole.0, size), strides(&gathered.0, size), strides(index.0, 4));
+        (strides(&whole.0, whole_size), strides(&gathered.0, size), strides(index.0, 4));
     let inner = index.0.shape.rank() - batch;
     let n = whole.0.shape[axis] as i64;
     let sizes = gathered.0.shape.to_vec();
@@ -61,7 +63,8 @@ pub fn emit(
             }
             IndexKind::ScatterAdd(_) => {
                 when(e, Some(inside), |e| {
-                    let (x, y) = (e.load(dtype, here, 0), e.load(dtype, there, 0));
+                    let (x, y) = (e.load(dtype, here, 0), e.load(out.0.dtype, there, 0));
+                    let x = e.cast(x, out.0.dtype);
                     let sum = e.add(x, y);
                     e.store(sum, there, 0);
                 });

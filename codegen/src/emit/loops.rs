@@ -13,25 +13,29 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use fgc_ir::ops::{Emit, Reduce};
 use fgc_ir::{DType, OpRules};
 
-use super::folds::Fold;
+use super::folds::{FOLDED_RUN, Fold, RUN, Summation};
 use super::lanes::{Emitter, Lane, Width};
-use super::nest::{INTERLEAVED, in_vectors, repeat};
+use super::nest::{self, INTERLEAVED, Runs, in_vectors, repeat};
+use super::order::Along;
 use super::random::CHUNK;
 use crate::program::{BufferId, Step};
 use ahead::{Draw, Phases, draws};
 pub use plan::Plan;
 use plan::{Dim, accesses};
 
-/// Emits the loop for the indices `range` of the dimension that tasks split, with the buffers at
-/// `offset` from `base`.
+/// The most steps of a loop of which whole runs are written out.
+const UNROLLED: usize = 4;
+
+/// Emits the loop for the indices `range` of the dimension that tasks split, with buffers of the
+/// element type and as far from `base` as `place` says.
 pub fn emit(
     e: &mut Emitter<'_, '_>,
     plan: &Plan<'_>,
     base: Value,
     range: (Value, Value),
-    offset: impl Fn(BufferId) -> i64,
+    place: impl Fn(BufferId) -> (i64, DType),
 ) {
-    let mut at = starts(e, plan, base, &offset);
+    let mut at = starts(e, plan, base, &place);
     if let (Some((k, part)), Some(_), Some(position)) = (plan.split, plan.nest.part, at.last_mut()) {
         let kept: usize = plan.dims[..k].iter().map(|d| d.size).product();
         let part = e.b.ins().iconst(I64, part as i64);
@@ -40,7 +44,7 @@ pub fn emit(
     }
     let split = plan.split.map(|(k, _)| k);
     let ranges = (0..plan.dims.len()).map(|k| (split == Some(k)).then_some(range)).collect();
-    walk(e, plan, base, at, ranges, Vec::new(), offset);
+    walk(e, plan, base, at, ranges, Vec::new(), place);
 }
 
 /// Emits the loop for a block: what it loads of the `results` of a contraction lies where the
@@ -51,18 +55,18 @@ pub fn emit_block(
     base: Value,
     block: &Block,
     results: &[BufferId],
-    offset: impl Fn(BufferId) -> i64,
+    place: impl Fn(BufferId) -> (i64, DType),
 ) {
-    let mut at = starts(e, plan, base, &offset);
+    let mut at = starts(e, plan, base, &place);
     let mut strided = Vec::new();
     for (k, access) in accesses(plan.nest).into_iter().enumerate() {
         let Some((buffer, _)) = access.at else { continue };
         let Some(r) = results.iter().position(|&r| r == buffer) else { continue };
         // As if the block were a part of a whole matrix with rows that far apart.
-        let (place, stride) = block.results[r];
+        let (first, stride) = block.results[r];
         let before = e.b.ins().imul(block.rows.0, stride);
         let left = e.b.ins().imul_imm_s(block.columns.0, access.strides[1]);
-        let row = e.b.ins().isub(place, before);
+        let row = e.b.ins().isub(first, before);
         at[k] = e.b.ins().isub(row, left);
         strided.push((k, stride));
     }
@@ -70,7 +74,7 @@ pub fn emit_block(
         *position = e.b.ins().imul_imm_s(block.slot, columns as i64);
     }
     let ranges = plan.dims.iter().map(|d| Some(if d.of == 0 { block.rows } else { block.columns })).collect();
-    walk(e, plan, base, at, ranges, strided, offset);
+    walk(e, plan, base, at, ranges, strided, place);
 }
 
 /// The block that a call is for.
@@ -90,13 +94,13 @@ fn starts(
     e: &mut Emitter<'_, '_>,
     plan: &Plan<'_>,
     base: Value,
-    offset: &impl Fn(BufferId) -> i64,
+    place: &impl Fn(BufferId) -> (i64, DType),
 ) -> Vec<Value> {
     let zero = e.b.ins().iconst(I64, 0);
     let mut at = Vec::new();
     for access in accesses(plan.nest) {
         at.push(match access.at {
-            Some((buffer, byte)) => e.b.ins().iadd_imm_s(base, offset(buffer) + byte),
+            Some((buffer, byte)) => e.b.ins().iadd_imm_s(base, place(buffer).0 + byte),
             None => zero,
         });
     }
@@ -110,12 +114,12 @@ fn walk(
     at: Vec<Value>,
     ranges: Vec<Option<(Value, Value)>>,
     strided: Vec<(usize, Value)>,
-    offset: impl Fn(BufferId) -> i64,
+    place: impl Fn(BufferId) -> (i64, DType),
 ) {
     let zero = e.b.ins().iconst(I64, 0);
     let index = vec![zero; plan.nest.shape.rank()];
-    let results = plan.nest.folds.iter().map(|(_, _, to)| offset(*to));
-    let results = results.map(|bytes| e.b.ins().iadd_imm_s(base, bytes)).collect();
+    let results = plan.nest.folds.iter().map(|(_, _, to)| place(*to));
+    let results = results.map(|(bytes, dtype)| (e.b.ins().iadd_imm_s(base, bytes), dtype)).collect();
     let draws = draws(e, plan, &at);
     let phases = Phases::of(e, plan);
     let mut walk = Walk { plan, ranges, strided, results, folds: Vec::new(), draws, phases, now: None };
@@ -147,8 +151,8 @@ struct Walk<'p, 'a> {
     ranges: Vec<Option<(Value, Value)>>,
     /// Accesses whose step along the first dimension of the loop is only known as it runs.
     strided: Vec<(usize, Value)>,
-    /// The addresses of the results of folds.
-    results: Vec<Value>,
+    /// The addresses of the results of folds, and their element types.
+    results: Vec<(Value, DType)>,
     /// The running values of the folds, while they run.
     folds: Vec<Fold>,
     draws: Vec<Draw>,
@@ -179,9 +183,24 @@ impl Walk<'_, '_> {
             .unwrap_or_else(|| (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, dim.size as i64)));
         // Tasks begin and end at whole vectors but at the end; blocks anywhere.
         let size = (whole || plan.split.is_some()).then_some(dim.size);
+        let folds = self.folds.clone();
+        let in_runs = k + 1 == plan.dims.len() && folds.iter().any(Fold::has_runs);
+        let steps = if dim.vector { FOLDED_RUN } else { RUN };
+        let unrolled = plan.nest.steps.len() <= UNROLLED && self.draws.is_empty();
         self.chunks(e, k, &at, (first, end), |walk, e, (first, end)| {
-            let mut step = |e: &mut Emitter<'_, '_>, i: Value| {
-                let mut next = moved(e, dim, &at, i);
+            let in_runs = in_runs && walk.is_last_phase();
+            // The addresses of the last index that was computed; others are so far behind it.
+            let mut known: Option<(Value, Vec<Value>)> = None;
+            let mut step = |e: &mut Emitter<'_, '_>, i: Value, behind: i64| {
+                let mut next = match known.take().filter(|(of, _)| *of == i) {
+                    Some((_, next)) => next,
+                    None => moved(e, dim, &at, i),
+                };
+                known = Some((i, next.clone()));
+                let i = e.b.ins().iadd_imm_s(i, behind);
+                for (address, stride) in next.iter_mut().zip(&dim.strides).filter(|_| behind != 0) {
+                    *address = e.b.ins().iadd_imm_s(*address, behind * stride);
+                }
                 for &(access, stride) in walk.strided.iter().filter(|_| dim.of == 0) {
                     let step = e.b.ins().imul(i, stride);
                     next[access] = e.b.ins().iadd(at[access], step);
@@ -190,10 +209,14 @@ impl Walk<'_, '_> {
                 index[dim.of] = i;
                 walk.level(e, k + 1, next, index);
             };
+            let runs = Runs { steps, unrolled, end: &mut |e| folds.iter().for_each(|fold| fold.end_run(e)) };
+            let mut runs = Some(runs).filter(|_| in_runs);
             if dim.vector {
-                in_vectors(e, (first, end), size, &mut step);
+                in_vectors(e, (first, end), size, runs, &mut step);
+            } else if let Some(runs) = &mut runs {
+                nest::in_runs(e, (first, end), 1, runs, &mut step);
             } else {
-                repeat(e, first, end, 1, step);
+                repeat(e, first, end, 1, |e, i| step(e, i, 0));
             }
         });
     }
@@ -241,6 +264,11 @@ impl Walk<'_, '_> {
             self.now = None;
             self.draws.iter_mut().for_each(|draw| draw.ahead.first = None);
         });
+    }
+
+    /// Whether what is computed isn't only arguments of functions.
+    fn is_last_phase(&self) -> bool {
+        self.now.is_none_or(|(phase, _)| phase == self.phases.count())
     }
 
     /// The strides of the accesses along the vector dimension.
@@ -317,8 +345,13 @@ impl Walk<'_, '_> {
         let in_vectors = self.plan.dims[k..].iter().any(|d| d.vector);
         let own = [e.width()];
         let widths: &[Width] = if in_vectors { &[Width::Vectors(INTERLEAVED), Width::Scalar] } else { &own };
+        let summation = match self.plan.order.along {
+            _ if !self.plan.long => Summation::Few,
+            Along::Reduced if !in_vectors => Summation::Single,
+            Along::Reduced | Along::Kept => Summation::Runs,
+        };
         let start = |(step, reduce, _): &(usize, Reduce, BufferId)| {
-            Fold::start(e, reduce.kind, nest.steps[*step].1, widths)
+            Fold::start(e, reduce.kind, nest.steps[*step].1, widths, summation)
         };
         self.folds = nest.folds.iter().map(start).collect();
     }
@@ -326,14 +359,12 @@ impl Walk<'_, '_> {
     /// Stores the results of the folds; the last of `at` says where.
     fn finish_folds(&mut self, e: &mut Emitter<'_, '_>, at: &[Value]) {
         let Some((&position, _)) = at.split_last() else { return };
-        let step =
-            self.plan.dims.iter().find(|d| d.vector && !d.folded).and_then(|d| d.strides.last().copied());
-        for (fold, &result) in std::mem::take(&mut self.folds).iter().zip(&self.results) {
-            let value = fold.finish(e);
-            let size = e.dtype_of(value).size() as i64;
-            let bytes = e.b.ins().imul_imm_s(position, size);
+        let width = e.width();
+        for (fold, &(result, dtype)) in std::mem::take(&mut self.folds).iter().zip(&self.results) {
+            let bytes = e.b.ins().imul_imm_s(position, dtype.size() as i64);
             let address = e.b.ins().iadd(result, bytes);
-            e.store(value, address, step.unwrap_or(0) * size);
+            fold.store(e, address, dtype);
+            e.set_width(width);
         }
     }
 

@@ -7,17 +7,21 @@ mod lanes;
 mod loops;
 mod math;
 mod nest;
+mod order;
 mod random;
 mod rows;
+mod totals;
 mod windows;
 
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
+use fgc_ir::DType;
 use fgc_ir::ops::index::IndexKind;
 
 use crate::program::{BufferId, Contract, Epilogue, Kernel, Loop, Program, Source};
 
 pub use lanes::Emitter;
+pub use order::is_ordered;
 
 /// The least work of a task, in elements read.
 const TASK: usize = 1 << 14;
@@ -39,6 +43,16 @@ impl Division {
 /// How the folds of `nest` are divided, if they are: see [`Loop::part`], and the number of parts.
 pub fn parts(nest: &Loop) -> Option<(usize, usize)> {
     loops::Plan::new(nest).parts()
+}
+
+/// Whether sums of `n` elements of `f32` are few enough to be added up in `f32`.
+pub fn is_few(n: usize) -> bool {
+    n <= folds::RUN
+}
+
+/// Whether the loop of `nest` can run in the order that its shape sets for the sums in it.
+pub fn sums_in_order(nest: &Loop) -> bool {
+    loops::Plan::new(nest).sums_in_order()
 }
 
 /// How `kernel` is divided; `None` if it isn't compiled by Cranelift.
@@ -78,8 +92,8 @@ pub fn accumulates(kernel: &Kernel) -> bool {
 /// [description](BLOCK_WORDS).
 pub fn emit_epilogue(
     e: &mut Emitter<'_, '_>,
-    sums: &Contract,
-    epilogue: &Epilogue,
+    program: &Program,
+    (sums, epilogue): (&Contract, &Epilogue),
     offsets: &[usize],
     arena: Value,
     block: Value,
@@ -93,9 +107,13 @@ pub fn emit_epilogue(
     let slot = next(e);
     let results = sums.results.iter().map(|_| (next(e), next(e))).collect();
     let block = loops::Block { rows, columns, slot, results };
-    loops::emit_block(e, &loops::Plan::of_blocks(&epilogue.nest), arena, &block, &sums.results, |b| {
-        offsets[b.0] as i64
-    });
+    let plan = loops::Plan::of_blocks(&epilogue.nest);
+    loops::emit_block(e, &plan, arena, &block, &sums.results, |b| place(program, offsets, b));
+}
+
+/// Where a buffer lies in the arena, and what its elements are.
+fn place(program: &Program, offsets: &[usize], b: BufferId) -> (i64, DType) {
+    (offsets[b.0] as i64, program.buffers[b.0].ty.dtype)
 }
 
 /// The 64-bit words that describe a block: the first row and the one behind the last, the same of
@@ -127,20 +145,12 @@ pub fn emit(
     match kernel {
         Kernel::Contract(_) => {}
         Kernel::Loop(nest) => {
-            loops::emit(e, &loops::Plan::new(nest), arena, range, |b| offsets[b.0] as i64);
+            loops::emit(e, &loops::Plan::new(nest), arena, range, |b| place(program, offsets, b));
         }
         Kernel::Gather(op, [x, index], out) => {
             let (x_at, index_at, to) = (first(e, x), first(e, index), whole(e, *out));
             let dtype = ty(x.buffer).dtype;
-            indices::emit(
-                e,
-                op,
-                dtype,
-                (&x.view, x_at),
-                (&index.view, index_at),
-                (&ty(*out).shape, to),
-                split,
-            );
+            indices::emit(e, op, dtype, (&x.view, x_at), (&index.view, index_at), (ty(*out), to), split);
         }
         Kernel::Window(op, args, out) => {
             let at: Vec<Value> = args.iter().map(|s| first(e, s)).collect();

@@ -139,13 +139,60 @@ pub fn when<'f, B: Building<'f>>(b: &mut B, m: Option<Value>, body: impl FnOnce(
     f.switch_to_block(done);
 }
 
+/// Runs of indices, behind each of which something is done.
+pub struct Runs<'a, 'e, 'f> {
+    /// The steps of a run.
+    pub steps: usize,
+    /// Whether the body is written out for each of them.
+    pub unrolled: bool,
+    /// What is done behind each run, the last one too if it is shorter.
+    pub end: &'a mut dyn FnMut(&mut Emitter<'e, 'f>),
+}
+
+/// What is done for an index, which is that many behind one that is computed.
+pub type Body<'a, 'e, 'f> = &'a mut dyn FnMut(&mut Emitter<'e, 'f>, Value, i64);
+
+/// [`repeat`], in runs.
+pub fn in_runs<'e, 'f>(
+    e: &mut Emitter<'e, 'f>,
+    (first, end): (Value, Value),
+    step: i64,
+    runs: &mut Runs<'_, 'e, 'f>,
+    body: Body<'_, 'e, 'f>,
+) -> Value {
+    let run = step * runs.steps as i64;
+    if runs.unrolled {
+        let stop = repeat(e, first, end, run, |e, i| {
+            (0..runs.steps as i64).for_each(|k| body(e, i, k * step));
+            (runs.end)(e);
+        });
+        let stop = repeat(e, stop, end, step, |e, i| body(e, i, 0));
+        (runs.end)(e);
+        return stop;
+    }
+    // The last run begins where at least one step is left.
+    let last = e.b.ins().iadd_imm_s(end, run - step);
+    let stop = e.b.declare_var(I64);
+    e.b.def_var(stop, first);
+    repeat(e, first, last, run, |e, i| {
+        let behind = e.b.ins().iadd_imm_s(i, run);
+        let behind = e.b.ins().smin(behind, end);
+        let stopped = repeat(e, i, behind, step, |e, i| body(e, i, 0));
+        e.b.def_var(stop, stopped);
+        (runs.end)(e);
+    });
+    e.b.use_var(stop)
+}
+
 /// Runs `body` for the indices of a range, as many at a time as vectors have, and what is left one
-/// by one. A range with a known `size` is cut from as many indices at whole vectors.
-pub fn in_vectors(
-    e: &mut Emitter<'_, '_>,
+/// by one. A range with a known `size` is cut from as many indices at whole vectors. All
+/// interleaved vectors may be in runs.
+pub fn in_vectors<'e, 'f>(
+    e: &mut Emitter<'e, 'f>,
     (mut from, end): (Value, Value),
     size: Option<usize>,
-    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
+    mut runs: Option<Runs<'_, 'e, 'f>>,
+    body: Body<'_, 'e, 'f>,
 ) {
     for width in [Width::Vectors(INTERLEAVED), Width::Vectors(1), Width::Scalar] {
         let unneeded = |size: usize| match width {
@@ -157,11 +204,17 @@ pub fn in_vectors(
             continue;
         }
         let outer = e.width();
-        from = repeat(e, from, end, width.elements(), |e, i| {
+        let mut body = |e: &mut Emitter<'e, 'f>, i: Value, behind: i64| {
             e.set_width(width);
-            body(e, i);
+            body(e, i, behind);
             e.set_width(outer);
-        });
+        };
+        from = match (&mut runs, width) {
+            (Some(runs), Width::Vectors(INTERLEAVED)) => {
+                in_runs(e, (from, end), width.elements(), runs, &mut body)
+            }
+            _ => repeat(e, from, end, width.elements(), |e, i| body(e, i, 0)),
+        };
     }
 }
 

@@ -13,7 +13,7 @@ use fgc_ir::ops::window::{WindowKind, WindowSpec};
 use fgc_ir::scalar::Scalar;
 use fgc_ir::{DType, Shape, View};
 
-use super::folds::Fold;
+use super::folds::{Fold, RUN, Summation};
 use super::lanes::{Emitter, Lane};
 use super::nest::{Split, address, each, each_in, guarded, in_vectors, when};
 
@@ -92,7 +92,7 @@ pub fn emit(
     };
     each_in(e, outer, split, &mut |e, at| {
         let range = (e.b.ins().iconst(I64, 0), e.b.ins().iconst(I64, channels as i64));
-        in_vectors(e, range, Some(channels), &mut |e, channel| {
+        in_vectors(e, range, Some(channels), None, &mut |e, channel, _| {
             let window: Vec<Value> = at.iter().copied().chain([channel]).collect();
             sweep.window(e, &op.kind, &window);
         });
@@ -136,7 +136,9 @@ impl Sweep<'_> {
         let index = self.index.as_ref().map(|index| (index, index.address(e, window)));
         match (kind, index) {
             (WindowKind::Sum, _) => {
-                let fold = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
+                let few = self.spec.size.iter().product::<usize>() <= RUN;
+                let summation = if few { Summation::Few } else { Summation::Single };
+                let fold = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()], summation);
                 self.taps(e, window, |e, at, _| {
                     let x = self.base.load(e, dtype, at);
                     fold.take(e, x, None);
@@ -145,7 +147,7 @@ impl Sweep<'_> {
                 self.windows.store(e, sum, own);
             }
             (WindowKind::Argmax, Some((index, to))) => {
-                let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[e.width()]);
+                let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[e.width()], Summation::Few);
                 self.taps(e, window, |e, at, position| {
                     let x = self.base.load(e, dtype, at);
                     fold.take(e, x, Some(position));
@@ -154,7 +156,7 @@ impl Sweep<'_> {
                 index.store(e, best, to);
             }
             (WindowKind::Gather, Some((index, from))) if few(self.spec) => {
-                let found = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()]);
+                let found = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()], Summation::Few);
                 let wanted = index.load(e, DType::I32, from);
                 self.taps(e, window, |e, at, position| {
                     let here = is(e, wanted, position);

@@ -4,17 +4,11 @@ use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::{DType, Shape};
 
 use super::super::nest::VECTOR_UNIT;
+use super::super::order::{Along, Order, is_ordered};
 use crate::program::{BufferId, Loop, Source, Step};
 
 /// The work of a task, in elements times steps: below it dividing costs more than it gains.
 const TASK: usize = 1 << 17;
-
-/// The most parts that folds are divided into: as many as keep what is folded several times, for
-/// some of the results each time, in the cache.
-const PARTS: usize = 256;
-
-/// With so many tasks every thread has enough to do.
-const TASKS: usize = 8;
 
 /// A dimension of the loop as it runs.
 #[derive(Clone, Debug)]
@@ -34,6 +28,10 @@ pub struct Plan<'a> {
     pub(super) dims: Vec<Dim>,
     /// The dimension that tasks split, if any, and how many of its indices each has.
     pub(super) split: Option<(usize, usize)>,
+    /// The order of its reductions.
+    pub(super) order: Order,
+    /// Whether sums of `f32` have totals in `f64`.
+    pub(super) long: bool,
 }
 
 /// Something that moves with the indices of a loop.
@@ -114,9 +112,11 @@ impl<'a> Plan<'a> {
     }
 
     /// The order for a loop that runs on blocks of its two dimensions. Only the second can run in
-    /// vectors, as rows of a block may lie anywhere.
+    /// vectors, as rows of a block may lie anywhere. Sums are of the rows of a block, in runs.
     pub fn of_blocks(nest: &'a Loop) -> Plan<'a> {
         let mut plan = Plan::ordered(nest, false);
+        plan.order.along = Along::Kept;
+        plan.long = true;
         let vectors = plan.dims.iter().any(|d| d.vector);
         plan.dims.iter_mut().for_each(|d| d.vector = vectors && d.of == 1 && d.size >= 4);
         plan
@@ -140,10 +140,12 @@ impl<'a> Plan<'a> {
         }
         let (kept, folded): (Vec<Dim>, Vec<Dim>) = dims.into_iter().partition(|d| !d.folded);
         let mut dims: Vec<Dim> = kept.into_iter().chain(folded).collect();
-        if let Some(k) = vector_dim(nest, &dims) {
+        let order = Order::new(&nest.shape, axes);
+        if let Some(k) = vector_dim(nest, &dims, &order) {
             dims[k].vector = true;
         }
-        Plan { nest, dims, split: None }
+        let long = order.is_long() || nest.part.is_some();
+        Plan { nest, dims, split: None, order, long }
     }
 
     /// How many indices of dimension `k` make a task.
@@ -170,18 +172,24 @@ impl<'a> Plan<'a> {
     /// The part that tasks fold on their own, as indices of the outermost folded dimension, if
     /// folding in parts lets more tasks run at a time; and the number of parts.
     pub fn parts(&self) -> Option<(usize, usize)> {
-        let k = self.dims.iter().position(|d| d.folded)?;
-        if self.nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax) {
-            return None;
-        }
-        let (size, task) = self.split();
-        let results: usize = self.dims[..k].iter().map(|d| d.size).product();
-        let wanted = PARTS.min(self.work() / TASK).min(self.dims[k].size / results.max(1));
-        if size.div_ceil(task) >= wanted.min(TASKS) {
-            return None;
-        }
-        let part = self.dims[k].size.div_ceil(wanted).next_multiple_of(self.unit(k));
-        Some((part, self.dims[k].size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
+        let positions = self.nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax);
+        self.order.parts().filter(|_| !positions && self.is_merged())
+    }
+
+    /// Whether reduced dimensions are merged as the order says.
+    fn is_merged(&self) -> bool {
+        let reduced = self.dims.iter().filter(|d| d.folded && d.size != 1).map(|d| d.size);
+        reduced.eq(self.order.reduced.iter().copied())
+    }
+
+    /// Whether its sums of floating-point numbers, if it has any, are in the order of its shape.
+    pub fn sums_in_order(&self) -> bool {
+        let sums = self.nest.folds.iter().filter(|fold| is_ordered(&self.nest.steps, fold));
+        let single = sums.clone().any(|(step, ..)| self.nest.steps[*step].1 == DType::F32);
+        let wide = self.order.reduced.last().is_some_and(|&size| size >= 4);
+        let vectors = self.dims.iter().any(|d| d.folded && d.vector);
+        let along = vectors || !(single && wide && self.order.along == Along::Reduced);
+        sums.count() == 0 || (self.is_merged() && along)
     }
 }
 
@@ -190,8 +198,9 @@ fn contiguous(outer: &Dim, inner: &Dim) -> bool {
     outer.strides.iter().zip(&inner.strides).all(|(&o, &i)| o == i * inner.size as i64)
 }
 
-/// Which dimension runs in vectors, if the element types allow any.
-fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
+/// Which dimension runs in vectors, if the element types allow any: what the order of sums says,
+/// or else that along which memory lies densest.
+fn vector_dim(nest: &Loop, dims: &[Dim], order: &Order) -> Option<usize> {
     let wide = nest.steps.iter().any(|(_, dtype)| *dtype == DType::F64);
     let positions = nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax);
     if wide || positions {
@@ -209,7 +218,13 @@ fn vector_dim(nest: &Loop, dims: &[Dim]) -> Option<usize> {
         let steps = dims[*k].strides.iter().take(dims[*k].strides.len() - 1);
         (steps.filter(|s| s.abs() <= 4).count(), dims[*k].size)
     };
-    let best = kept.into_iter().chain(folded).max_by_key(dense)?;
+    let best = match order.along {
+        _ if !nest.folds.iter().any(|fold| is_ordered(&nest.steps, fold)) => {
+            kept.into_iter().chain(folded).max_by_key(dense)?
+        }
+        Along::Kept => kept?,
+        Along::Reduced => folded?,
+    };
     (dims[best].size >= 4).then_some(best)
 }
 

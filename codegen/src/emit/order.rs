@@ -1,0 +1,91 @@
+//! The order in which a loop reduces: a function of its shape and the reduced axes alone, so that
+//! a sum has the same bits whatever else its loop computes.
+//!
+//! Dimensions next to each other that are both reduced, or both not, count as one, and those of a
+//! single index as none. Reduced dimensions run inside of the others. Vectors lie along the last
+//! dimension if it isn't reduced and fills one, and else along the last reduced one. Reductions of
+//! few results are split into parts, along the first reduced dimension.
+
+use fgc_ir::ops::Reduce;
+use fgc_ir::ops::reduce::ReduceKind;
+use fgc_ir::{DType, Shape};
+
+use super::folds::{FOLDED_RUN, RUN};
+use super::nest::VECTOR_UNIT;
+use crate::program::{BufferId, Step};
+
+/// The elements of a task: for fewer, dividing costs more than it gains.
+const TASK: usize = 1 << 15;
+
+/// The most parts that folds are divided into: as many as keep what is folded several times, for
+/// some of the results each time, in the cache.
+const PARTS: usize = 256;
+
+/// With so many tasks every thread has enough to do.
+const TASKS: usize = 8;
+
+/// Which dimension runs in vectors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Along {
+    /// The last that isn't reduced: vectors of results.
+    Kept,
+    /// The last reduced one: vectors of elements of a result.
+    Reduced,
+}
+
+/// The order of a reduction.
+pub struct Order {
+    /// The sizes of the dimensions that aren't reduced, and of those that are.
+    kept: Vec<usize>,
+    pub reduced: Vec<usize>,
+    pub along: Along,
+}
+
+impl Order {
+    /// That of a loop over `shape` that reduces `axes`.
+    pub fn new(shape: &Shape, axes: &[usize]) -> Order {
+        let (mut kept, mut reduced) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for (k, &size) in shape.iter().enumerate().filter(|(_, size)| **size != 1) {
+            let is_reduced = axes.contains(&k);
+            let sizes = if is_reduced { &mut reduced } else { &mut kept };
+            match sizes.last_mut() {
+                Some(inner) if last == Some(is_reduced) => *inner *= size,
+                _ => sizes.push(size),
+            }
+            last = Some(is_reduced);
+        }
+        let vectors = last == Some(false) && kept.last().is_some_and(|&size| size >= 4);
+        Order { kept, reduced, along: if vectors { Along::Kept } else { Along::Reduced } }
+    }
+
+    /// Whether sums of `f32` need totals in `f64`.
+    pub fn is_long(&self) -> bool {
+        self.reduced.iter().product::<usize>() > RUN
+    }
+
+    /// The indices of the first reduced dimension that make a part, and the number of parts, if
+    /// more tasks can run at a time by that.
+    pub fn parts(&self) -> Option<(usize, usize)> {
+        let &size = self.reduced.first()?;
+        let results: usize = self.kept.iter().product();
+        let elements = results.saturating_mul(self.reduced.iter().product());
+        let wanted = PARTS.min(elements / TASK).min(size / results.max(1));
+        let tasks = self.kept.first().map_or(1, |&n| n.div_ceil(TASK.div_ceil((elements / n.max(1)).max(1))));
+        if tasks >= wanted.min(TASKS) {
+            return None;
+        }
+        let whole = match (self.along, &self.reduced[..]) {
+            (Along::Reduced, [_]) => VECTOR_UNIT * FOLDED_RUN,
+            (Along::Reduced, _) => 1,
+            (Along::Kept, _) => RUN,
+        };
+        let part = size.div_ceil(wanted).next_multiple_of(whole);
+        Some((part, size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
+    }
+}
+
+/// Whether the order of a fold of these steps matters: of a sum of floating-point numbers.
+pub fn is_ordered(steps: &[(Step, DType)], (step, reduce, _): &(usize, Reduce, BufferId)) -> bool {
+    reduce.kind == ReduceKind::Sum && steps[*step].1.is_float()
+}
