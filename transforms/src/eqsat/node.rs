@@ -10,6 +10,8 @@ use fgc_ir::ops::{Leaf, Lower, Op};
 use fgc_ir::{OpRules, Real, Tensor, Type};
 use smallvec::SmallVec;
 
+use super::rules::bounds::{self, Span};
+
 /// The e-graph of a program.
 pub type Eg = EGraph<ENode, Knowledge>;
 
@@ -138,6 +140,8 @@ pub struct Facts {
     pub uniform: Option<Real>,
     /// Whether a constant is among them.
     pub constant: bool,
+    /// In what bounds each element is.
+    pub span: Span,
 }
 
 /// What the analysis works with: types and operations, each kept once, and what happened since it was asked.
@@ -209,7 +213,10 @@ impl Analysis<ENode> for Knowledge {
         });
         eg.analysis.touched.push(id);
         let uniform = uniform(eg, node, ty).map(Real::new);
-        Facts { id, ty, uniform, constant: is_constant(node.op()) }
+        let known: SmallVec<[(&Type, &Span); 3]> =
+            node.args.iter().map(|&a| &eg[a].data).map(|facts| (eg.analysis.ty(facts.ty), &facts.span)).collect();
+        let span = bounds::span(node.op(), id, eg.analysis.ty(ty), &known, |id| eg.find(id));
+        Facts { id, ty, uniform, constant: is_constant(node.op()), span }
     }
 
     fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
@@ -226,7 +233,7 @@ impl Analysis<ENode> for Knowledge {
         let changed = DidMerge(uniform != a.uniform, uniform != b.uniform);
         a.uniform = uniform;
         a.constant |= b.constant;
-        changed
+        changed | a.span.meet(b.span)
     }
 
     /// A value that has one number in all elements is a constant.

@@ -6,6 +6,7 @@ use super::node::ENode;
 use terms::{Rewriter, Values};
 
 mod algebra;
+pub mod bounds;
 mod constants;
 mod contract;
 mod conv;

@@ -4,6 +4,7 @@ use egg::Id;
 use fgc_ir::ops::{Binary, Broadcast, Cast, Leaf, Op, Reduce, Reshape, Slice, Transpose, Unary};
 use fgc_ir::{DType, OpRules, Real, Shape, Type};
 
+use super::bounds::{Bounds, limits};
 use crate::eqsat::node::{ENode, Eg};
 
 /// The values of an e-graph, to be looked at.
@@ -29,6 +30,35 @@ impl<'g> Values<'g> {
     /// Whether every element of `id` is known to be `c`, a zero of either sign if that is 0.
     pub fn is(self, id: Id, c: f64) -> bool {
         self.uniform(id) == Some(c)
+    }
+
+    /// In what bounds the elements of `id` are.
+    pub fn bounds(self, id: Id) -> Bounds {
+        self.0[id].data.span.bounds
+    }
+
+    /// The element type of `id`.
+    pub fn dtype(self, id: Id) -> DType {
+        self.ty(id).dtype
+    }
+
+    /// Whether x · (k · l) stays in range wherever (x · k) · l does.
+    pub fn regroups(self, x: Id, [k, l]: [Id; 2]) -> bool {
+        !self.dtype(x).is_float()
+            || Bounds::products_fit(self.dtype(x), [self.bounds(k), self.bounds(l)], 1, self.bounds(x))
+    }
+
+    /// Whether (a + b) · k, or with − for +, stays in range wherever a · k + b · k does, and is no zero that hides a
+    /// NaN: where both are constants, their sum is one of which all digits are left.
+    pub fn adds(self, op: &Op, [a, b]: [Id; 2], k: Bounds) -> bool {
+        let dtype = self.dtype(a);
+        if let (true, Some(a), Some(b)) = (dtype.is_float(), self.uniform(a), self.uniform(b)) {
+            let sum = if *op == Op::Binary(Binary::Sub) { a - b } else { a + b };
+            let (tiny, huge) = limits(dtype);
+            return (tiny..=huge).contains(&sum.abs());
+        }
+        let either = Bounds { hi: self.bounds(a).size() + self.bounds(b).size(), ..self.bounds(a) };
+        !dtype.is_float() || either.sum_fits(dtype, 1, k)
     }
 
     /// Whether `a` and `b` are equal values.
