@@ -41,9 +41,19 @@ const SINGLE: &[(&str, &str, &[f64], f64)] = &[
     ("x: f32[5], k: f32[]", "y = window_sum(reshape(x, [1, 5, 1]) * k, 5)", &[3e38, 1e-10], 1.5e29),
     ("x: f32[5], w: f32[5, 2], k: f32[]", "y = (x * k) @ w", &[3e30, 1e10, 1e-10], 1.5e31),
     ("x: f32[5], w: f32[5, 2], k: f32[]", "y = (x * k) @ w", &[1e-30, 1e-30, 1e30], 5e-30),
-    ("x: f32[1, 5, 2], w: f32[3, 2, 4], k: f32[]", "y = convolve(x * k, w, padding=\"valid\")", &[3e30, 1e10, 1e-10], 1.8e31),
+    (
+        "x: f32[1, 5, 2], w: f32[3, 2, 4], k: f32[]",
+        "y = convolve(x * k, w, padding=\"valid\")",
+        &[3e30, 1e10, 1e-10],
+        1.8e31,
+    ),
     ("x: f32[5], v: f32[5], w: f32[5, 2]", "y = x @ w + v @ w", &[2e38, 2e38, 1e-10], 2e29),
-    ("x: f32[1, 3, 2], v: f32[1, 3, 2], w: f32[1, 2, 4]", "y = convolve(x, w) + convolve(v, w)", &[2e38, 2e38, 1e-10], 8e28),
+    (
+        "x: f32[1, 3, 2], v: f32[1, 3, 2], w: f32[1, 2, 4]",
+        "y = convolve(x, w) + convolve(v, w)",
+        &[2e38, 2e38, 1e-10],
+        8e28,
+    ),
     ("x: f32[5], z: f32[2]", "y = x @ broadcast(z, [5, 2])", &[3e38, 1e-10], 1.5e29),
     ("x: f32[4, 9], a: f32[9], b: f32[7]", "y = x @ einsum(\"i,j->ij\", a, b)", &[1e10, 1e30, 1e-30], 9e10),
     // Products and quotients without it.
@@ -58,7 +68,12 @@ const SINGLE: &[(&str, &str, &[f64], f64)] = &[
     ("x: f32[5], k: f32[]", "y = square(x * k)", &[1e25, 1e-25], 1.0),
     ("x: f32[5], k: f32[]", "y = square(x * k)", &[1e-25, 1e25], 1.0),
     ("x: f32[5]", "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))", &[1e20], 2.236_068e20),
-    ("x: f32[5]", "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))", &[1e-22], 2.236_068e-22),
+    (
+        "x: f32[5]",
+        "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))",
+        &[1e-22],
+        2.236_068e-22,
+    ),
     // A NaN that a chain would hide.
     ("z: f32[5]", "y = (z - z) + (z * 1) * 0", &[f64::NAN], f64::NAN),
     ("z: f32[5]", "y = z * 1 - z", &[f64::NAN], f64::NAN),
@@ -90,8 +105,18 @@ const DOUBLE: &[(&str, &str, &[f64], f64)] = &[
     ("x: f32[5]", "y = sum(x * 0.1)", &[1e308], 5e307),
     ("x: f32[5], s: f32[]", "y = x / s", &[1e-320, 1e-320], 1.0),
     ("x: f32[5], k: f32[]", "y = square(x * k)", &[1e200, 1e-200], 1.0),
-    ("x: f32[5]", "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))", &[1e160], 2.236_067_977e160),
-    ("x: f32[5]", "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))", &[1e-170], 2.236_067_977e-170),
+    (
+        "x: f32[5]",
+        "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))",
+        &[1e160],
+        2.236_067_977e160,
+    ),
+    (
+        "x: f32[5]",
+        "m = stop_gradient(max(abs(x)))\n y = m * sqrt(sum(square(x / m)))",
+        &[1e-170],
+        2.236_067_977e-170,
+    ),
     ("z: f32[5]", "y = z * 1 - z", &[f64::NAN], f64::NAN),
     ("x: f32[5]", "y = x * 2 - x - x", &[f64::NAN], f64::NAN),
     ("x: f32[5]", "y = (x + 6755399441055744) - 6755399441055744", &[1.7], 2.0),
@@ -101,7 +126,9 @@ const DOUBLE: &[(&str, &str, &[f64], f64)] = &[
 fn everywhere(g: &Graph, arrays: &Arrays) -> Vec<(String, Arrays)> {
     let (rewritten, _) = optimise(g, &eqsat::Limits::default()).unwrap();
     let mut found = Vec::new();
-    for (level, g, fusion) in [(0, g, Fusion::None), (1, &rewritten, Fusion::None), (2, &rewritten, Fusion::All)] {
+    for (level, g, fusion) in
+        [(0, g, Fusion::None), (1, &rewritten, Fusion::None), (2, &rewritten, Fusion::All)]
+    {
         found.push((format!("interpreted at {level}"), interpret(g, arrays).unwrap()));
         let mut compiled = Executable::compile_with(g, fusion).unwrap();
         found.push((format!("compiled at {level}"), compiled.run(arrays).unwrap()));
@@ -127,10 +154,12 @@ fn programs_keep_to_the_range_of_their_type() {
                 g = graph_to_f64(&g).unwrap();
             }
             let bound = g.bindings().zip(*at);
-            let arrays = bound.map(|((v, name, _), &c)| (name.to_owned(), Tensor::filled(g.ty(v), c))).collect();
+            let arrays =
+                bound.map(|((v, name, _), &c)| (name.to_owned(), Tensor::filled(g.ty(v), c))).collect();
             for (how, results) in everywhere(&g, &arrays) {
                 if let Some(is) = wrong(&results["y"], *expected) {
-                    failures.push(format!("{body} at {at:?} in {dtype}, {how}: {is:e} instead of {expected:e}"));
+                    failures
+                        .push(format!("{body} at {at:?} in {dtype}, {how}: {is:e} instead of {expected:e}"));
                 }
             }
         }
@@ -179,7 +208,8 @@ fn each_rule_keeps_to_the_range() {
     for rule in table() {
         let instances = INSTANCES.iter().filter(|(name, ..)| *name == rule.name);
         let instances = instances.flat_map(|(_, inputs, body)| both_types(program(inputs, body)));
-        let random = (0..60).map(|seed| range::program(seed, if seed % 2 == 0 { DType::F32 } else { DType::F64 }));
+        let random =
+            (0..60).map(|seed| range::program(seed, if seed % 2 == 0 { DType::F32 } else { DType::F64 }));
         for g in instances.chain(random) {
             for both in uses(&g, rule).unwrap() {
                 let at = |name: &str| both.outputs.iter().position(|o| o.name == name).unwrap();
@@ -194,7 +224,9 @@ fn each_rule_keeps_to_the_range() {
                 let wide = wide(&left);
                 for _ in 0..12 {
                     let arrays = range::arrays(&both, &mut rng);
-                    let Ok(results) = interpret_within(&both, &arrays, Limits { bytes: 1 << 26, flops: 1 << 26 }) else {
+                    let Ok(results) =
+                        interpret_within(&both, &arrays, Limits { bytes: 1 << 26, flops: 1 << 26 })
+                    else {
                         continue;
                     };
                     checked += 1;

@@ -142,6 +142,10 @@ pub struct Facts {
     pub constant: bool,
     /// In what bounds each element is.
     pub span: Span,
+    /// How many values of the program are among them.
+    pub written: u32,
+    /// Nodes of which another is the better one: a rule that isn't one of both ways gave it.
+    pub outdone: Vec<ENode>,
 }
 
 /// What the analysis works with: types and operations, each kept once, and what happened since it was asked.
@@ -213,10 +217,15 @@ impl Analysis<ENode> for Knowledge {
         });
         eg.analysis.touched.push(id);
         let uniform = uniform(eg, node, ty).map(Real::new);
-        let known: SmallVec<[(&Type, &Span); 3]> =
-            node.args.iter().map(|&a| &eg[a].data).map(|facts| (eg.analysis.ty(facts.ty), &facts.span)).collect();
+        let known: SmallVec<[(&Type, &Span); 3]> = node
+            .args
+            .iter()
+            .map(|&a| &eg[a].data)
+            .map(|facts| (eg.analysis.ty(facts.ty), &facts.span))
+            .collect();
         let span = bounds::span(node.op(), id, eg.analysis.ty(ty), &known, |id| eg.find(id));
-        Facts { id, ty, uniform, constant: is_constant(node.op()), span }
+        let constant = is_constant(node.op());
+        Facts { id, ty, uniform, constant, span, written: 0, outdone: Vec::new() }
     }
 
     fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
@@ -233,21 +242,35 @@ impl Analysis<ENode> for Knowledge {
         let changed = DidMerge(uniform != a.uniform, uniform != b.uniform);
         a.uniform = uniform;
         a.constant |= b.constant;
+        a.written += b.written;
+        for node in b.outdone {
+            if !a.outdone.contains(&node) {
+                a.outdone.push(node);
+            }
+        }
         changed | a.span.meet(b.span)
     }
 
     /// A value that has one number in all elements is a constant.
     fn modify(eg: &mut Eg, id: Id) {
         let facts = &eg[id].data;
-        let (Some(c), false) = (facts.uniform, facts.constant) else { return };
+        let Some(c) = facts.uniform else { return };
+        if facts.constant {
+            only_constants(eg, id);
+            return;
+        }
         let leaf = Op::from(Leaf::constant(eg.analysis.ty(facts.ty).clone(), c.get()));
         let op = eg.analysis.share(&leaf);
         let constant = eg.add(ENode { op, args: Args::new() });
         eg.union_trusted(id, constant, FOLD);
-        if !eg.are_explanations_enabled() {
-            // Other ways to compute it are of no use.
-            eg[id].nodes.retain(|n| is_constant(n.op()));
-        }
+        only_constants(eg, id);
+    }
+}
+
+/// Drops other ways to compute a constant: they are of no use, and may be NaN where it isn't.
+fn only_constants(eg: &mut Eg, id: Id) {
+    if !eg.are_explanations_enabled() {
+        eg[id].nodes.retain(|n| is_constant(n.op()));
     }
 }
 

@@ -29,10 +29,10 @@ rules! {
     "cast-cast"     Exact    Op::Cast(_)                                => cast_cast,     "A conversion there and back is nothing where the type between holds every value; of one to its own type is nothing.";
     "div-sqrt"      Rounding Op::Binary(Binary::Div)                    => div_sqrt,      "a / √x = a · rsqrt(x).";
     "root-root"     Rounding Op::Binary(Binary::Mul)                    => root_root,     "√x · √x = x and rsqrt(x) · rsqrt(x) = 1/x for an x that is known not to be negative, of which the left side is NaN, and in the second case not 0.";
-    "log-exp"       Rounding Op::Unary(Unary::Log)                      => log_exp,       "log(exp(x)) = x, which doesn't overflow.";
-    "exp-exp"       Rounding Op::Binary(Binary::Mul)                    => exp_exp,       "exp(a) · exp(b) = exp(a + b).";
-    "factor"        Rounding Op::Binary(Binary::Add | Binary::Sub)      => factor,        "a · k + b · k = (a + b) · k, and with − for +, if a + b is known not to overflow before a · k + b · k does.";
-    "factor-one"    Rounding Op::Binary(Binary::Add | Binary::Sub)      => factor_one,    "x · c + x = x · (c + 1) for a constant c, and with − for +, if c + 1 isn't 0, which would hide a NaN.";
+    "log-exp"       Wider Op::Unary(Unary::Log)                      => log_exp,       "log(exp(x)) = x, which doesn't overflow.";
+    "exp-exp"       Wider Op::Binary(Binary::Mul)                    => exp_exp,       "exp(a) · exp(b) = exp(a + b).";
+    "factor"        Wider Op::Binary(Binary::Add | Binary::Sub)      => factor,        "a · k + b · k = (a + b) · k, and with − for +, if a + b is known not to overflow before a · k + b · k does.";
+    "factor-one"    Wider Op::Binary(Binary::Add | Binary::Sub)      => factor_one,    "x · c + x = x · (c + 1) for a constant c, and with − for +, if c + 1 isn't 0, which would hide a NaN.";
 }
 
 /// The operands of `n`, in both orders.

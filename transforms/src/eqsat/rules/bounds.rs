@@ -171,7 +171,11 @@ impl Bounds {
 
     /// The sums of up to `n` elements that may cancel, as factors of what they are taken from.
     pub fn summed(self, n: usize) -> Bounds {
-        if n == 1 { self } else { Bounds { least: 0.0, ..Bounds::new(-self.size() * n as f64, self.size() * n as f64) } }
+        if n == 1 {
+            self
+        } else {
+            Bounds { least: 0.0, ..Bounds::new(-self.size() * n as f64, self.size() * n as f64) }
+        }
     }
 
     /// With 0 among the elements.
@@ -306,11 +310,7 @@ fn peak(op: &Op, args: &[(&Type, &Span)]) -> Option<Peak> {
 }
 
 /// `dims` of a shape as those of another that has further dimensions of size 1, or fewer.
-fn through_reshape(
-    from: &Shape,
-    to: &Shape,
-    dims: &[Option<usize>],
-) -> Option<SmallVec<[Option<usize>; 4]>> {
+fn through_reshape(from: &Shape, to: &Shape, dims: &[Option<usize>]) -> Option<SmallVec<[Option<usize>; 4]>> {
     let mut rest = (0..from.rank()).filter(|&k| from[k] != 1);
     let mut renamed = SmallVec::new();
     for k in 0..to.rank() {
@@ -415,7 +415,11 @@ fn unary(f: Unary, x: Bounds) -> Bounds {
         Unary::Expm1 => x.map(f64::exp_m1),
         Unary::Log => x.abs_if_not_negative().map(f64::ln),
         Unary::Log1p => {
-            if x.lo >= -1.0 { x.map(f64::ln_1p) } else { Bounds::UNKNOWN }
+            if x.lo >= -1.0 {
+                x.map(f64::ln_1p)
+            } else {
+                Bounds::UNKNOWN
+            }
         }
         Unary::Sqrt => Bounds { least: x.least.sqrt(), ..x.abs_if_not_negative().map(f64::sqrt) },
         // That of −0 is −∞.
@@ -428,9 +432,7 @@ fn unary(f: Unary, x: Bounds) -> Bounds {
         Unary::Silu => Bounds::new(-1.0, x.hi.max(0.0)),
         Unary::Relu => Bounds { least: x.least, ..x.map(|x| x.max(0.0)) },
         Unary::StopGradient => x,
-        Unary::Floor | Unary::Ceil | Unary::Round => {
-            Bounds { lo: x.lo.floor(), hi: x.hi.ceil(), least: 1.0 }
-        }
+        Unary::Floor | Unary::Ceil | Unary::Round => Bounds { lo: x.lo.floor(), hi: x.hi.ceil(), least: 1.0 },
         Unary::Not => Bounds::UNKNOWN,
     }
 }

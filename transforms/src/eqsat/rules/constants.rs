@@ -20,7 +20,7 @@ rules! {
     "mul-zero"        Finite   Op::Binary(Binary::Mul)             => mul_zero,        "x · 0 = 0; of an x that isn't finite, which no constant may be, it would be NaN.";
     "div-power-of-2"  Exact    Op::Binary(Binary::Div)             => div_power_of_2,  "x / c = x · (1/c) for floats if c is a power of two and both are normal.";
     "div-constant"    Rounding Op::Binary(Binary::Div)             => div_constant,    "x / c = x · (1/c) for floats if c and 1/c are of moderate size.";
-    "mul-constants"   Rounding Op::Binary(Binary::Mul)             => mul_constants,   "(x · c) · d = x · (c · d) for constants c and d, of floats if c · d is normal.";
+    "mul-constants"   Wider Op::Binary(Binary::Mul)             => mul_constants,   "(x · c) · d = x · (c · d) for constants c and d, of floats if c · d is normal.";
     "add-constants"   Rounding Op::Binary(Binary::Add | Binary::Sub) => add_constants, "(x + c) + d = x + (c + d) for constants c and d, and with − for +; of floats if they have one sign and c isn't much the larger, so that no digits of d are lost and none that were rounded away come back.";
     "pow-constant"    Rounding Op::Binary(Binary::Pow)             => pow_constant,    "x to a small whole or half power is a product or a root.";
     "select-constant" Exact    Op::Select(Select)                  => select_constant, "A choice by a constant is what it chooses.";

@@ -14,12 +14,12 @@ rules! {
     "dot-units"       Exact    Op::Dot(_)       => dot_units,       "A dimension of size 1 that isn't contracted is put in place by a reshape.";
     "dot-neg"         Exact    Op::Dot(_)       => dot_neg,         "(−a) b = −(a b), and so for b.";
     "dot-zero"        Finite   Op::Dot(_)       => dot_zero,        "A product with zeros is zero; with what isn't finite it would be NaN.";
-    "dot-scaled"      Rounding Op::Dot(_)       => dot_scaled,      "(a · k) b = (a b) · k for a k that repeats along what is contracted, and so for b, if a b is known to stay in range where the whole does.";
+    "dot-scaled"      Wider Op::Dot(_)       => dot_scaled,      "(a · k) b = (a b) · k for a k that repeats along what is contracted, and so for b, if a b is known to stay in range where the whole does.";
     "dot-broadcast"   Exact    Op::Dot(_)       => dot_broadcast,   "A product with an operand that repeats along a dimension that stays repeats along it.";
-    "dot-repeated"    Rounding Op::Dot(_)       => dot_repeated,    "A product with an operand that repeats along a contracted dimension is one with the other operand's sum along it, if that is known not to overflow before the whole does.";
+    "dot-repeated"    Wider Op::Dot(_)       => dot_repeated,    "A product with an operand that repeats along a contracted dimension is one with the other operand's sum along it, if that is known not to overflow before the whole does.";
     "dot-slice"       Exact    Op::Dot(_)       => dot_slice,       "A product with slices of an operand along dimensions that stay is a slice of the whole product, which several may share.";
-    "dot-factor"      Rounding Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +, if a + b is known not to overflow.";
-    "dot-dot"         Rounding Op::Dot(_)       => dot_dot,         "x (a b) = (x a) b, if that takes less arithmetic, what is contracted with x comes from one factor, there are no batch dimensions, and x a is known to stay in range where the whole does.";
+    "dot-factor"      Wider Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +, if a + b is known not to overflow.";
+    "dot-dot"         Wider Op::Dot(_)       => dot_dot,         "x (a b) = (x a) b, if that takes less arithmetic, what is contracted with x comes from one factor, there are no batch dimensions, and x a is known to stay in range where the whole does.";
 }
 
 fn lefts(pairs: &[(usize, usize)]) -> Vec<usize> {

@@ -12,12 +12,12 @@ use crate::eqsat::rules::terms::{Rewriter, Spread, Term, Values};
 rules! {
     "conv-neg"       Exact    Op::Conv(_)      => conv_neg,       "A convolution of −x is minus that of x, and so for the kernel.";
     "conv-zero"      Finite   Op::Conv(_)      => conv_zero,      "A convolution of zeros is zero; with what isn't finite it would be NaN.";
-    "conv-scaled"    Rounding Op::Conv(_)      => conv_scaled,    "A convolution of x · k is that of x times k, if k repeats along all but the batch; of a kernel, along all but the output features; and if that of x is known to stay in range where the whole does.";
+    "conv-scaled"    Wider Op::Conv(_)      => conv_scaled,    "A convolution of x · k is that of x times k, if k repeats along all but the batch; of a kernel, along all but the output features; and if that of x is known to stay in range where the whole does.";
     "conv-transpose" Exact    Op::Conv(_)      => conv_transpose, "A transposed operand is absorbed: its dimensions mean what they meant.";
     "transpose-conv" Exact    Op::Transpose(_) => transpose_conv, "A transposed result is absorbed likewise.";
     "conv-reverse"   Exact    Op::Conv(_)      => conv_reverse,   "A kernel that runs backwards in all spatial dimensions is the convolution flipped.";
     "conv-pad"       Finite   Op::Conv(_)      => conv_pad,       "Zeros around and between the elements of the left operand are the convolution's own padding and dilation; it doesn't multiply them with a kernel that isn't finite.";
-    "conv-factor"    Rounding Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +, if that is known not to overflow.";
+    "conv-factor"    Wider Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +, if that is known not to overflow.";
 }
 
 fn form(n: &ENode) -> Option<&Conv> {

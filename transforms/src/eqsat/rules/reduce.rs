@@ -17,7 +17,7 @@ rules! {
     "fold-broadcast" Rounding Op::Reduce(_) => fold_broadcast, "A sum along which the operand repeats is a multiple; an extremum is the operand.";
     "sum-constant"   Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_constant, "A sum of equal numbers is a multiple of one.";
     "sum-neg"        Exact    Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_neg,      "sum(−x) = −sum(x).";
-    "sum-scaled"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_scaled,   "sum(x · k) = sum(x) · k for a k that repeats along what is summed over, if sum(x) is known not to overflow before sum(x · k) does.";
+    "sum-scaled"     Wider Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_scaled,   "sum(x · k) = sum(x) · k for a k that repeats along what is summed over, if sum(x) is known not to overflow before sum(x · k) does.";
     "sum-as-dot"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_as_dot,   "A sum of products of broadcasts is a contraction, if each operand has a dimension that the other repeats along.";
     "max-monotone"   Exact    Op::Reduce(Reduce { kind: ReduceKind::Max, .. }) => max_monotone, "max(relu(x)) = relu(max(x)).";
 }

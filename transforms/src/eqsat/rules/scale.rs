@@ -10,12 +10,12 @@ use crate::eqsat::node::ENode;
 use crate::eqsat::rules::terms::{Rewriter, Values};
 
 rules! {
-    "scale-scale"   Rounding Op::Binary(Binary::Mul)  => scale_scale,   "(x · k) · l = x · (k · l) for k and l that repeat along dimensions, if k · l is known to stay in range where the whole does.";
-    "scale-product" Rounding Op::Binary(Binary::Mul)  => scale_product, "(x · k) · (y · l) = (x · y) · (k · l) for k and l that are one number in all elements, if x · y and k · l are known to stay in range where the whole does.";
-    "scale-bubble"  Rounding Op::Binary(Binary::Mul)  => scale_bubble,  "(x · k) · y = (x · y) · k for a k that is one number in all elements and a y that isn't, if x · y is known to stay in range where the whole does.";
-    "div-scaled"    Rounding Op::Binary(Binary::Div)  => div_scaled,    "(x · k) / l = x · (k / l) for k and l that repeat along dimensions, if k / l is known to stay in range where the whole does.";
+    "scale-scale"   Wider Op::Binary(Binary::Mul)  => scale_scale,   "(x · k) · l = x · (k · l) for k and l that repeat along dimensions, if k · l is known to stay in range where the whole does.";
+    "scale-product" Wider Op::Binary(Binary::Mul)  => scale_product, "(x · k) · (y · l) = (x · y) · (k · l) for k and l that are one number in all elements, if x · y and k · l are known to stay in range where the whole does.";
+    "scale-bubble"  Wider Op::Binary(Binary::Mul)  => scale_bubble,  "(x · k) · y = (x · y) · k for a k that is one number in all elements and a y that isn't, if x · y is known to stay in range where the whole does.";
+    "div-scaled"    Wider Op::Binary(Binary::Div)  => div_scaled,    "(x · k) / l = x · (k / l) for k and l that repeat along dimensions, if k / l is known to stay in range where the whole does.";
     "div-broadcast" Rounding Op::Binary(Binary::Div)  => div_broadcast, "x / s = x · (1/s) for a broadcast s, known not to be subnormal: one division for each of its own elements.";
-    "mul-reciprocal" Rounding Op::Binary(Binary::Mul) => mul_reciprocal, "x · (1/y) = x / y.";
+    "mul-reciprocal" Wider Op::Binary(Binary::Mul) => mul_reciprocal, "x · (1/y) = x / y.";
     "mul-mask"      Finite   Op::Binary(Binary::Mul)  => mul_mask,      "x · m for a truth value m as a number is select(m, x, 0); of an x that isn't finite it would be NaN where m is 0.";
     "scale-masked"  Finite   Op::Binary(Binary::Mul)  => scale_masked,  "select(m, x, 0) · k = select(m, x · k, 0) for a k that is one number in all elements; and so for a 0 in the other branch.";
 }

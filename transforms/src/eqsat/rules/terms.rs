@@ -66,9 +66,19 @@ impl<'g> Values<'g> {
         self.0.find(a) == self.0.find(b)
     }
 
-    /// The nodes that compute `id`.
+    /// The nodes that compute `id`, for whichever of the program's values it is: where it is several, a node that
+    /// another outdoes serves only for the one that was written so.
     pub fn nodes(self, id: Id) -> impl Iterator<Item = &'g ENode> {
-        self.0[id].nodes.iter()
+        let facts = &self.0[id].data;
+        let outdone = move |n: &ENode| {
+            facts.written > 1
+                && facts
+                    .outdone
+                    .iter()
+                    .any(|o| o.op == n.op && o.args.iter().zip(&n.args).all(|(&a, &b)| self.same(a, b)))
+        };
+        let best = facts.outdone.is_empty() || !self.0[id].nodes.iter().all(&outdone);
+        self.0[id].nodes.iter().filter(move |n| !best || !outdone(n))
     }
 
     /// Those operations that compute `id` for which `pick` gives something, with their operands.

@@ -13,10 +13,10 @@ use crate::eqsat::rules::terms::{Rewriter, Term, Values};
 
 rules! {
     "window-neg"      Exact    Op::Window(Window { kind: WindowKind::Sum, .. })    => window_neg,      "A sum of −x over windows is minus that of x.";
-    "window-scaled"   Rounding Op::Window(Window { kind: WindowKind::Sum, .. })    => window_scaled,   "A sum of x · k over windows is that of x times k, if k is one number in all elements and that of x is known not to overflow before that of x · k does.";
+    "window-scaled"   Wider Op::Window(Window { kind: WindowKind::Sum, .. })    => window_scaled,   "A sum of x · k over windows is that of x times k, if k is one number in all elements and that of x is known not to overflow before that of x · k does.";
     "window-unary"    Exact    Op::Window(Window { kind: WindowKind::Gather, .. }) => window_unary,    "What is gathered from f(x) is f of what is gathered from x, if f(0) = 0.";
     "window-gather-scaled" Exact Op::Window(Window { kind: WindowKind::Gather, .. }) => window_gather_scaled, "What is gathered from x · k is k times what is gathered from x, if k is one finite constant.";
-    "scale-scatter"   Rounding Op::Binary(Binary::Mul) => scale_scatter, "A scattered x times k is x · k scattered, if k is one number in all elements and no position gets more than one element, or x · k is known to stay in range where its sums do.";
+    "scale-scatter"   Wider Op::Binary(Binary::Mul) => scale_scatter, "A scattered x times k is x · k scattered, if k is one number in all elements and no position gets more than one element, or x · k is known to stay in range where its sums do.";
     "neg-scatter"     Exact    Op::Unary(Unary::Neg)   => neg_scatter,   "Minus a scattered x is −x scattered.";
 }
 
@@ -102,7 +102,9 @@ fn scale_scatter(g: Values, n: &ENode, r: &mut Rewriter) {
 fn scatters_fit(g: Values, m: &ENode, k: Id) -> bool {
     let (x, dtype) = (m.args[0], g.dtype(m.args[0]));
     let alone = match m.op() {
-        Op::Window(Window { spec, .. }) => (0..spec.size.len()).all(|d| spec.stride[d] > (spec.size[d].max(1) - 1) * spec.dilation[d]),
+        Op::Window(Window { spec, .. }) => {
+            (0..spec.size.len()).all(|d| spec.stride[d] > (spec.size[d].max(1) - 1) * spec.dilation[d])
+        }
         _ => false,
     };
     let [x, k] = [g.bounds(x), g.bounds(k)];
