@@ -6,6 +6,7 @@ pub mod generate;
 pub mod laws;
 pub mod naive;
 pub mod numeric;
+pub mod range;
 pub mod single;
 pub mod soup;
 pub mod watch;

@@ -1,6 +1,7 @@
 //! Equality saturation.
 
 mod instances;
+mod range;
 mod snapshots;
 mod sound;
 mod whole;

@@ -55,7 +55,8 @@ fn differ(g: &Graph, arrays: &Arrays, tolerance: f64, everywhere: bool) -> Optio
 /// Checks what `rule` says of `g`, as it says that its sides are equal; and how often it says something.
 fn check(g: &Graph, rule: &Rule, rng: &mut StdRng) -> Result<usize, String> {
     // In double precision rounding is far from what is wrong.
-    let double = if rule.equality == Equality::Rounding { Some(graph_to_f64(g)?) } else { None };
+    let rounds = matches!(rule.equality, Equality::Rounding | Equality::Wider);
+    let double = if rounds { Some(graph_to_f64(g)?) } else { None };
     let found = uses(double.as_ref().unwrap_or(g), rule).map_err(|e| format!("{}: {e}", rule.name))?;
     for both in &found {
         fgc_ir::verify(both).map_err(|e| format!("{}: {e:?}", rule.name))?;
@@ -63,7 +64,9 @@ fn check(g: &Graph, rule: &Rule, rng: &mut StdRng) -> Result<usize, String> {
             let wrong = match rule.equality {
                 Equality::Exact => differ(both, &arrays(both, SPECIAL.len(), rng), 0.0, true),
                 Equality::Finite => differ(both, &arrays(both, FINITE, rng), 0.0, false),
-                Equality::Rounding => differ(both, &arrays(both, MODERATE, rng), 1e-9, false),
+                Equality::Rounding | Equality::Wider => {
+                    differ(both, &arrays(both, MODERATE, rng), 1e-9, false)
+                }
             };
             if let Some(wrong) = wrong {
                 return Err(format!("{}: {wrong} in\n{both}", rule.name));

@@ -29,7 +29,12 @@ pub fn load(g: &Graph, explain: bool) -> Loaded {
         let args: Args = node.args.iter().map(|a| ids[a.index()]).collect();
         let op = eg.analysis.share(&node.op);
         let node = ENode { op, args };
-        ids.push(if explain { eg.add_uncanonical(node) } else { eg.add(node) });
+        let before = eg.nodes().len();
+        let id = if explain { eg.add_uncanonical(node) } else { eg.add(node) };
+        if eg.nodes().len() > before {
+            eg[id].data.written = 1;
+        }
+        ids.push(id);
     }
     eg.rebuild();
     Loaded { eg, ids }

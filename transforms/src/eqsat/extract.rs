@@ -11,7 +11,7 @@
 //! lower aren't considered. The first value of a class in the original graph is ranked with its operands before
 //! it wherever that can be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use egg::Id;
 
@@ -79,7 +79,7 @@ pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Extraction 
 
 impl<'g> Problem<'g> {
     fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Problem<'g> {
-        let order = rank(eg, roots, first);
+        let (order, relaxed) = rank(eg, roots, first);
         let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let values = Values(eg);
         let mut problem = Problem {
@@ -94,7 +94,12 @@ impl<'g> Problem<'g> {
             let ty = values.ty(id);
             let mut candidates = Vec::new();
             let mut original = None;
-            for node in values.nodes(id) {
+            let nodes: Vec<&ENode> = if relaxed.contains(&id) {
+                eg[id].nodes.iter().collect()
+            } else {
+                values.nodes(id).collect()
+            };
+            for node in nodes {
                 let args: Option<Vec<usize>> =
                     node.args.iter().map(|&a| at.get(&eg.find(a)).copied().filter(|&a| a < rank)).collect();
                 let Some(args) = args else { continue };
@@ -148,8 +153,9 @@ impl<'g> Problem<'g> {
     }
 }
 
-/// The classes that `roots` could need, operands first as far as there is such an order.
-fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Vec<Id> {
+/// The classes that `roots` could need, operands first as far as there is such an order; and those of them for which
+/// that takes a node that another outdoes ([`Values::nodes`]).
+fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<Id>) {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         Open,
@@ -163,11 +169,11 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Vec<Id> {
     // The operands of a class: those of its original node first.
     let operands = |id: Id| -> Vec<Id> {
         let original = first.get(&id).into_iter();
-        original.chain(eg[id].nodes.iter()).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
+        original.chain(Values(eg).nodes(id)).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
     };
     let feasible = |id: Id, marks: &HashMap<Id, Mark>| {
         let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
-        eg[id].nodes.iter().any(|n| n.args.iter().all(ready))
+        Values(eg).nodes(id).any(|n| n.args.iter().all(ready))
     };
     for &root in roots {
         let mut stack = vec![(eg.find(root), None)];
@@ -193,6 +199,7 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Vec<Id> {
         }
     }
     // What was in a circle comes when one of its nodes has all operands.
+    let mut relaxed = HashSet::new();
     loop {
         let before = stuck.len();
         stuck.retain(|&id| {
@@ -203,9 +210,16 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Vec<Id> {
             }
             !ready
         });
-        if stuck.is_empty() || stuck.len() == before {
-            return order;
+        if stuck.len() < before {
+            continue;
         }
+        let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
+        let open = |id: &Id| eg[*id].nodes.iter().any(|n| n.args.iter().all(ready));
+        let Some(at) = stuck.iter().position(open) else { return (order, relaxed) };
+        let id = stuck.remove(at);
+        marks.insert(id, Mark::Ranked);
+        order.push(id);
+        relaxed.insert(id);
     }
 }
 

@@ -10,6 +10,8 @@ use fgc_ir::ops::{Leaf, Lower, Op};
 use fgc_ir::{OpRules, Real, Tensor, Type};
 use smallvec::SmallVec;
 
+use super::rules::bounds::{self, Span};
+
 /// The e-graph of a program.
 pub type Eg = EGraph<ENode, Knowledge>;
 
@@ -138,6 +140,12 @@ pub struct Facts {
     pub uniform: Option<Real>,
     /// Whether a constant is among them.
     pub constant: bool,
+    /// In what bounds each element is.
+    pub span: Span,
+    /// How many values of the program are among them.
+    pub written: u32,
+    /// Nodes of which another is the better one: a rule that isn't one of both ways gave it.
+    pub outdone: Vec<ENode>,
 }
 
 /// What the analysis works with: types and operations, each kept once, and what happened since it was asked.
@@ -209,7 +217,15 @@ impl Analysis<ENode> for Knowledge {
         });
         eg.analysis.touched.push(id);
         let uniform = uniform(eg, node, ty).map(Real::new);
-        Facts { id, ty, uniform, constant: is_constant(node.op()) }
+        let known: SmallVec<[(&Type, &Span); 3]> = node
+            .args
+            .iter()
+            .map(|&a| &eg[a].data)
+            .map(|facts| (eg.analysis.ty(facts.ty), &facts.span))
+            .collect();
+        let span = bounds::span(node.op(), id, eg.analysis.ty(ty), &known, |id| eg.find(id));
+        let constant = is_constant(node.op());
+        Facts { id, ty, uniform, constant, span, written: 0, outdone: Vec::new() }
     }
 
     fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
@@ -226,21 +242,35 @@ impl Analysis<ENode> for Knowledge {
         let changed = DidMerge(uniform != a.uniform, uniform != b.uniform);
         a.uniform = uniform;
         a.constant |= b.constant;
-        changed
+        a.written += b.written;
+        for node in b.outdone {
+            if !a.outdone.contains(&node) {
+                a.outdone.push(node);
+            }
+        }
+        changed | a.span.meet(b.span)
     }
 
     /// A value that has one number in all elements is a constant.
     fn modify(eg: &mut Eg, id: Id) {
         let facts = &eg[id].data;
-        let (Some(c), false) = (facts.uniform, facts.constant) else { return };
+        let Some(c) = facts.uniform else { return };
+        if facts.constant {
+            only_constants(eg, id);
+            return;
+        }
         let leaf = Op::from(Leaf::constant(eg.analysis.ty(facts.ty).clone(), c.get()));
         let op = eg.analysis.share(&leaf);
         let constant = eg.add(ENode { op, args: Args::new() });
         eg.union_trusted(id, constant, FOLD);
-        if !eg.are_explanations_enabled() {
-            // Other ways to compute it are of no use.
-            eg[id].nodes.retain(|n| is_constant(n.op()));
-        }
+        only_constants(eg, id);
+    }
+}
+
+/// Drops other ways to compute a constant: they are of no use, and may be NaN where it isn't.
+fn only_constants(eg: &mut Eg, id: Id) {
+    if !eg.are_explanations_enabled() {
+        eg[id].nodes.retain(|n| is_constant(n.op()));
     }
 }
 

@@ -163,6 +163,9 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
         let mut full = false;
         for m in matches {
             let to = add(eg, &drafts, m.term, m.rule, &mut found.made);
+            if !rules[m.rule].equality.both_ways() && !is_root(&drafts, m.term, &m.root) {
+                eg[m.class].data.outdone.push(m.root.clone());
+            }
             let from = if eg.are_explanations_enabled() { eg.add_uncanonical(m.root) } else { m.class };
             if eg.union_trusted(from, to, names[m.rule]) {
                 found.applied[m.rule] += 1;
@@ -181,6 +184,17 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
         dirty = above(eg);
     }
     found
+}
+
+/// Whether `term` is no more than the node `root`.
+fn is_root(drafts: &[Draft], term: Term, root: &ENode) -> bool {
+    match term {
+        Term::Old(_) => false,
+        Term::New(at) => {
+            let args = drafts[at].args.iter().zip(&root.args);
+            drafts[at].op == *root.op() && args.into_iter().all(|(&a, &b)| a == Term::Old(b))
+        }
+    }
 }
 
 /// The classes that something changed at or below, as far as rules look.

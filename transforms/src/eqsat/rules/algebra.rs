@@ -28,11 +28,11 @@ rules! {
     "select-select" Exact    Op::Select(Select)                         => select_select, "select(m, select(m, a, b), c) = select(m, a, c), and so in the other branch.";
     "cast-cast"     Exact    Op::Cast(_)                                => cast_cast,     "A conversion there and back is nothing where the type between holds every value; of one to its own type is nothing.";
     "div-sqrt"      Rounding Op::Binary(Binary::Div)                    => div_sqrt,      "a / √x = a · rsqrt(x).";
-    "root-root"     Rounding Op::Binary(Binary::Mul)                    => root_root,     "√x · √x = x for x ≥ 0, and rsqrt(x) · rsqrt(x) = 1/x; of other x the left side is NaN.";
-    "log-exp"       Rounding Op::Unary(Unary::Log)                      => log_exp,       "log(exp(x)) = x, which doesn't overflow.";
-    "exp-exp"       Rounding Op::Binary(Binary::Mul)                    => exp_exp,       "exp(a) · exp(b) = exp(a + b).";
-    "factor"        Rounding Op::Binary(Binary::Add | Binary::Sub)      => factor,        "a · k + b · k = (a + b) · k, and with − for +.";
-    "factor-one"    Rounding Op::Binary(Binary::Add | Binary::Sub)      => factor_one,    "x · c + x = x · (c + 1) for a constant c, and with − for +.";
+    "root-root"     Rounding Op::Binary(Binary::Mul)                    => root_root,     "√x · √x = x and rsqrt(x) · rsqrt(x) = 1/x for an x that is known not to be negative, of which the left side is NaN, and in the second case not 0.";
+    "log-exp"       Wider Op::Unary(Unary::Log)                      => log_exp,       "log(exp(x)) = x, which doesn't overflow.";
+    "exp-exp"       Wider Op::Binary(Binary::Mul)                    => exp_exp,       "exp(a) · exp(b) = exp(a + b).";
+    "factor"        Wider Op::Binary(Binary::Add | Binary::Sub)      => factor,        "a · k + b · k = (a + b) · k, and with − for +, if a + b is known not to overflow before a · k + b · k does.";
+    "factor-one"    Wider Op::Binary(Binary::Add | Binary::Sub)      => factor_one,    "x · c + x = x · (c + 1) for a constant c, and with − for +, if c + 1 isn't 0, which would hide a NaN.";
 }
 
 /// The operands of `n`, in both orders.
@@ -196,10 +196,10 @@ fn root_root(g: Values, n: &ENode, r: &mut Rewriter) {
     if !g.same(n.args[0], n.args[1]) {
         return;
     }
-    for x in g.unary(n.args[0], Unary::Sqrt) {
+    for x in g.unary(n.args[0], Unary::Sqrt).filter(|&x| g.bounds(x).lo >= 0.0) {
         r.offer(|_| Some(x.into()));
     }
-    for x in g.unary(n.args[0], Unary::Rsqrt) {
+    for x in g.unary(n.args[0], Unary::Rsqrt).filter(|&x| g.bounds(x).lo > 0.0) {
         r.offer(|r| {
             let one = r.constant(r.root(), 1.0)?;
             r.binary(Binary::Div, one, x)
@@ -227,7 +227,7 @@ fn exp_exp(g: Values, n: &ENode, r: &mut Rewriter) {
 fn factor(g: Values, n: &ENode, r: &mut Rewriter) {
     for [a, k] in g.either(n.args[0], Binary::Mul) {
         for [b, l] in g.either(n.args[1], Binary::Mul) {
-            if g.same(k, l) && !g.same(a, b) {
+            if g.same(k, l) && !g.same(a, b) && g.adds(n.op(), [a, b], g.bounds(k)) {
                 r.offer(|r| {
                     let sum = r.op(n.op().clone(), &[a.into(), b.into()])?;
                     r.mul(sum, k)
@@ -240,7 +240,9 @@ fn factor(g: Values, n: &ENode, r: &mut Rewriter) {
 fn factor_one(g: Values, n: &ENode, r: &mut Rewriter) {
     for (flip, [y, x]) in [(false, [n.args[0], n.args[1]]), (true, [n.args[1], n.args[0]])] {
         for [a, c] in g.either(y, Binary::Mul) {
-            if !g.same(a, x) || g.uniform(c).is_none() {
+            // c + 1 or c − 1 is rounded to no less than its last digit, unless it is 0.
+            let cancels = |c: f64| c.abs() == 1.0 && (*n.op() == Op::Binary(Binary::Sub)) == (c == 1.0);
+            if !g.same(a, x) || g.uniform(c).is_none_or(cancels) {
                 continue;
             }
             r.offer(|r| {

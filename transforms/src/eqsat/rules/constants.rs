@@ -1,11 +1,12 @@
 //! Neutral and special constants.
 
-use fgc_ir::ops::{Binary, Op, Select, Unary};
+use fgc_ir::ops::{Binary, Compare, Op, Select, Unary};
 use fgc_ir::{DType, Type};
 
+use super::bounds::limits;
 use super::rules;
 use crate::eqsat::node::ENode;
-use crate::eqsat::rules::terms::{Rewriter, Values};
+use crate::eqsat::rules::terms::{Rewriter, Term, Values};
 
 const SUB: Op = Op::Binary(Binary::Sub);
 
@@ -16,11 +17,11 @@ rules! {
     "mul-one"         Exact    Op::Binary(Binary::Mul)             => mul_one,         "x · 1 = x.";
     "div-one"         Exact    Op::Binary(Binary::Div)             => div_one,         "x / 1 = x.";
     "mul-minus-one"   Exact    Op::Binary(Binary::Mul)             => mul_minus_one,   "x · −1 = −x.";
-    "mul-zero"        Finite   Op::Binary(Binary::Mul)             => mul_zero,        "x · 0 = 0; of an x that isn't finite it would be NaN.";
-    "div-power-of-2"  Exact    Op::Binary(Binary::Div)             => div_power_of_2,  "x / c = x · (1/c) for floats if c is a power of two and 1/c isn't subnormal.";
+    "mul-zero"        Finite   Op::Binary(Binary::Mul)             => mul_zero,        "x · 0 = 0; of an x that isn't finite, which no constant may be, it would be NaN.";
+    "div-power-of-2"  Exact    Op::Binary(Binary::Div)             => div_power_of_2,  "x / c = x · (1/c) for floats if c is a power of two and both are normal.";
     "div-constant"    Rounding Op::Binary(Binary::Div)             => div_constant,    "x / c = x · (1/c) for floats if c and 1/c are of moderate size.";
-    "mul-constants"   Rounding Op::Binary(Binary::Mul)             => mul_constants,   "(x · c) · d = x · (c · d) for constants c and d.";
-    "add-constants"   Rounding Op::Binary(Binary::Add | Binary::Sub) => add_constants, "(x + c) + d = x + (c + d) for constants c and d, and with − for +.";
+    "mul-constants"   Wider Op::Binary(Binary::Mul)             => mul_constants,   "(x · c) · d = x · (c · d) for constants c and d, of floats if c · d is normal.";
+    "add-constants"   Rounding Op::Binary(Binary::Add | Binary::Sub) => add_constants, "(x + c) + d = x + (c + d) for constants c and d, and with − for +; of floats if they have one sign and c isn't much the larger, so that no digits of d are lost and none that were rounded away come back.";
     "pow-constant"    Rounding Op::Binary(Binary::Pow)             => pow_constant,    "x to a small whole or half power is a product or a root.";
     "select-constant" Exact    Op::Select(Select)                  => select_constant, "A choice by a constant is what it chooses.";
     "logic-constant"  Exact    Op::Binary(Binary::And | Binary::Or | Binary::Xor) => logic_constant, "and, or and xor of truth values with a constant are it, the other operand, or its complement.";
@@ -75,7 +76,8 @@ fn mul_minus_one(g: Values, n: &ENode, r: &mut Rewriter) {
 }
 
 fn mul_zero(g: Values, n: &ENode, r: &mut Rewriter) {
-    if n.args.iter().any(|&c| g.is(c, 0.0)) {
+    let finite = |&x: &egg::Id| g.uniform(x).is_none_or(f64::is_finite);
+    if n.args.iter().any(|&c| g.is(c, 0.0)) && n.args.iter().all(finite) {
         r.offer(|r| r.constant(r.root(), 0.0));
     }
 }
@@ -95,8 +97,8 @@ fn reciprocal(g: Values, n: &ENode, r: &mut Rewriter, fits: fn(DType, f64, f64) 
 fn div_power_of_2(g: Values, n: &ENode, r: &mut Rewriter) {
     // A power of two has no bits behind the leading one.
     reciprocal(g, n, r, |dtype, c, by| {
-        let least = if dtype == DType::F32 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
-        c.is_normal() && by.is_normal() && c.to_bits() << 12 == 0 && by.abs() >= least
+        let normal = |x: f64| x.abs() >= limits(dtype).0 && x.abs() <= limits(dtype).1;
+        normal(c) && normal(by) && c.to_bits() << 12 == 0
     });
 }
 
@@ -109,7 +111,8 @@ fn mul_constants(g: Values, n: &ENode, r: &mut Rewriter) {
         if g.uniform(d).is_none() || g.uniform(y).is_some() {
             continue;
         }
-        for [x, c] in g.either(y, Binary::Mul).filter(|&[_, c]| g.uniform(c).is_some()) {
+        let constant = |&[x, c]: &[egg::Id; 2]| g.uniform(c).is_some() && g.regroups(x, [c, d]);
+        for [x, c] in g.either(y, Binary::Mul).filter(constant) {
             r.offer(|r| {
                 let by = r.mul(c, d)?;
                 r.mul(x, by)
@@ -125,7 +128,17 @@ fn add_constants(g: Values, n: &ENode, r: &mut Rewriter) {
         if g.uniform(d).is_none() || g.uniform(y).is_some() || minus && d != n.args[1] {
             continue;
         }
-        for [x, c] in g.either(y, Binary::Add).filter(|&[_, c]| g.uniform(c).is_some()) {
+        // Between them there is one rounding less. Nothing is lost by that where |c + d| is of the size of d: the sum
+        // of x and c may be 0, and what it is rounded to may be what the program is for.
+        let joins = |c: f64, d: f64| {
+            let d = if minus { -d } else { d };
+            c * d > 0.0 && c.abs() <= 8.0 * d.abs() && (c + d).abs() <= limits(g.dtype(y)).1
+        };
+        let fits = |&[_, c]: &[egg::Id; 2]| match (g.uniform(c), g.uniform(d)) {
+            (Some(c), Some(d)) => !g.dtype(y).is_float() || joins(c, d),
+            _ => false,
+        };
+        for [x, c] in g.either(y, Binary::Add).filter(fits) {
             r.offer(|r| {
                 let by = if minus { r.sub(c, d)? } else { r.add(c, d)? };
                 r.add(x, by)
@@ -137,7 +150,7 @@ fn add_constants(g: Values, n: &ENode, r: &mut Rewriter) {
 fn pow_constant(g: Values, n: &ENode, r: &mut Rewriter) {
     let (x, ty) = (n.args[0], g.ty(n.args[0]));
     let Some(power) = g.uniform(n.args[1]) else { return };
-    let inverse = |r: &mut Rewriter, ty: &Type, y| {
+    let inverse = |r: &mut Rewriter, ty: &Type, y: Term| {
         let one = r.constant(ty, 1.0)?;
         r.binary(Binary::Div, one, y)
     };
@@ -157,18 +170,29 @@ fn pow_constant(g: Values, n: &ENode, r: &mut Rewriter) {
             let square = r.mul(x, x)?;
             r.mul(square, square)
         });
-    } else if power == 0.5 {
-        r.offer(|r| r.unary(Unary::Sqrt, x));
-    } else if power == -0.5 {
-        r.offer(|r| r.unary(Unary::Rsqrt, x));
+    } else if power.abs() == 0.5 {
+        let root = if power > 0.0 { Unary::Sqrt } else { Unary::Rsqrt };
+        r.offer(|r| {
+            let x = if g.bounds(x).lo > f64::NEG_INFINITY { x.into() } else { root_operand(r, x)? };
+            r.unary(root, x)
+        });
     } else if power == -1.0 {
         r.offer(|r| inverse(r, ty, x.into()));
     } else if power == -2.0 {
+        // The square of x may be out of range where that of 1/x isn't.
         r.offer(|r| {
-            let square = r.mul(x, x)?;
-            inverse(r, ty, square)
+            let by = inverse(r, ty, x.into())?;
+            r.mul(by, by)
         });
     }
+}
+
+/// `x`, but ∞ for −∞, whose powers are those of ∞ where its roots are NaN.
+fn root_operand(r: &mut Rewriter, x: egg::Id) -> Option<Term> {
+    let ty = r.root();
+    let (low, high) = (r.constant(ty, f64::NEG_INFINITY)?, r.constant(ty, f64::INFINITY)?);
+    let is_low = r.op(Compare::Eq, &[x.into(), low])?;
+    r.op(Select, &[is_low, high, x.into()])
 }
 
 fn select_constant(g: Values, n: &ENode, r: &mut Rewriter) {

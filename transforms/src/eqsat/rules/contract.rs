@@ -3,6 +3,7 @@
 use egg::Id;
 use fgc_ir::ops::{Binary, Dot, Op, Slice, Unary};
 
+use super::bounds::Bounds;
 use super::rules;
 use crate::eqsat::node::ENode;
 use crate::eqsat::rules::terms::{Rewriter, Spread, Term, Values};
@@ -13,12 +14,12 @@ rules! {
     "dot-units"       Exact    Op::Dot(_)       => dot_units,       "A dimension of size 1 that isn't contracted is put in place by a reshape.";
     "dot-neg"         Exact    Op::Dot(_)       => dot_neg,         "(−a) b = −(a b), and so for b.";
     "dot-zero"        Finite   Op::Dot(_)       => dot_zero,        "A product with zeros is zero; with what isn't finite it would be NaN.";
-    "dot-scaled"      Rounding Op::Dot(_)       => dot_scaled,      "(a · k) b = (a b) · k for a k that repeats along what is contracted, and so for b.";
+    "dot-scaled"      Wider Op::Dot(_)       => dot_scaled,      "(a · k) b = (a b) · k for a k that repeats along what is contracted, and so for b, if a b is known to stay in range where the whole does.";
     "dot-broadcast"   Exact    Op::Dot(_)       => dot_broadcast,   "A product with an operand that repeats along a dimension that stays repeats along it.";
-    "dot-repeated"    Rounding Op::Dot(_)       => dot_repeated,    "A product with an operand that repeats along a contracted dimension is one with the other operand's sum along it.";
+    "dot-repeated"    Wider Op::Dot(_)       => dot_repeated,    "A product with an operand that repeats along a contracted dimension is one with the other operand's sum along it, if that is known not to overflow before the whole does.";
     "dot-slice"       Exact    Op::Dot(_)       => dot_slice,       "A product with slices of an operand along dimensions that stay is a slice of the whole product, which several may share.";
-    "dot-factor"      Rounding Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +.";
-    "dot-dot"         Rounding Op::Dot(_)       => dot_dot,         "x (a b) = (x a) b, if that takes less arithmetic, what is contracted with x comes from one factor, and there are no batch dimensions.";
+    "dot-factor"      Wider Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +, if a + b is known not to overflow.";
+    "dot-dot"         Wider Op::Dot(_)       => dot_dot,         "x (a b) = (x a) b, if that takes less arithmetic, what is contracted with x comes from one factor, there are no batch dimensions, and x a is known to stay in range where the whole does.";
 }
 
 fn lefts(pairs: &[(usize, usize)]) -> Vec<usize> {
@@ -49,6 +50,13 @@ impl Dims {
         let before = batch.len() + if side == 0 { 0 } else { self.free[0].len() };
         let free = self.free[side].iter().position(|&f| f == d).map(|at| before + at);
         free.or_else(|| batch.iter().position(|&b| b == d))
+    }
+}
+
+impl Dims {
+    /// How many products are summed for an element of `n`.
+    fn depth(&self, g: Values, n: &ENode) -> usize {
+        self.dot.contract.iter().map(|&(l, _)| g.shape(n.args[0])[l]).product()
     }
 }
 
@@ -193,6 +201,11 @@ fn dot_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
                 at.map(|at| (s, at))
             };
             let Some((spread, at)) = g.spreads(k).find_map(place) else { continue };
+            let depth = form.depth(g, n);
+            let pair = [g.bounds(x), g.bounds(n.args[1 - side])];
+            if g.dtype(x).is_float() && !Bounds::products_fit(g.dtype(x), pair, depth, g.bounds(k)) {
+                continue;
+            }
             r.offer(|r| {
                 let product = r.op(n.op().clone(), &with(n, side, x))?;
                 let by = r.spread(&spread, r.root().shape.clone(), &at)?;
@@ -230,7 +243,12 @@ fn dot_repeated(g: Values, n: &ENode, r: &mut Rewriter) {
             let new: Vec<usize> = (0..b.shape.rank()).filter(|d| !b.dims.contains(d)).collect();
             let is_new = |pair: &&(usize, usize)| new.contains(&mine(pair));
             let summed: Vec<usize> = form.dot.contract.iter().filter(is_new).map(other).collect();
-            if new.is_empty() || summed.len() != new.len() {
+            let y = n.args[1 - side];
+            let times = g.shape(y).pick(&summed).elements();
+            if new.is_empty()
+                || summed.len() != new.len()
+                || g.dtype(y).is_float() && !g.bounds(y).sum_fits(g.dtype(y), times, g.bounds(x))
+            {
                 continue;
             }
             let contract = form.dot.contract.iter().filter(|p| !is_new(p)).copied().collect();
@@ -238,7 +256,7 @@ fn dot_repeated(g: Values, n: &ENode, r: &mut Rewriter) {
             let dot = renamed(&dot, side, |d| b.dims.iter().position(|&e| e == d).unwrap_or(d));
             let dot = renamed(&dot, 1 - side, |d| d - summed.iter().filter(|s| **s < d).count());
             r.offer(|r| {
-                let sum = r.sum(n.args[1 - side], &summed)?;
+                let sum = r.sum(y, &summed)?;
                 let mut args = [sum; 2];
                 args[side] = x.into();
                 r.op(dot, &args)
@@ -280,7 +298,8 @@ fn dot_factor(g: Values, n: &ENode, r: &mut Rewriter) {
         for b in dot(n.args[1]).filter(|b| b.op == a.op) {
             for side in 0..2 {
                 let fits = g.same(a.args[1 - side], b.args[1 - side]) && !g.same(a.args[side], b.args[side]);
-                if fits && g.ty(a.args[side]) == g.ty(b.args[side]) {
+                let both = [a.args[side], b.args[side]];
+                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds(n.op(), both, Bounds::UNKNOWN) {
                     r.offer(|r| {
                         let sum = r.op(n.op().clone(), &[a.args[side].into(), b.args[side].into()])?;
                         r.op(a.op().clone(), &with(a, side, sum))
@@ -312,6 +331,13 @@ fn dot_dot(g: Values, n: &ENode, r: &mut Rewriter) {
                     continue;
                 };
                 if ys.is_empty() {
+                    continue;
+                }
+                // Between x a and the whole lie the products with the far factor, summed over what a and b share.
+                let far = g.bounds(m.args[1 - near]).summed(inner.depth(g, m));
+                let pair = [g.bounds(x), g.bounds(m.args[near])];
+                let depth = xs.iter().map(|&d| g.shape(x)[d]).product();
+                if g.dtype(x).is_float() && !Bounds::products_fit(g.dtype(x), pair, depth, far) {
                     continue;
                 }
                 let before = r.drafts.len();

@@ -4,6 +4,7 @@ use egg::Id;
 use fgc_ir::ops::conv::Layout;
 use fgc_ir::ops::{Binary, Conv, Op, Unary};
 
+use super::bounds::Bounds;
 use super::rules;
 use crate::eqsat::node::ENode;
 use crate::eqsat::rules::terms::{Rewriter, Spread, Term, Values};
@@ -11,12 +12,12 @@ use crate::eqsat::rules::terms::{Rewriter, Spread, Term, Values};
 rules! {
     "conv-neg"       Exact    Op::Conv(_)      => conv_neg,       "A convolution of −x is minus that of x, and so for the kernel.";
     "conv-zero"      Finite   Op::Conv(_)      => conv_zero,      "A convolution of zeros is zero; with what isn't finite it would be NaN.";
-    "conv-scaled"    Rounding Op::Conv(_)      => conv_scaled,    "A convolution of x · k is that of x times k, if k repeats along all but the batch; of a kernel, along all but the output features.";
+    "conv-scaled"    Wider Op::Conv(_)      => conv_scaled,    "A convolution of x · k is that of x times k, if k repeats along all but the batch; of a kernel, along all but the output features; and if that of x is known to stay in range where the whole does.";
     "conv-transpose" Exact    Op::Conv(_)      => conv_transpose, "A transposed operand is absorbed: its dimensions mean what they meant.";
     "transpose-conv" Exact    Op::Transpose(_) => transpose_conv, "A transposed result is absorbed likewise.";
     "conv-reverse"   Exact    Op::Conv(_)      => conv_reverse,   "A kernel that runs backwards in all spatial dimensions is the convolution flipped.";
     "conv-pad"       Finite   Op::Conv(_)      => conv_pad,       "Zeros around and between the elements of the left operand are the convolution's own padding and dilation; it doesn't multiply them with a kernel that isn't finite.";
-    "conv-factor"    Rounding Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +.";
+    "conv-factor"    Wider Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +, if that is known not to overflow.";
 }
 
 fn form(n: &ENode) -> Option<&Conv> {
@@ -59,6 +60,12 @@ fn conv_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
         for [x, k] in g.either(n.args[side], Binary::Mul).filter(|&[x, _]| !g.is_spread(x)) {
             let fits = |s: &Spread| s.dims.iter().all(|&d| d == mine);
             let Some(spread) = g.spreads(k).find(fits) else { continue };
+            let kernel = g.shape(n.args[1]);
+            let depth = kernel.elements() / kernel[conv.dims.rhs.outer].max(1);
+            let pair = [g.bounds(x), g.bounds(n.args[1 - side])];
+            if g.dtype(x).is_float() && !Bounds::products_fit(g.dtype(x), pair, depth, g.bounds(k)) {
+                continue;
+            }
             let at: Vec<usize> = spread.dims.iter().map(|_| out).collect();
             r.offer(|r| {
                 let product = r.op(n.op().clone(), &with(n, side, x))?;
@@ -141,7 +148,8 @@ fn conv_factor(g: Values, n: &ENode, r: &mut Rewriter) {
         for b in convs(n.args[1]).filter(|b| b.op == a.op) {
             for side in 0..2 {
                 let fits = g.same(a.args[1 - side], b.args[1 - side]) && !g.same(a.args[side], b.args[side]);
-                if fits && g.ty(a.args[side]) == g.ty(b.args[side]) {
+                let both = [a.args[side], b.args[side]];
+                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds(n.op(), both, Bounds::UNKNOWN) {
                     r.offer(|r| {
                         let sum = r.op(n.op().clone(), &[a.args[side].into(), b.args[side].into()])?;
                         r.op(a.op().clone(), &with(a, side, sum))

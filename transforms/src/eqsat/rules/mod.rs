@@ -6,6 +6,7 @@ use super::node::ENode;
 use terms::{Rewriter, Values};
 
 mod algebra;
+pub mod bounds;
 mod constants;
 mod contract;
 mod conv;
@@ -26,8 +27,19 @@ pub enum Equality {
     Exact,
     /// In every bit where all values on the left side are finite. Where one isn't, the right side may be finite.
     Finite,
-    /// Up to rounding, where all values on both sides are finite and none is so small that digits are lost.
+    /// Up to rounding, wherever either side stays in the range of its type on its way to a number.
     Rounding,
+    /// Up to rounding, wherever the left side stays in the range of its type. Where it leaves it, by an overflow or
+    /// where a product is too small, the right side may have the number that the left side should have.
+    Wider,
+}
+
+impl Equality {
+    /// Whether a value may be computed as either side says, whichever the program has. Otherwise the right side serves
+    /// for the left one, but not the other way.
+    pub fn both_ways(self) -> bool {
+        matches!(self, Equality::Exact | Equality::Rounding)
+    }
 }
 
 /// A rule: what a node may be replaced by.

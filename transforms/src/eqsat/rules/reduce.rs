@@ -17,7 +17,7 @@ rules! {
     "fold-broadcast" Rounding Op::Reduce(_) => fold_broadcast, "A sum along which the operand repeats is a multiple; an extremum is the operand.";
     "sum-constant"   Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_constant, "A sum of equal numbers is a multiple of one.";
     "sum-neg"        Exact    Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_neg,      "sum(−x) = −sum(x).";
-    "sum-scaled"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_scaled,   "sum(x · k) = sum(x) · k for a k that repeats along what is summed over.";
+    "sum-scaled"     Wider Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_scaled,   "sum(x · k) = sum(x) · k for a k that repeats along what is summed over, if sum(x) is known not to overflow before sum(x · k) does.";
     "sum-as-dot"     Rounding Op::Reduce(Reduce { kind: ReduceKind::Sum, .. }) => sum_as_dot,   "A sum of products of broadcasts is a contraction, if each operand has a dimension that the other repeats along.";
     "max-monotone"   Exact    Op::Reduce(Reduce { kind: ReduceKind::Max, .. }) => max_monotone, "max(relu(x)) = relu(max(x)).";
 }
@@ -166,6 +166,10 @@ fn sum_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
     let Some(fold) = fold(n.op()) else { return };
     for [x, k] in g.either(n.args[0], Binary::Mul).filter(|&[x, k]| g.is_spread(k) && !g.is_spread(x)).take(2)
     {
+        let times = g.shape(x).pick(&fold.axes).elements();
+        if g.dtype(x).is_float() && !g.bounds(x).sum_fits(g.dtype(x), times, g.bounds(k)) {
+            continue;
+        }
         r.offer(|r| {
             let by = along(g, r, k, fold)?;
             let y = r.op(n.op().clone(), &[x.into()])?;

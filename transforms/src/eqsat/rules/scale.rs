@@ -4,17 +4,18 @@ use egg::Id;
 use fgc_ir::DType;
 use fgc_ir::ops::{Binary, Cast, Op, Select};
 
+use super::bounds::Bounds;
 use super::rules;
 use crate::eqsat::node::ENode;
 use crate::eqsat::rules::terms::{Rewriter, Values};
 
 rules! {
-    "scale-scale"   Rounding Op::Binary(Binary::Mul)  => scale_scale,   "(x · k) · l = x · (k · l) for k and l that repeat along dimensions.";
-    "scale-product" Rounding Op::Binary(Binary::Mul)  => scale_product, "(x · k) · (y · l) = (x · y) · (k · l) for k and l that are one number in all elements.";
-    "scale-bubble"  Rounding Op::Binary(Binary::Mul)  => scale_bubble,  "(x · k) · y = (x · y) · k for a k that is one number in all elements and a y that isn't.";
-    "div-scaled"    Rounding Op::Binary(Binary::Div)  => div_scaled,    "(x · k) / l = x · (k / l) for k and l that repeat along dimensions.";
-    "div-broadcast" Rounding Op::Binary(Binary::Div)  => div_broadcast, "x / s = x · (1/s) for a broadcast s: one division for each of its own elements.";
-    "mul-reciprocal" Rounding Op::Binary(Binary::Mul) => mul_reciprocal, "x · (1/y) = x / y.";
+    "scale-scale"   Wider Op::Binary(Binary::Mul)  => scale_scale,   "(x · k) · l = x · (k · l) for k and l that repeat along dimensions, if k · l is known to stay in range where the whole does.";
+    "scale-product" Wider Op::Binary(Binary::Mul)  => scale_product, "(x · k) · (y · l) = (x · y) · (k · l) for k and l that are one number in all elements, if x · y and k · l are known to stay in range where the whole does.";
+    "scale-bubble"  Wider Op::Binary(Binary::Mul)  => scale_bubble,  "(x · k) · y = (x · y) · k for a k that is one number in all elements and a y that isn't, if x · y is known to stay in range where the whole does.";
+    "div-scaled"    Wider Op::Binary(Binary::Div)  => div_scaled,    "(x · k) / l = x · (k / l) for k and l that repeat along dimensions, if k / l is known to stay in range where the whole does.";
+    "div-broadcast" Rounding Op::Binary(Binary::Div)  => div_broadcast, "x / s = x · (1/s) for a broadcast s, known not to be subnormal: one division for each of its own elements.";
+    "mul-reciprocal" Wider Op::Binary(Binary::Mul) => mul_reciprocal, "x · (1/y) = x / y.";
     "mul-mask"      Finite   Op::Binary(Binary::Mul)  => mul_mask,      "x · m for a truth value m as a number is select(m, x, 0); of an x that isn't finite it would be NaN where m is 0.";
     "scale-masked"  Finite   Op::Binary(Binary::Mul)  => scale_masked,  "select(m, x, 0) · k = select(m, x · k, 0) for a k that is one number in all elements; and so for a 0 in the other branch.";
 }
@@ -35,7 +36,7 @@ fn scale_scale(g: Values, n: &ENode, r: &mut Rewriter) {
         if !g.is_spread(l) || g.is_spread(y) {
             continue;
         }
-        for [x, k] in scalings(g, y) {
+        for [x, k] in scalings(g, y).filter(|&[x, k]| g.regroups(x, [k, l])) {
             r.offer(|r| {
                 let by = r.mul(k, l)?;
                 r.mul(x, by)
@@ -47,6 +48,11 @@ fn scale_scale(g: Values, n: &ENode, r: &mut Rewriter) {
 fn scale_product(g: Values, n: &ENode, r: &mut Rewriter) {
     for [x, k] in scalings(g, n.args[0]).filter(|&[_, k]| g.is_scalar(k)).take(1) {
         for [y, l] in scalings(g, n.args[1]).filter(|&[_, l]| g.is_scalar(l)).take(1) {
+            let [inner, outer] = [[x, y], [k, l]].map(|pair| pair.map(|id| g.bounds(id)));
+            let fits = |pair, [a, b]: [Bounds; 2]| Bounds::products_fit(g.dtype(x), pair, 1, a.mul(b));
+            if g.dtype(x).is_float() && !(fits(inner, outer) && fits(outer, inner)) {
+                continue;
+            }
             r.offer(|r| {
                 let (product, by) = (r.mul(x, y)?, r.mul(k, l)?);
                 r.mul(product, by)
@@ -62,6 +68,9 @@ fn scale_bubble(g: Values, n: &ENode, r: &mut Rewriter) {
             continue;
         }
         for [x, k] in scalings(g, y).filter(|&[_, k]| g.is_scalar(k)).take(1) {
+            if !g.regroups(k, [x, z]) {
+                continue;
+            }
             r.offer(|r| {
                 let product = r.mul(x, z)?;
                 r.mul(product, k)
@@ -76,6 +85,9 @@ fn div_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
         return;
     }
     for [x, k] in scalings(g, n.args[0]) {
+        if !g.bounds(k).quotient_fits(g.dtype(x), g.bounds(l), g.bounds(x)) {
+            continue;
+        }
         r.offer(|r| {
             let by = r.binary(Binary::Div, k, l)?;
             r.mul(x, by)
@@ -86,6 +98,9 @@ fn div_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
 fn div_broadcast(g: Values, n: &ENode, r: &mut Rewriter) {
     let (x, s) = (n.args[0], n.args[1]);
     if !g.ty(s).dtype.is_float() || g.uniform(s).is_some() || g.is_spread(x) {
+        return;
+    }
+    if g.bounds(s).least == 0.0 {
         return;
     }
     for (b, y) in g.broadcasts(s).filter(|&(_, y)| g.ty(y).elements() < g.ty(s).elements()) {

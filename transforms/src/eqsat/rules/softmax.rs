@@ -8,9 +8,9 @@ use crate::eqsat::node::ENode;
 use crate::eqsat::rules::terms::{Rewriter, Values};
 
 rules! {
-    "log-softmax"     Rounding Op::Unary(Unary::Log)    => log_softmax,     "log(exp(x) / s) = x − log(s).";
-    "logistic"        Rounding Op::Binary(Binary::Div)  => logistic,        "1 / (1 + exp(−x)) = logistic(x).";
-    "log-logistic"    Rounding Op::Unary(Unary::Log)    => log_logistic,    "log(logistic(x)) = −softplus(−x).";
+    "log-softmax"     Wider Op::Unary(Unary::Log)    => log_softmax,     "log(exp(x) / s) = x − log(s).";
+    "logistic"        Wider Op::Binary(Binary::Div)  => logistic,        "1 / (1 + exp(−x)) = logistic(x).";
+    "log-logistic"    Wider Op::Unary(Unary::Log)    => log_logistic,    "log(logistic(x)) = −softplus(−x).";
     "silu"            Rounding Op::Binary(Binary::Mul)  => silu,            "x · logistic(x) = silu(x).";
 }
 

@@ -4,6 +4,7 @@ use egg::Id;
 use fgc_ir::ops::{Binary, Broadcast, Cast, Leaf, Op, Reduce, Reshape, Slice, Transpose, Unary};
 use fgc_ir::{DType, OpRules, Real, Shape, Type};
 
+use super::bounds::{Bounds, limits};
 use crate::eqsat::node::{ENode, Eg};
 
 /// The values of an e-graph, to be looked at.
@@ -31,14 +32,53 @@ impl<'g> Values<'g> {
         self.uniform(id) == Some(c)
     }
 
+    /// In what bounds the elements of `id` are.
+    pub fn bounds(self, id: Id) -> Bounds {
+        self.0[id].data.span.bounds
+    }
+
+    /// The element type of `id`.
+    pub fn dtype(self, id: Id) -> DType {
+        self.ty(id).dtype
+    }
+
+    /// Whether x · (k · l) stays in range wherever (x · k) · l does.
+    pub fn regroups(self, x: Id, [k, l]: [Id; 2]) -> bool {
+        !self.dtype(x).is_float()
+            || Bounds::products_fit(self.dtype(x), [self.bounds(k), self.bounds(l)], 1, self.bounds(x))
+    }
+
+    /// Whether (a + b) · k, or with − for +, stays in range wherever a · k + b · k does, and is no zero that hides a
+    /// NaN: where both are constants, their sum is one of which all digits are left.
+    pub fn adds(self, op: &Op, [a, b]: [Id; 2], k: Bounds) -> bool {
+        let dtype = self.dtype(a);
+        if let (true, Some(a), Some(b)) = (dtype.is_float(), self.uniform(a), self.uniform(b)) {
+            let sum = if *op == Op::Binary(Binary::Sub) { a - b } else { a + b };
+            let (tiny, huge) = limits(dtype);
+            return (tiny..=huge).contains(&sum.abs());
+        }
+        let either = Bounds { hi: self.bounds(a).size() + self.bounds(b).size(), ..self.bounds(a) };
+        !dtype.is_float() || either.sum_fits(dtype, 1, k)
+    }
+
     /// Whether `a` and `b` are equal values.
     pub fn same(self, a: Id, b: Id) -> bool {
         self.0.find(a) == self.0.find(b)
     }
 
-    /// The nodes that compute `id`.
+    /// The nodes that compute `id`, for whichever of the program's values it is: where it is several, a node that
+    /// another outdoes serves only for the one that was written so.
     pub fn nodes(self, id: Id) -> impl Iterator<Item = &'g ENode> {
-        self.0[id].nodes.iter()
+        let facts = &self.0[id].data;
+        let outdone = move |n: &ENode| {
+            facts.written > 1
+                && facts
+                    .outdone
+                    .iter()
+                    .any(|o| o.op == n.op && o.args.iter().zip(&n.args).all(|(&a, &b)| self.same(a, b)))
+        };
+        let best = facts.outdone.is_empty() || !self.0[id].nodes.iter().all(&outdone);
+        self.0[id].nodes.iter().filter(move |n| !best || !outdone(n))
     }
 
     /// Those operations that compute `id` for which `pick` gives something, with their operands.
