@@ -18,5 +18,6 @@ mod props;
 mod random;
 mod reproduce;
 mod runs;
+mod singular;
 mod step;
 mod tidy;
