@@ -68,7 +68,8 @@ impl Rule {
         }
     }
 
-    fn holds_strongly(&self) -> bool {
+    /// Whether it holds as well if each product and quotient in it is a strong one.
+    pub fn holds_strongly(&self) -> bool {
         strong::ALSO.contains(&self.name)
     }
 }
