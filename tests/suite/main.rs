@@ -19,6 +19,7 @@ mod props;
 mod random;
 mod reproduce;
 mod runs;
+mod singular;
 mod step;
 mod sums;
 mod tidy;
