@@ -134,7 +134,7 @@ impl Plot {
                 || plot.x == Across::Axis(axis.to_owned())
                 || plot.chosen.0.get(axis).is_some_and(|labels| labels.len() == 1)
         };
-        if let Some(axis) = matrix.axes.iter().find(|axis| !shown(&axis.name)) {
+        if let Some(axis) = matrix.axes.iter().find(|axis| axis.known.len() > 1 && !shown(&axis.name)) {
             let name = &axis.name;
             return Err(table.error(format_args!(
                 "runs that differ by `{name}` would be one line: put it into `panels`, `series`, `x` or `where`"

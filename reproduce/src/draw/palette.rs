@@ -34,7 +34,7 @@ pub const LIGHT: Theme = Theme {
     ink: "#1b1f24",
     quiet: "#59626c",
     grid: "#e3e6ea",
-    series: ["#0f5fa8", "#cc3d00", "#00936f", "#96306f", "#b58c00", "#3a9be0", "#101418", "#6b4423"],
+    series: ["#0f5fa8", "#cc3d00", "#00936f", "#96306f", "#b58c00", "#3a9be0", "#101418", "#5a3a10"],
 };
 
 /// For dark screens.
