@@ -13,9 +13,9 @@ const ALL: &str = "all";
 
 pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
     if args.report {
-        let report = fgc_reproduce::publish(&args.out)?;
+        let published = fgc_reproduce::publish(&args.out)?;
         if !quiet {
-            failure::say(&report.display().to_string());
+            failure::say(&published.report.display().to_string());
         }
         return Ok(());
     }
@@ -40,15 +40,15 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
         }
         let asked = Asked { quick: args.quick, seeds: args.seeds };
         let ended = fgc_reproduce::reproduce(&file, asked, &folders, threads, &stop, quiet)?;
-        let report = fgc_reproduce::publish(&args.out)?;
+        let published = fgc_reproduce::publish(&args.out)?;
         match ended {
             Ended::All if quiet => {}
             Ended::All => {
-                let (section, _) = fgc_reproduce::section(&folders.out)?;
-                for Claim { text, measured, verdict, .. } in section.claims {
-                    failure::say(&format!("{verdict}: {text}\n  {measured}"));
+                let about = |claim: &&Claim| claim.evidence.iter().any(|e| e.experiment == name);
+                for claim in published.claims.iter().filter(about) {
+                    failure::say(&format!("{}: {}\n  {}", claim.verdict(), claim.text, claim.measured()));
                 }
-                failure::say(&format!("{name}: {}", report.display()));
+                failure::say(&format!("{name}: {}", published.report.display()));
             }
             Ended::Interrupted => {
                 failure::say("interrupted; the same command goes on");

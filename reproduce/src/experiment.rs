@@ -1,14 +1,16 @@
 //! Experiments of training, as data: matrices of settings, and what is made of their results.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use fgc_train::{Error, Result};
 
-use crate::check::Claimed;
+use crate::check::Checked;
 use crate::choice::Choice;
 use crate::measure;
 use crate::plot::Plot;
 use crate::read::{File, Item, Reader};
+use crate::section::Claim;
 use crate::show::Sweep;
 
 /// What is asked for beside the file.
@@ -37,6 +39,43 @@ pub struct Experiment {
     pub sweeps: Vec<Sweep>,
     /// What is claimed of the results.
     pub claims: Vec<Claimed>,
+}
+
+/// A claim that an experiment makes of its own results.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Claimed {
+    /// The claim, with nothing measured yet.
+    pub claim: Claim,
+    /// What decides on it.
+    pub checks: Vec<Checked>,
+}
+
+/// A quantity that is asked for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wanted {
+    /// Of the runs of this matrix.
+    pub matrix: String,
+    /// What it is called: `test_accuracy`.
+    pub of: String,
+    /// Where it is asked for.
+    pub at: Range<usize>,
+}
+
+impl Claimed {
+    fn read(item: &Item<'_>, matrices: &[Matrix]) -> Result<Claimed> {
+        let table = item.table()?;
+        let text = |key| table.get(key).map_or(Ok(""), |item| item.text());
+        let claim = Claim {
+            source: text("source")?.to_owned(),
+            text: table.need("text")?.text()?.trim().to_owned(),
+            note: text("note")?.trim().to_owned(),
+            ..Claim::default()
+        };
+        let checks = table.need("check")?.some();
+        let checks = checks.iter().map(|check| Checked::read(check, matrices)).collect::<Result<_>>()?;
+        table.finish()?;
+        Ok(Claimed { claim, checks })
+    }
 }
 
 /// Runs with every combination of the values of some axes.
@@ -130,6 +169,12 @@ impl Experiment {
             return Err(root.error(format_args!("there are two matrices called `{}`", twice.name)));
         }
         Ok(experiment)
+    }
+
+    /// The quantities that its figures and claims are made of.
+    pub fn wanted(&self) -> impl Iterator<Item = &Wanted> {
+        let claims = self.claims.iter().flat_map(|claim| &claim.checks).flat_map(Checked::wanted);
+        self.plots.iter().flat_map(Plot::wanted).chain(claims)
     }
 
     /// All of its runs, those of a seed together.

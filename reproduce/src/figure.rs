@@ -3,7 +3,7 @@
 /// A figure: panels in rows of `columns`, with one legend for all of them.
 ///
 /// Panels whose axes have the same label and scale, and no range of their own, share one range, so that they
-/// can be compared at a glance.
+/// can be compared at a glance, unless they are [apart](Axis::apart).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Figure {
     /// What its files are called: letters, digits, `-` and `_`.
@@ -40,6 +40,8 @@ pub struct Axis {
     pub scale: Scale,
     /// The least and the greatest value shown; what is shown of the data, where there is none.
     pub range: Option<(f64, f64)>,
+    /// Whether its range is of its own panel's data alone.
+    pub apart: bool,
 }
 
 /// How values are placed on an axis.
@@ -60,9 +62,31 @@ pub struct Series {
     pub colour: usize,
     /// Index of the dashes, taken around; 0 is a full line.
     pub dash: usize,
+    /// What it is.
+    pub role: Role,
+    /// Where something diverges before the first point of the line: a cross is at the edge of the frame there.
+    pub stops: Option<Stop>,
     /// Its points in the order in which they are joined. A point that isn't finite breaks the line, and where
     /// the line ends with one, a cross marks the last point before.
     pub points: Vec<Point>,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// What was measured, or computed to be compared with it.
+    Data,
+    /// What is behind the data, such as contours: thin, in grey, without markers.
+    Backdrop,
+}
+
+/// A cross at the edge of the frame.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Stop {
+    /// Where it is horizontally.
+    pub x: f64,
+    /// Whether it is at the upper edge, rather than the lower one.
+    pub up: bool,
 }
 
 /// A point of a line.
@@ -79,12 +103,34 @@ pub struct Point {
 impl Axis {
     /// A linear axis over the range of the data.
     pub fn linear(label: impl Into<String>) -> Axis {
-        Axis { label: label.into(), scale: Scale::Linear, range: None }
+        Axis { label: label.into(), scale: Scale::Linear, range: None, apart: false }
     }
 
     /// A logarithmic axis over the range of the data.
     pub fn log(label: impl Into<String>) -> Axis {
-        Axis { label: label.into(), scale: Scale::Log, range: None }
+        Axis { label: label.into(), scale: Scale::Log, range: None, apart: false }
+    }
+}
+
+impl Axis {
+    /// This axis, with a range of its own.
+    pub fn apart(self) -> Axis {
+        Axis { apart: true, ..self }
+    }
+}
+
+impl Figure {
+    /// Whether there is anything to draw.
+    pub fn has_data(&self) -> bool {
+        let mut series = self.panels.iter().flat_map(|panel| &panel.series);
+        series.any(|s| s.role == Role::Data && (s.stops.is_some() || s.points.iter().any(|p| p.x.is_finite() && p.y.is_finite())))
+    }
+}
+
+impl Series {
+    /// A line of data.
+    pub fn new(name: impl Into<String>, colour: usize, dash: usize, points: Vec<Point>) -> Series {
+        Series { name: name.into(), colour, dash, role: Role::Data, stops: None, points }
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod check;
 mod choice;
+mod claims;
 pub mod draw;
 pub mod experiment;
 pub mod figure;
+mod made;
 pub mod measure;
 mod plot;
 mod progress;
 mod publish;
+mod quantities;
 mod read;
 pub mod report;
 pub mod results;
@@ -18,14 +21,18 @@ mod sample;
 mod section;
 mod select;
 mod show;
+mod store;
 
 pub use choice::Choice;
 pub use experiment::{Asked, Experiment};
-pub use figure::{Axis, Figure, Panel, Point, Scale, Series};
-pub use publish::{Made, publish, section};
+pub use figure::{Axis, Figure, Panel, Point, Role, Scale, Series, Stop};
+pub use claims::{CLAIMS, Decided, carried, decide};
+pub use made::Made;
+pub use publish::{Published, publish, section};
 pub use read::{File, Item, Reader};
 pub use runs::{Ended, Folders, Work};
-pub use section::{Claim, Report, Section, Table, Verdict};
+pub use section::{Case, Claim, Evidence, Found, Report, Section, Source, Table, Verdict};
+pub use store::Store;
 
 use std::fs;
 use std::path::Path;
@@ -35,6 +42,7 @@ use fgc_ir::arrays::write_whole;
 use fgc_train::{Error, Result, compiled};
 
 use progress::Progress;
+use quantities::Quantities;
 
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
@@ -46,6 +54,11 @@ pub const MADE: &str = "made.toml";
 enum Kind<'a> {
     Training(Experiment),
     Measuring(measure::Experiment<'a>),
+}
+
+/// `test_accuracy` as words.
+fn spoken(of: &str) -> String {
+    of.replace('_', " ")
 }
 
 /// Carries out the experiment that `file` describes, `threads` runs at once, and writes its results: those so far, if
@@ -74,22 +87,49 @@ pub fn reproduce(
     }
     write(&folders.out.join(EXPERIMENT), &file.text)?;
     let ended = match kind {
-        Kind::Training(experiment) => trained(&experiment, folders, threads, stop, quiet)?,
+        Kind::Training(experiment) => trained(&experiment, file, folders, threads, stop, quiet)?,
         Kind::Measuring(experiment) => measured(&experiment, asked, folders, threads, stop, quiet)?,
     };
-    write(&made, &Made::now(asked, threads).to_toml()?)?;
+    let own = !experiment::KNOWN.iter().any(|(_, text)| *text == file.text);
+    write(&made, &Made::now(asked, threads, own).to_toml()?)?;
     Ok(ended)
+}
+
+/// Fails if the experiment in `file`, which trains, asks for a quantity that none of its runs has.
+///
+/// # Errors
+/// With the place, and what may have been meant.
+pub fn check_quantities(file: &File, folders: &Folders) -> Result<()> {
+    let experiment = Experiment::read(file, Asked::default())?;
+    Quantities::of(&experiment.plans(), folders)?.check(experiment.wanted(), file)
+}
+
+/// Fails if claims in `file` ask for quantities that no run of the program's experiments has.
+///
+/// # Errors
+/// With the place, and what may have been meant.
+pub fn check_claims(file: &File, folders: &Folders) -> Result<()> {
+    let store = Store::carried()?;
+    for (experiment, wanted) in claims::wanted(file, &store)? {
+        let (_, carried) = experiment::find(&experiment)?;
+        let plans = Experiment::read(&carried, Asked::default())?.plans();
+        Quantities::of(&plans, folders)?.check(&wanted, file)?;
+    }
+    Ok(())
 }
 
 /// Carries out the runs of `experiment` that aren't done.
 fn trained(
     experiment: &Experiment,
+    file: &File,
     folders: &Folders,
     threads: usize,
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<Ended> {
-    let work = Work::new(experiment.plans(), folders)?;
+    let plans = experiment.plans();
+    Quantities::of(&plans, folders)?.check(experiment.wanted(), file)?;
+    let work = Work::new(plans, folders)?;
     let ended = work.run(threads, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;

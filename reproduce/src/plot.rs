@@ -1,11 +1,11 @@
 //! Figures of training, from rows of results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fgc_train::Result;
 
-use crate::experiment::Matrix;
-use crate::figure::{Axis, Figure, Panel, Point, Scale, Series};
+use crate::experiment::{Matrix, Wanted};
+use crate::figure::{Axis, Figure, Panel, Point, Scale, Series, Stop};
 use crate::read::{Item, Reader};
 use crate::results::{Moment, Row};
 use crate::select::{Kind, Mean, Where};
@@ -26,6 +26,7 @@ pub struct Plot {
     x: Across,
     x_scale: Scale,
     y: Vec<Measure>,
+    wanted: Vec<Wanted>,
 }
 
 /// What the horizontal axis is.
@@ -108,6 +109,10 @@ impl Plot {
         };
         let default = if matches!(x, Across::Axis(_)) { Scale::Log } else { Scale::Linear };
         let y = table.need("y")?.list()?;
+        let wanted = y.iter().map(|item| {
+            let of = item.table()?.need("of")?;
+            Ok(Wanted { matrix: matrix.name.clone(), of: of.text()?.to_owned(), at: of.span() })
+        });
         let plot = Plot {
             name: name.to_owned(),
             title: table.need("title")?.text()?.to_owned(),
@@ -119,6 +124,7 @@ impl Plot {
             series: table.get("series").map_or_else(|| Ok(Vec::new()), |item| axes(&item, matrix))?,
             x_scale: scale(&table, "x_scale", default)?,
             y: y.iter().map(|item| Measure::read(item, &x)).collect::<Result<_>>()?,
+            wanted: wanted.collect::<Result<_>>()?,
             x,
         };
         table.finish()?;
@@ -128,13 +134,18 @@ impl Plot {
                 || plot.x == Across::Axis(axis.to_owned())
                 || plot.chosen.0.get(axis).is_some_and(|labels| labels.len() == 1)
         };
-        if let Some(axis) = matrix.axes.iter().find(|axis| !shown(&axis.name)) {
+        if let Some(axis) = matrix.axes.iter().find(|axis| axis.known.len() > 1 && !shown(&axis.name)) {
             let name = &axis.name;
             return Err(table.error(format_args!(
                 "runs that differ by `{name}` would be one line: put it into `panels`, `series`, `x` or `where`"
             )));
         }
         Ok(plot)
+    }
+
+    /// The quantities that it shows.
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
     }
 
     /// The figure, of `rows`.
@@ -148,17 +159,54 @@ impl Plot {
         let panel = |measure: &Measure, (title, chosen): &(String, Where)| Panel {
             title: title.clone(),
             x: self.x_axis(),
-            y: Axis { label: measure.label.clone(), scale: measure.scale, range: measure.range },
+            y: Axis { range: measure.range, scale: measure.scale, ..Axis::linear(&measure.label) },
             series: self.lines(rows, measure, chosen),
         };
         let panels = self.y.iter().flat_map(|measure| panels.iter().map(move |of| panel(measure, of)));
-        Figure {
+        let mut figure = Figure {
             name: self.name.clone(),
             title: self.title.clone(),
-            caption: self.caption.clone(),
+            caption: String::new(),
             columns: self.columns,
             panels: panels.collect(),
+        };
+        figure.caption = [self.caption.trim(), &self.points_are(rows, &figure)].join(" ").trim().to_owned();
+        figure
+    }
+
+    /// What the points of `figure`, its bands and its crosses are.
+    fn points_are(&self, rows: &[Row], figure: &Figure) -> String {
+        let series = || figure.panels.iter().flat_map(|panel| &panel.series);
+        let mut told = Vec::new();
+        let course = !matches!(self.x, Across::Axis(_));
+        let mut kinds: Vec<String> = Vec::new();
+        for measure in &self.y {
+            let of = match (course, measure.moment) {
+                (false, _) => "the last epoch".to_owned(),
+                (true, Moment::Step) if measure.mean_of > 1 => format!("{} logged steps", measure.mean_of),
+                (true, Moment::Step) => "a logged step".to_owned(),
+                (true, _) => "the end of an epoch".to_owned(),
+            };
+            let text = format!("{}: {of}", measure.label);
+            if !kinds.contains(&text) {
+                kinds.push(text);
+            }
         }
+        told.push(format!("Points are of ({})", kinds.join("; ")));
+        let seeds: BTreeSet<u64> =
+            rows.iter().filter(|row| row.matrix == self.matrix.name).map(|row| row.seed).collect();
+        if seeds.len() > 1 {
+            told.push(format!("means over {} seeds, with bands from the lowest to the highest", seeds.len()));
+        }
+        let ends = |s: &Series| s.stops.is_some() || s.points.last().is_some_and(|p| p.y.is_nan());
+        if series().any(ends) {
+            let place = match course {
+                true => "where the first seed's loss isn't finite any more, at the frame's edge if that is before the first point",
+                false => "before the first rate at which a seed diverges",
+            };
+            told.push(format!("a ✕ is {place}"));
+        }
+        told.join(", ") + "."
     }
 
     fn x_axis(&self) -> Axis {
@@ -168,7 +216,8 @@ impl Plot {
             Across::Seconds => "seconds",
             Across::Axis(name) => name,
         };
-        Axis { label: label.to_owned(), scale: self.x_scale, range: None }
+        // Runs of different lengths don't press each other together.
+        Axis { scale: self.x_scale, apart: !matches!(self.x, Across::Axis(_)), ..Axis::linear(label) }
     }
 
     /// The values of `axis` that are shown.
@@ -186,24 +235,28 @@ impl Plot {
             let split = |(names, chosen, colour, dash): &(Vec<String>, Where, usize, usize)| {
                 let with = values.iter().enumerate().map(|(index, label)| {
                     let names = names.iter().chain([label]).cloned().collect::<Vec<_>>();
-                    let (colour, dash) =
-                        if k == 0 { (index, 0) } else { (*colour, dash * values.len() + index) };
+                    // A single axis has dashes as well, so that lines over each other are both seen.
+                    let alone = self.series.len() == 1;
+                    let (colour, dash) = match k {
+                        0 => (index, if alone { index } else { 0 }),
+                        _ => (*colour, dash * values.len() + index),
+                    };
                     (names, chosen.with(axis, label), colour, dash)
                 });
                 with.collect::<Vec<_>>()
             };
             lines = lines.iter().flat_map(split).collect();
         }
-        let line = |(names, chosen, colour, dash): (Vec<String>, Where, usize, usize)| Series {
-            name: names.join(", "),
-            colour,
-            dash,
-            points: self.points(rows, measure, &chosen),
+        let line = |(names, chosen, colour, dash): (Vec<String>, Where, usize, usize)| {
+            let (points, stops) = self.points(rows, measure, &chosen);
+            Series { stops, ..Series::new(names.join(", "), colour, dash, points) }
         };
-        lines.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+        let shown = |line: &Series| !line.points.is_empty() || line.stops.is_some();
+        lines.into_iter().map(line).filter(shown).collect()
     }
 
-    fn points(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> Vec<Point> {
+    /// The points of a line, and where it stops, if that is before its first point.
+    fn points(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> (Vec<Point>, Option<Stop>) {
         let matrix = &self.matrix.name;
         let Across::Axis(axis) = &self.x else {
             return self.course(&Kind::of(rows, matrix, chosen), measure);
@@ -215,15 +268,19 @@ impl Plot {
             let ended = if kind.diverged().is_empty() { Mean::of(&kind.at(&measure.of, None)) } else { None };
             (kind.count() > 0).then(|| point(x, ended))
         };
-        self.values(axis).iter().enumerate().filter_map(at).collect()
+        let points: Vec<Point> = self.values(axis).iter().enumerate().filter_map(at).collect();
+        let first = points.first().filter(|_| points.iter().all(|p| p.y.is_nan())).map(|p| p.x);
+        (points, first.map(|x| Stop { x, up: measure.up() }))
     }
 
     /// Means over the runs of `kind` in the course of training, up to where the first of them diverges.
-    fn course(&self, kind: &Kind<'_>, measure: &Measure) -> Vec<Point> {
+    fn course(&self, kind: &Kind<'_>, measure: &Measure) -> (Vec<Point>, Option<Stop>) {
         let end = kind.diverged().into_iter().min();
         let mut at = BTreeMap::<u64, (Vec<f64>, Vec<f64>)>::new();
         for run in kind.runs() {
-            let rows: Vec<&&Row> = run.iter().filter(|r| r.moment == measure.moment).collect();
+            // A mean isn't over rows that other seeds have no longer: the last one is of fewer rows then.
+            let before = |r: &&&Row| r.moment == measure.moment && end.is_none_or(|end| r.step < end);
+            let rows: Vec<&&Row> = run.iter().filter(before).collect();
             for group in rows.chunks(measure.mean_of) {
                 let values: Vec<f64> =
                     group.iter().filter_map(|r| r.figures.get(&measure.of).copied()).collect();
@@ -233,22 +290,26 @@ impl Plot {
                     Across::Seconds => (last.step, last.seconds.unwrap_or(f64::NAN)),
                     _ => (last.step, last.step as f64),
                 };
-                if end.is_none_or(|end| last.step < end) {
-                    let (xs, ys) = at.entry(key).or_default();
-                    xs.push(x);
-                    ys.push(mean.mean);
-                }
+                let (xs, ys) = at.entry(key).or_default();
+                xs.push(x);
+                ys.push(mean.mean);
             }
         }
         // Where a seed has no value, the mean would be of other runs than at the points before.
         let full = |(xs, _): &(Vec<f64>, Vec<f64>)| xs.len() == kind.count();
         let mean = |(xs, ys): (Vec<f64>, Vec<f64>)| Some(point(Mean::of(&xs)?.mean, Mean::of(&ys)));
         let mut points: Vec<Point> = at.into_values().filter(full).filter_map(mean).collect();
-        if let (Some(end), false) = (end, points.is_empty()) {
-            let last = points.last().map_or(0.0, |p| p.x);
-            points.push(point(if self.x == Across::Step { end as f64 } else { last }, None));
+        let Some(end) = end else { return (points, None) };
+        match points.last().map(|p| p.x) {
+            Some(last) => {
+                points.push(point(if self.x == Across::Step { end as f64 } else { last }, None));
+                (points, None)
+            }
+            None => {
+                let x = if self.x == Across::Step { end as f64 } else { 0.0 };
+                (points, Some(Stop { x, up: measure.up() }))
+            }
         }
-        points
     }
 }
 
@@ -263,6 +324,11 @@ fn point(x: f64, y: Option<Mean>) -> Point {
 }
 
 impl Measure {
+    /// Whether what diverges goes up.
+    fn up(&self) -> bool {
+        !self.of.ends_with("accuracy")
+    }
+
     fn read(item: &Item<'_>, x: &Across) -> Result<Measure> {
         let table = item.table()?;
         let figure = table.need("of")?;

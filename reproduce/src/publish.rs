@@ -1,166 +1,33 @@
-//! The figures and the report of all experiments in a folder, from their results alone.
+//! The figures, the report and the claims of all experiments in a folder, from their results alone.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use fgc_ir::arrays::write_whole;
 use fgc_train::{Error, Result};
+use serde_json::json;
 
-use crate::experiment::{Asked, Experiment, KNOWN};
-use crate::read::{File, Reader};
+use crate::claims::{self, Decided, PAPER};
+use crate::experiment::KNOWN;
+use crate::made::Made;
 use crate::results;
-use crate::section::{Report, Section};
-use crate::{EXPERIMENT, MADE, draw, measure, report};
+use crate::section::{Claim, Found, Report, Section, Source, Verdict};
+use crate::store::{Store, Stored};
+use crate::{MADE, draw, report};
 
 /// The file of the report.
 pub const REPORT: &str = "report.html";
+/// The file of the claims, for programs.
+pub const CLAIMS: &str = "claims.json";
 
-/// With what the runs of an experiment were made.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Made {
-    /// What was asked for beside the experiment.
-    pub asked: Asked,
-    /// The version of fgc.
-    pub version: String,
-    /// The processor.
-    pub cpu: String,
-    /// Its vector instructions.
-    pub features: String,
-    /// How many runs there were at once.
-    pub threads: u64,
-    /// The day on which the last of them ended.
-    pub date: String,
-}
-
-/// What the paper leaves open, as far as it is known here, and what was chosen.
-const OPEN: [(&str, &str); 10] = [
-    (
-        "The text of the claims",
-        "Claims of \"Forward Gradients Are Not All You Need\" are paraphrases from a summary, not quotations; the \
-         comparisons that decide on them were chosen here and are in the experiments' files.",
-    ),
-    ("Batch size", "64 everywhere, as in Baydin et al. (2022)."),
-    (
-        "Initialiser",
-        "LeCun's: a truncated normal of variance 1 / fan-in, biases 0 (Haiku's default), drawn from the seed.",
-    ),
-    (
-        "Normalisation of images",
-        "By the usual mean and standard deviation of each channel of the training split; no augmentation.",
-    ),
-    ("Epochs", "In each experiment's settings: as many as fit into about an hour for all on two cores."),
-    ("Direction", "One for each step, standard normal, the same for all samples of the batch."),
-    (
-        "Figures in the course of training",
-        "Training loss is that of the batches before their updates; accuracy is on the whole test split after each \
-         epoch, or on its first samples where the settings say so.",
-    ),
-    (
-        "The plain CNN",
-        "That of Baydin et al. with fewer features (16) and a smaller hidden layer (128), so that it can be trained \
-         in minutes.",
-    ),
-    (
-        "The residual network",
-        "A stem and two blocks of one 3×3 convolution of 16 features with batch normalisation, and a mean over the image.",
-    ),
-    (
-        "The variance of a component (§3.1)",
-        "‖∇f‖² − (∂ₖf)² is the variance for Rademacher directions. For normal ones, which the experiments use, it is \
-         ‖∇f‖² + (∂ₖf)².",
-    ),
-];
-
-impl Made {
-    /// With what runs that end now are made.
-    pub fn now(asked: Asked, threads: usize) -> Made {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Made {
-            asked,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            cpu: cpu(),
-            features: features().join(", "),
-            threads: threads as u64,
-            date: date(seconds / (24 * 60 * 60)),
-        }
-    }
-
-    /// As text for `made.toml`.
-    ///
-    /// # Errors
-    /// If a text has no form in TOML.
-    pub fn to_toml(&self) -> Result<String> {
-        let mut table = toml::Table::new();
-        table.insert("quick".to_owned(), self.asked.quick.into());
-        if let Some(seeds) = self.asked.seeds {
-            table.insert("seeds".to_owned(), (seeds as i64).into());
-        }
-        table.insert("threads".to_owned(), (self.threads as i64).into());
-        let texts =
-            [("fgc", &self.version), ("cpu", &self.cpu), ("features", &self.features), ("date", &self.date)];
-        table.extend(texts.map(|(key, text)| (key.to_owned(), text.clone().into())));
-        toml::to_string(&table).map_err(|e| Error::new(e.to_string()))
-    }
-
-    /// From the text of `made.toml`.
-    ///
-    /// # Errors
-    /// If it isn't of that form, with the place.
-    pub fn read(file: &File) -> Result<Made> {
-        let table = file.parse()?;
-        let root = Reader::new(file, &table);
-        let text = |key| Ok(root.need(key)?.text()?.to_owned());
-        let made = Made {
-            asked: Asked {
-                quick: root.need("quick")?.flag()?,
-                seeds: root.get("seeds").map(|item| item.whole(1)).transpose()?,
-            },
-            version: text("fgc")?,
-            cpu: text("cpu")?,
-            features: text("features")?,
-            threads: root.need("threads")?.whole(1)?,
-            date: text("date")?,
-        };
-        root.finish()?;
-        Ok(made)
-    }
-}
-
-/// The name that the processor has for itself, where the system tells it.
-fn cpu() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
-/// The vector instructions that compiled programs may use.
-fn features() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let all = [
-            ("AVX2", is_x86_feature_detected!("avx2")),
-            ("FMA", is_x86_feature_detected!("fma")),
-            ("AVX-512F", is_x86_feature_detected!("avx512f")),
-        ];
-        all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    Vec::new()
-}
-
-/// The date of a day, counted from 1970-01-01, in the Gregorian calendar: Hinnant (2013), "chrono-compatible low-level
-/// date algorithms".
-fn date(day: u64) -> String {
-    let day = day + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        (year + era * 400 + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    format!("{year}-{month:02}-{of_month:02}")
+/// What was published.
+#[derive(Debug)]
+pub struct Published {
+    /// The path of the report.
+    pub report: PathBuf,
+    /// The claims that are in it.
+    pub claims: Vec<Claim>,
 }
 
 /// What the report shows of the experiment in `folder`, of the results that are there: nothing is run.
@@ -168,26 +35,87 @@ fn date(day: u64) -> String {
 /// # Errors
 /// If there is no such experiment, or its results can't be read.
 pub fn section(folder: &Path) -> Result<(Section, Made)> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
-    };
-    let made = Made::read(&read(MADE)?)?;
-    let file = read(EXPERIMENT)?;
-    let mut section = match measure::Experiment::of(&file)? {
-        Some(experiment) => experiment.section(folder)?,
-        None => Experiment::read(&file, made.asked)?.section(&results::read(folder)?),
-    };
-    section.name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok((section, made))
+    let (stored, made) = Stored::open(folder)?;
+    Ok((stored.section()?, made))
 }
 
-/// Draws the figures of every experiment in a folder of `out`, into its folder, and writes the report of all. Gives the
-/// path of the report.
+/// Draws the figures of every experiment in a folder of `out`, into its folder, and writes the report of all and their
+/// claims.
+///
+/// Claims of papers are in a report that has an experiment of the program; one with none but the user's own experiments
+/// has their titles and claims alone.
 ///
 /// # Errors
 /// If results can't be read, or a figure or the report can't be written.
-pub fn publish(out: &Path) -> Result<PathBuf> {
+pub fn publish(out: &Path) -> Result<Published> {
+    let mut sections = Vec::new();
+    let mut all = Vec::new();
+    let mut store = Store::carried()?;
+    let mut of_program = false;
+    for folder in folders(out)? {
+        let (stored, made) = Stored::open(&folder)?;
+        let mut section = stored.section()?;
+        for figure in &section.figures {
+            draw::write(figure, &folder)?;
+        }
+        // Pictures of other results don't stay.
+        for name in &section.missing {
+            for path in ["svg", "png"].map(|ending| folder.join(format!("{name}.{ending}"))) {
+                if path.exists() {
+                    fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+                }
+            }
+        }
+        for claim in &mut section.claims {
+            claim.experiment = section.name.clone();
+            claim.evidence.iter_mut().for_each(|evidence| evidence.experiment = section.name.clone());
+        }
+        if !made.own && KNOWN.iter().any(|(known, _)| *known == section.name) {
+            of_program = true;
+            // What the program's experiments are about is claimed elsewhere.
+            section.claims.clear();
+            store.put(&section.name, stored);
+        }
+        sections.push(section);
+        all.push(made);
+    }
+    let decided = match of_program {
+        true => claims::decide(&claims::carried(), &store)?,
+        false => Decided::default(),
+    };
+    let own: Vec<Claim> = sections.iter().flat_map(|section| section.claims.clone()).collect();
+    let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
+    // What no experiment here is about would only be open.
+    let about = |claim: &&Claim| claim.evidence.iter().any(|evidence| store.has(&evidence.experiment));
+    let shown: Vec<Claim> = decided.claims.iter().filter(about).cloned().chain(own.clone()).collect();
+    let sources = decided.sources.iter().filter(|s| shown.iter().any(|claim| claim.source == s.name)).cloned();
+    let of_own = sections.iter().filter(|section| !section.claims.is_empty()).map(|section| Source {
+        name: section.name.clone(),
+        title: section.title.clone(),
+        about: String::new(),
+    });
+    let titles: Vec<&str> = sections.iter().map(|section| section.title.as_str()).collect();
+    let report = Report {
+        title: if of_program { decided.title.clone() } else { titles.join("; ") },
+        found: counted(&decided, &shown).into_iter().chain(decided.found.clone()).collect(),
+        sources: sources.chain(of_own).collect(),
+        claims: shown,
+        environment: environment(&names, &all),
+        sections,
+        open: decided.open,
+    };
+    let path = out.join(REPORT);
+    report::write(&report, &path)?;
+    let json = out.join(CLAIMS);
+    let every: Vec<Claim> = decided.claims.into_iter().chain(own).collect();
+    let text = serde_json::to_string_pretty(&every.iter().map(as_json).collect::<Vec<_>>());
+    let text = text.map_err(|e| Error::file(&json, e))? + "\n";
+    write_whole(&json, text.as_bytes()).map_err(|e| Error::file(&json, e))?;
+    Ok(Published { report: path, claims: report.claims })
+}
+
+/// The folders of experiments in `out`: those that the program carries come in its order, before others.
+fn folders(out: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(out).map_err(|e| Error::file(out, e))? {
         let folder = entry.map_err(|e| Error::file(out, e))?.path();
@@ -195,32 +123,45 @@ pub fn publish(out: &Path) -> Result<PathBuf> {
             folders.push(folder);
         }
     }
-    // Those that the program carries come in its order, before others.
     let place = |folder: &PathBuf| {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         (KNOWN.iter().position(|(known, _)| *known == name).unwrap_or(KNOWN.len()), name)
     };
     folders.sort_by_key(place);
-    let mut sections = Vec::new();
-    let mut all = Vec::new();
-    for folder in folders {
-        let (section, made) = section(&folder)?;
-        for figure in &section.figures {
-            draw::write(figure, &folder)?;
-        }
-        sections.push(section);
-        all.push(made);
-    }
-    let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
-    let report = Report {
-        title: "Forward gradients: the experiments repeated".to_owned(),
-        environment: environment(&names, &all),
-        sections,
-        open: OPEN.map(|(what, chosen)| (what.to_owned(), chosen.to_owned())).into(),
+    Ok(folders)
+}
+
+/// How many of the paper's claims have each verdict, in a sentence; nothing where none is decided.
+fn counted(decided: &Decided, shown: &[Claim]) -> Option<Found> {
+    let of_paper = |claim: &&Claim| claim.source == PAPER;
+    let all = decided.claims.iter().filter(of_paper).count();
+    let count = |verdict| shown.iter().filter(of_paper).filter(|claim| claim.verdict() == verdict).count();
+    let [holds, partly, fails] = [Verdict::Holds, Verdict::Partly, Verdict::Fails].map(count);
+    let left = match all - holds - partly - fails {
+        0 => String::new(),
+        left => format!("; {left} wait for results"),
     };
-    let path = out.join(REPORT);
-    report::write(&report, &path)?;
-    Ok(path)
+    let title = decided.sources.iter().find(|source| source.name == PAPER).map(|source| &source.title);
+    (holds + partly + fails > 0).then(|| Found {
+        text: format!(
+            "Of the {all} claims of {}, {holds} hold, {partly} hold in part, and {fails} don't hold{left}.",
+            title.map_or("the paper", String::as_str)
+        ),
+        claims: Vec::new(),
+    })
+}
+
+/// A claim for `claims.json`.
+fn as_json(claim: &Claim) -> serde_json::Value {
+    json!({
+        "source": claim.source,
+        "number": claim.number,
+        "claim": claim.text,
+        "measured": claim.measured(),
+        "verdict": claim.verdict().name(),
+        "why": claim.why(),
+        "experiment": claim.experiment,
+    })
 }
 
 /// With what the experiments `names` were made: what is the same for all of them once.
@@ -230,16 +171,15 @@ fn environment(names: &[&str], all: &[Made]) -> Vec<(String, String)> {
         if different.len() < 2 {
             return different.into_iter().next().unwrap_or_default();
         }
-        names
-            .iter()
-            .zip(all)
-            .map(|(name, made)| format!("{name}: {}", of(made)))
-            .collect::<Vec<_>>()
-            .join("; ")
+        let told = different.iter().map(|value| {
+            let of_value = names.iter().zip(all).filter(|(_, made)| of(made) == *value);
+            format!("{value}: {}", of_value.map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+        });
+        told.collect::<Vec<_>>().join("; ")
     };
     let length = |made: &Made| if made.asked.quick { "a quick trial" } else { "in full" }.to_owned();
     let pairs = [
-        ("fgc", each(&|made| made.version.clone())),
+        ("fgc", each(&Made::version)),
         ("processor", each(&|made| made.cpu.clone())),
         ("vector instructions", each(&|made| made.features.clone())),
         ("runs at once, each on one thread", each(&|made| made.threads.to_string())),
@@ -248,25 +188,4 @@ fn environment(names: &[&str], all: &[Made]) -> Vec<(String, String)> {
         ("seeds", "from 0; how many is in the settings of each experiment".to_owned()),
     ];
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_have_dates() {
-        for (day, expected) in
-            [(0, "1970-01-01"), (11_016, "2000-02-29"), (19_722, "2023-12-31"), (20_820, "2027-01-02")]
-        {
-            assert_eq!(date(day), expected);
-        }
-    }
-
-    #[test]
-    fn what_runs_were_made_with_is_read_again() {
-        let made = Made::now(Asked { quick: true, seeds: Some(3) }, 2);
-        let file = File { name: "made.toml".to_owned(), text: made.to_toml().unwrap_or_default() };
-        assert_eq!(Made::read(&file).as_ref(), Ok(&made));
-    }
 }

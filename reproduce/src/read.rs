@@ -9,6 +9,7 @@ use fgc_ir::Span;
 use fgc_ir::diag::{Diagnostic, Sources, nearest};
 use fgc_train::model::rendered;
 use fgc_train::{Error, Result};
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -238,6 +239,28 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Where it is in the file.
+    pub fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    /// It as a value of a type that says itself how it is read, which knows nothing of the keys `except`.
+    ///
+    /// # Errors
+    /// If it isn't one.
+    pub fn decode<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
+        let mut value = plain(self.value.get_ref()).map_err(|e| self.error(e))?;
+        if let toml::Value::Table(table) = &mut value {
+            table.retain(|key, _| !except.iter().any(|other| key == *other));
+        }
+        value.try_into().map_err(|e: toml::de::Error| self.error(e.message()))
+    }
+
+    /// Its elements if it is a list; itself if it isn't.
+    pub fn some(&self) -> Vec<Item<'a>> {
+        if self.is_list() { self.list().unwrap_or_default() } else { vec![*self] }
+    }
+
     /// Whether it is a list.
     pub fn is_list(&self) -> bool {
         self.value.get_ref().is_array()
@@ -262,4 +285,23 @@ impl<'a> Item<'a> {
     pub fn spellings(&self) -> Result<BTreeMap<String, String>> {
         self.table()?.all().map(|(key, item)| Ok((key.to_owned(), item.spelling()?))).collect()
     }
+}
+
+/// `value` without places.
+fn plain(value: &DeValue<'_>) -> std::result::Result<toml::Value, String> {
+    let integer = |n: &toml::de::DeInteger<'_>| i64::from_str_radix(n.as_str(), n.radix());
+    Ok(match value {
+        DeValue::String(text) => text.to_string().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Integer(n) => integer(n).map_err(|e| e.to_string())?.into(),
+        DeValue::Float(x) => x.as_str().parse::<f64>().map_err(|e| e.to_string())?.into(),
+        DeValue::Datetime(date) => (*date).into(),
+        DeValue::Array(list) => {
+            toml::Value::Array(list.iter().map(|v| plain(v.get_ref())).collect::<std::result::Result<_, _>>()?)
+        }
+        DeValue::Table(table) => {
+            let pairs = table.iter().map(|(key, v)| Ok((key.get_ref().to_string(), plain(v.get_ref())?)));
+            toml::Value::Table(pairs.collect::<std::result::Result<_, String>>()?)
+        }
+    })
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fgc_reproduce::results::{self, Moment};
-use fgc_reproduce::{Asked, Ended, Experiment, File, Folders, Verdict, experiment, measure};
+use fgc_reproduce::{Asked, Claim, Ended, Experiment, File, Folders, Store, Verdict, experiment, measure};
 
 /// Twelve runs of a linear classifier on noisy images, a quarter of which diverge.
 const TINY: &str = r#"
@@ -142,7 +142,7 @@ fn an_experiment_is_carried_out_and_shown() {
     let swept = &rates.panels[0].series[0].points;
     assert_eq!(swept.iter().map(|p| p.x).collect::<Vec<_>>(), [0.05, 0.1, 1e38]);
     assert!(swept[1].y.is_finite() && swept[2].y.is_nan());
-    let verdicts: Vec<Verdict> = section.claims.iter().map(|claim| claim.verdict).collect();
+    let verdicts: Vec<Verdict> = section.claims.iter().map(Claim::verdict).collect();
     let expected = [
         Verdict::Holds,
         Verdict::Partly,
@@ -154,9 +154,9 @@ fn an_experiment_is_carried_out_and_shown() {
     ];
     assert_eq!(verdicts, expected, "{:#?}", section.claims);
     assert!(
-        section.claims[1].why.contains("not at backprop, 1e38; forward, 1e38"),
+        section.claims[1].why().contains("not at backprop, 1e38; forward, 1e38"),
         "{}",
-        section.claims[1].why
+        section.claims[1].why()
     );
     let table = &section.tables[0];
     assert_eq!(table.columns, ["gradient", "highest stable rate"]);
@@ -172,14 +172,185 @@ fn all_experiments_of_a_folder_are_in_its_report() {
         all(&TINY.replace("A linear classifier", name), asked, &out.path().join(name));
     }
     fs::create_dir(out.path().join("something else")).unwrap();
-    let report = fgc_reproduce::publish(out.path()).unwrap();
-    let page = fs::read_to_string(report).unwrap();
+    let published = fgc_reproduce::publish(out.path()).unwrap();
+    let page = fs::read_to_string(published.report).unwrap();
     for text in ["first", "second", "Small rates are stable", "a quick trial", "Highest stable rates"] {
         assert!(page.contains(text), "{text}");
     }
+    // They are the user's own: nothing of a paper's is in their report.
+    assert!(page.contains("<title>first; second</title>"));
+    for text in ["Daprato", "Not All You Need", "Baydin", "What the paper leaves open"] {
+        assert!(!page.contains(text), "{text}");
+    }
+    let json = claims_in(out.path());
+    assert_eq!(json.len(), 14);
+    assert_eq!((json[0]["source"].as_str(), json[0]["experiment"].as_str()), (Some("nobody"), Some("first")));
     for file in ["course.svg", "course.png", "rates.svg", "rates.png"] {
         assert!(out.path().join("second").join(file).is_file(), "{file}");
     }
+}
+
+/// The claims in `claims.json` of a folder.
+fn claims_in(folder: &Path) -> Vec<serde_json::Value> {
+    serde_json::from_str(&fs::read_to_string(folder.join("claims.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn all_claims_of_the_paper_are_there_once_and_in_order() {
+    let file = fgc_reproduce::carried();
+    let decided = fgc_reproduce::decide(&file, &Store::carried().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    let numbers = |source: &str| -> Vec<u64> {
+        decided.claims.iter().filter(|c| c.source == source).filter_map(|c| c.number).collect()
+    };
+    assert_eq!(numbers("paper"), (1..=28).collect::<Vec<_>>());
+    for source in ["baydin", "own"] {
+        assert_eq!(numbers(source), (1..=numbers(source).len() as u64).collect::<Vec<_>>());
+    }
+    // Without results nothing is decided, whatever the file says: verdicts are computed.
+    assert!(decided.claims.iter().all(|claim| claim.verdict() == Verdict::Open && !claim.evidence.is_empty()));
+    assert!(decided.found.is_empty());
+    for (from, to, message) in [
+        ("experiment = \"fig2\"", "experiment = \"fig22\"", "did you mean `fig2`?"),
+        ("kind = \"steps\"", "kind = \"stepps\"", "did you mean `steps`?"),
+        ("kind = \"unbiased\"", "kind = \"unbiassed\"", "unbiassed"),
+        ("rate = [\"2e-5\", \"2e-4\"]", "rate = [\"2e-6\"]", "did you mean `2e-5`?"),
+        ("number = 2\n", "number = 1\n", "a claim of this source and number already"),
+        ("source = \"paper\"", "source = \"papr\"", "did you mean `paper`?"),
+        ("claims = [2, 3, 4]", "claims = [2, 3, 29]", "the paper has no claim 29"),
+        ("cases = [\"quadratic\", \"mlp\"]", "cases = [\"quadratc\"]", "did you mean `quadratic`?"),
+    ] {
+        assert!(file.text.contains(from), "{from}");
+        let wrong = File { text: file.text.replacen(from, to, 1), ..file.clone() };
+        let error = fgc_reproduce::decide(&wrong, &Store::carried().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(message) && error.contains("claims.toml:"), "{from} -> {to}:\n{error}");
+    }
+}
+
+#[test]
+fn verdicts_follow_the_results() {
+    let out = tempfile::tempdir().unwrap();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reproduced/variance");
+    let folder = out.path().join("variance");
+    fs::create_dir(&folder).unwrap();
+    for name in ["experiment.toml", "made.toml", "results.csv", "settings.toml"] {
+        fs::copy(docs.join(name), folder.join(name)).unwrap();
+    }
+    let verdict = || {
+        let published = fgc_reproduce::publish(out.path()).unwrap();
+        assert!(published.claims.iter().all(|c| c.evidence.iter().any(|e| e.experiment == "variance")));
+        let json = claims_in(out.path());
+        let paper: Vec<u64> =
+            json.iter().filter(|c| c["source"] == "paper").filter_map(|c| c["number"].as_u64()).collect();
+        assert_eq!(paper, (1..=28).collect::<Vec<_>>(), "also those that wait for results");
+        for claim in &json {
+            for key in ["source", "number", "claim", "measured", "verdict", "why", "experiment"] {
+                assert!(!claim[key].is_null(), "{key} of {claim}");
+            }
+        }
+        assert_eq!(json[0]["verdict"], "open");
+        [1, 2].map(|k: usize| json[k]["verdict"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(verdict(), ["holds", "partly"]);
+    // With means that are off, the estimate isn't unbiased any more.
+    let results = folder.join("results.csv");
+    let text = fs::read_to_string(&results).unwrap();
+    let column = text.lines().next().unwrap().split(',').position(|name| name == "bias").unwrap();
+    let worse = text.lines().enumerate().map(|(k, line)| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if k > 0 {
+            cells[column] = "1e6";
+        }
+        cells.join(",") + "\n"
+    });
+    fs::write(&results, worse.collect::<String>()).unwrap();
+    assert_eq!(verdict(), ["fails", "partly"]);
+}
+
+#[test]
+fn quantities_that_do_not_exist_are_refused_before_anything_runs() {
+    let out = tempfile::tempdir().unwrap();
+    let fails = |from: &str, to: &str| {
+        assert!(TINY.contains(from), "{from}");
+        let text = TINY.replacen(from, to, 1);
+        carry_out(&text, Asked::default(), out.path(), &AtomicBool::new(false)).unwrap_err()
+    };
+    let figure = "of = \"test_accuracy\", range";
+    let error = fails(figure, "of = \"test_acc\", range");
+    assert!(
+        error.contains("no run of `runs` has a quantity `test_acc`")
+            && error.contains("did you mean `test_accuracy`?")
+            && error.contains("tiny.toml:"),
+        "{error}"
+    );
+    let error = fails(figure, "of = \"train_directionl\", range");
+    assert!(error.contains("did you mean `train_directional`?"), "{error}");
+    let error = fails("of = \"test_accuracy\", at_least", "of = \"test_accurcy\", at_least");
+    assert!(error.contains("did you mean `test_accuracy`?"), "in a claim: {error}");
+    let error = fails("log_every = 2", "log_every = 2\nno_figures = true").replace('`', "");
+    assert!(error.is_empty(), "{error}");
+    assert!(!out.path().join("runs").exists(), "nothing has begun");
+}
+
+#[test]
+fn the_quantities_of_the_program_s_experiments_exist() {
+    let out = tempfile::tempdir().unwrap();
+    let folders = Folders { out: out.path().to_owned(), data: "nowhere".into(), base: "".into() };
+    for (name, text) in experiment::KNOWN {
+        let file = File { name: format!("{name}.toml"), text: text.to_owned() };
+        if measure::Experiment::of(&file).unwrap().is_none() {
+            fgc_reproduce::check_quantities(&file, &folders).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+    fgc_reproduce::check_claims(&fgc_reproduce::carried(), &folders).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_figure_without_data_is_a_note_and_no_picture() {
+    let out = tempfile::tempdir().unwrap();
+    let text = TINY.replace("name = \"rates\"\ntitle = \"Rates\"\nseries = [\"gradient\"]\nx = \"rate\"",
+        "name = \"rates\"\ntitle = \"Rates\"\npanels = \"rate\"\nseries = [\"gradient\"]\nx = \"seconds\"");
+    assert_ne!(text, TINY);
+    let folder = out.path().join("mine");
+    all(&text, Asked { quick: true, seeds: None }, &folder);
+    let published = fgc_reproduce::publish(out.path()).unwrap();
+    assert!(folder.join("rates.png").is_file());
+    assert!(!fs::read_to_string(&published.report).unwrap().contains("isn&#39;t drawn"));
+    fs::remove_file(folder.join(results::TIMES)).unwrap();
+    fgc_reproduce::publish(out.path()).unwrap();
+    let page = fs::read_to_string(&published.report).unwrap();
+    assert!(page.contains("&quot;Rates&quot; isn&#39;t drawn") && page.contains("times.csv"));
+    assert!(!folder.join("rates.png").exists() && !folder.join("rates.svg").exists(), "the old ones are gone");
+    assert!(folder.join("course.png").is_file());
+}
+
+#[test]
+fn a_run_that_diverges_before_its_first_point_has_a_cross() {
+    let out = tempfile::tempdir().unwrap();
+    all(&TINY.replace("log_every = 2", "log_every = 3"), Asked::default(), out.path());
+    let (section, _) = fgc_reproduce::section(out.path()).unwrap();
+    let lines = section.figures[0].panels.iter().flat_map(|panel| &panel.series);
+    let gone: Vec<_> = lines.filter(|line| line.name == "1e38").collect();
+    assert_eq!(gone.len(), 4, "two gradients, two quantities");
+    for line in gone {
+        let stop = line.stops.or_else(|| {
+            let last = line.points.last()?;
+            last.y.is_nan().then_some(fgc_reproduce::Stop { x: last.x, up: true })
+        });
+        assert!(stop.is_some_and(|stop| stop.x > 0.0), "{line:?}");
+    }
+    assert!(section.figures[0].caption.contains("✕"), "{}", section.figures[0].caption);
+}
+
+#[test]
+fn all_experiments_of_the_folder_are_carried() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reproduce/experiments");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = names.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != "claims");
+    names.sort();
+    let mut known: Vec<&str> = experiment::KNOWN.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(names, known);
 }
 
 #[test]
@@ -305,9 +476,8 @@ fn the_experiments_of_the_program_are_right() {
         let count = [false, true].map(|quick| {
             let asked = Asked { quick, seeds: None };
             let experiment = Experiment::read(&file, asked).unwrap_or_else(|e| panic!("{e}"));
-            assert!(!experiment.plots.is_empty() && !experiment.claims.is_empty(), "{name}");
-            let section = experiment.section(&[]);
-            assert!(section.claims.iter().all(|claim| claim.verdict == Verdict::Open), "{name}");
+            assert!(!experiment.plots.is_empty(), "{name}");
+            assert!(experiment.claims.is_empty(), "{name}: claims are in claims.toml");
             experiment.plans().len()
         });
         assert!(count[1] > 0 && count[1] < count[0], "{name}: {count:?}");

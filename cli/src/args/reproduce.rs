@@ -9,8 +9,8 @@ use super::DataFolder;
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc reproduce dropout --quick --data-dir data")]
 pub struct Reproduce {
-    /// Experiments: fig2, fig3, fig4, cifar, fig5, dropout, baydin, variance, scaling, paths of .toml files, or
-    /// `all` of those that have names
+    /// Experiments: fig2, fig3, fig4, cifar, fig5, stable, best, noise, dropout, baydin, variance, scaling, memory,
+    /// paths of .toml files, or `all` of those that have names
     #[arg(required_unless_present = "report", value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// The folder of results, which has a folder for each experiment; one that was interrupted goes on

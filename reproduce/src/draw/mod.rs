@@ -16,7 +16,7 @@ use fgc_train::{Error, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
-use crate::figure::{Figure, Series};
+use crate::figure::{Figure, Role, Series};
 use palette::{DASHES, LIGHT, Theme};
 use panel::Layout;
 use text::{BOLD, FAMILY, REGULAR, escaped};
@@ -52,10 +52,13 @@ pub fn legend(figure: &Figure) -> Vec<&Series> {
 
 /// A line with its marker as the legend shows it, from the left at half the height.
 pub fn sample(series: &Series, x: f64, y: f64) -> String {
-    let (colour, dash) = (palette::colour_class(series.colour), palette::dash_class(series.dash));
+    let (colour, dash) = (palette::series_class(series), palette::dash_class(series.dash));
     let marker = palette::marker(series.colour, x + SAMPLE / 2.0, y, panel::MARKER);
     let line = format!(r#"<path class="line {dash}" d="M{} {}h{SAMPLE}"/>"#, n(x), n(y));
-    format!(r#"<g class="{colour}">{line}<path class="mark" d="{marker}"/></g>"#)
+    match series.role {
+        Role::Data => format!(r#"<g class="{colour}">{line}<path class="mark" d="{marker}"/></g>"#),
+        Role::Backdrop => format!(r#"<g class="{colour}">{line}</g>"#),
+    }
 }
 
 /// What the classes of a drawing look like on the ground of `theme`.
@@ -72,6 +75,7 @@ fn style(theme: &Theme) -> String {
          .grid{{stroke:{grid};fill:none}}\
          .frame,.ticks{{stroke:{quiet};fill:none}}\
          .line{{fill:none;stroke:currentColor;stroke-width:1.7;stroke-linejoin:round}}\
+         .backdrop{{color:{quiet}}}.backdrop .line{{stroke-width:0.7;stroke-opacity:0.7}}\
          .band{{fill:currentColor;fill-opacity:0.17;stroke:none}}\
          .mark{{fill:currentColor;stroke:{ground};stroke-width:0.8}}\
          .cross{{fill:none;stroke:currentColor;stroke-width:2.4}}\

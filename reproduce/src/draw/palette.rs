@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::figure::{Role, Series};
+
 /// What figures and the report look like on one ground.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Theme {
@@ -21,17 +23,18 @@ pub struct Theme {
 }
 
 /// How many colours the palette has.
-pub const COLOURS: usize = 6;
+pub const COLOURS: usize = 8;
 
-/// For paper and light screens. The palette is blue, vermilion, green, purple, ochre and sky blue; a test has
-/// each at a contrast of 3 to 1 to the ground, and all apart from each other for the three kinds of colour
-/// blindness.
+/// For paper and light screens. The palette is that of Okabe and Ito (2008), "Color universal design": blue, vermilion,
+/// bluish green, reddish purple, yellow, sky blue, black and, for orange, brown. Each is as dark as it has to be for a
+/// contrast of 3 to 1 to the ground, and all are apart from each other for the three kinds of colour blindness, which a
+/// test measures.
 pub const LIGHT: Theme = Theme {
     ground: "#ffffff",
     ink: "#1b1f24",
     quiet: "#59626c",
     grid: "#e3e6ea",
-    series: ["#0f5fa8", "#cc3d00", "#00936f", "#96306f", "#b58c00", "#3a9be0"],
+    series: ["#0f5fa8", "#cc3d00", "#00936f", "#96306f", "#b58c00", "#3a9be0", "#101418", "#5a3a10"],
 };
 
 /// For dark screens.
@@ -40,7 +43,7 @@ pub const DARK: Theme = Theme {
     ink: "#e8eaed",
     quiet: "#a3abb5",
     grid: "#2d333a",
-    series: ["#3f86d8", "#f2743a", "#2ab58f", "#f0a0d0", "#f0d050", "#b4e0fa"],
+    series: ["#3f86d8", "#f2743a", "#2ab58f", "#f0a0d0", "#f0d050", "#b4e0fa", "#ffffff", "#a5563c"],
 };
 
 /// Dashes, as lengths of strokes and gaps; the first is a full line.
@@ -49,6 +52,14 @@ pub const DASHES: [&str; 4] = ["none", "7 3", "2 2.5", "9 3 2 3"];
 /// The class of the colour of that index.
 pub fn colour_class(colour: usize) -> String {
     format!("c{}", colour % COLOURS)
+}
+
+/// The class of what `series` is drawn in.
+pub fn series_class(series: &Series) -> String {
+    match series.role {
+        Role::Data => colour_class(series.colour),
+        Role::Backdrop => "backdrop".to_owned(),
+    }
 }
 
 /// The class of the dash of that index.
@@ -76,6 +87,8 @@ pub fn marker(colour: usize, x: f64, y: f64, size: f64) -> String {
         2 => at(&[(0.0, -1.15), (1.05, 0.8), (-1.05, 0.8)]),
         3 => at(&[(0.0, -1.25), (1.1, 0.0), (0.0, 1.25), (-1.1, 0.0)]),
         4 => at(&[(0.0, 1.15), (1.05, -0.8), (-1.05, -0.8)]),
+        6 => at(&[(-1.35, -0.5), (1.35, -0.5), (1.35, 0.5), (-1.35, 0.5)]),
+        7 => at(&[(-0.5, -1.35), (0.5, -1.35), (0.5, 1.35), (-0.5, 1.35)]),
         _ => {
             let (a, b) = (0.38, 1.15);
             let corners = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a)];

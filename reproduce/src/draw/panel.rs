@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::draw::scale::{Span, Tick};
 use crate::draw::text::{self, escaped};
 use crate::draw::{n, palette, thin};
-use crate::figure::{Figure, Panel, Point, Series};
+use crate::figure::{Figure, Panel, Point, Role, Series, Stop};
 
 /// The size of the text at ticks.
 pub const TICK_SIZE: f64 = 11.0;
@@ -26,6 +26,8 @@ const FEW_POINTS: usize = 12;
 const MARKERS: usize = 5;
 /// The cross at the end of a line that diverges.
 const CROSS: &str = "M-5.5 -5.5l11 11m0 -11l-11 11";
+/// How far from the edge of the frame a cross is that stands for a line.
+const EDGE: f64 = 7.0;
 /// So many values are few enough to have a tick each.
 const FEW_VALUES: usize = 8;
 /// What is under a panel's frame: the ticks' text and the label.
@@ -127,11 +129,13 @@ fn spans(figure: &Figure) -> Vec<(Span, Span)> {
         let axis = if vertical { &panel.y } else { &panel.x };
         let alike = figure.panels.iter().filter(|p| {
             let other = if vertical { &p.y } else { &p.x };
-            std::ptr::eq(*p, panel) || (axis.range.is_none() && other == axis)
+            std::ptr::eq(*p, panel) || (axis.range.is_none() && !axis.apart && other == axis)
         });
-        let points: Vec<Point> = alike.flat_map(points).collect();
+        let alike: Vec<&Panel> = alike.collect();
+        let points: Vec<Point> = alike.iter().flat_map(|panel| points(panel)).collect();
         let value = |p: &Point| if vertical { p.y } else { p.x };
-        let values: Vec<f64> = points.iter().map(value).collect();
+        let stops = alike.iter().flat_map(|panel| &panel.series).filter_map(|s| s.stops).filter(|_| !vertical);
+        let values: Vec<f64> = points.iter().map(value).chain(stops.map(|stop| stop.x)).collect();
         let spreads = points.iter().filter_map(|p| p.spread.filter(|_| vertical));
         let spreads: Vec<f64> = spreads.flat_map(|(low, high)| [low, high]).collect();
         Span::of(axis, &values, &spreads, if vertical { 0.05 } else { 0.02 })
@@ -168,15 +172,15 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
     let mut lines = String::new();
     for (s, series) in panel.series.iter().enumerate() {
         let line = Line::new(series, layout, spans);
-        drawn += line.points.iter().flatten().count();
-        let colour = palette::colour_class(series.colour);
+        drawn += line.points.iter().flatten().count() + usize::from(line.stop.is_some());
+        let colour = palette::series_class(series);
         let _ = write!(out, r#"<path class="band {colour}" data-s="{s}" d="{}"/>"#, line.band());
         let _ = write!(
             lines,
             r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/>{}</g>"#,
             palette::dash_class(series.dash),
             line.line(),
-            line.marks(series.colour, s, panel.series.len())
+            line.marks(series, s, panel.series.len())
         );
     }
     out += &lines;
@@ -224,6 +228,8 @@ struct Line {
     band: Vec<Option<(f64, f64, f64)>>,
     /// The last point before the end, of a line that ends with what isn't finite.
     end: Option<usize>,
+    /// Where a cross is at the edge of the frame.
+    stop: Option<(f64, f64)>,
 }
 
 impl Line {
@@ -241,7 +247,13 @@ impl Line {
             let ((x, low), (_, high)) = (layout.place(spans, p.x, low)?, layout.place(spans, p.x, high)?);
             Some((x, low, high))
         };
-        Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end }
+        let (_, top, _, height) = layout.frame();
+        let edge = |stop: Stop| {
+            let y = if stop.up { top + EDGE } else { top + height - EDGE };
+            Some((layout.frame().0 + spans.0.place(stop.x)? * layout.frame().2, y))
+        };
+        let stop = series.stops.and_then(edge);
+        Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end, stop }
     }
 
     /// The line, as data of a path.
@@ -263,7 +275,10 @@ impl Line {
 
     /// The markers of the line of index `s` of `of`: at each of a few points, else here and there, at other
     /// places than those of the other lines; and the cross at its end. Each tells of which point it is.
-    fn marks(&self, colour: usize, s: usize, of: usize) -> String {
+    fn marks(&self, series: &Series, s: usize, of: usize) -> String {
+        if series.role == Role::Backdrop {
+            return String::new();
+        }
         let count = self.points.len();
         let shift = (s as f64 + 0.5) / of.max(1) as f64;
         let spaced = |k: usize| ((k as f64 + shift) / MARKERS as f64 * (count - 1) as f64).round() as usize;
@@ -275,10 +290,14 @@ impl Line {
         let none = |k: Option<usize>| k.and_then(|k| self.points.get(k)).is_none_or(Option::is_none);
         let lone = (0..count).filter(|k| none(k.checked_sub(1)) && none(Some(k + 1)) && !chosen.contains(k));
         let lone: Vec<usize> = lone.collect();
-        let shape = palette::marker(colour, 0.0, 0.0, MARKER);
+        let shape = palette::marker(series.colour, 0.0, 0.0, MARKER);
         let marks = chosen.iter().chain(&lone).map(|k| (*k, "mark", shape.as_str()));
         let ends = self.end.into_iter().flat_map(|k| [(k, "halo", CROSS), (k, "cross", CROSS)]);
         let mut out = String::new();
+        if let Some((x, y)) = self.stop {
+            let at = format!("translate({} {})", n(x), n(y));
+            let _ = write!(out, r#"<path class="cross" transform="{at}" d="{CROSS}"/>"#);
+        }
         for (k, class, shape) in marks.chain(ends) {
             if let Some((x, y)) = self.points.get(k).copied().flatten() {
                 let (x, y) = (n(x), n(y));

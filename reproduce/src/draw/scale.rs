@@ -6,6 +6,9 @@ use crate::figure::{Axis, Scale};
 /// How much wider than the middle 96 of 100 values a range may be on each side: a curve that diverges then
 /// leaves the frame rather than flattening all others.
 const REACH: f64 = 4.0;
+/// How many times the middle half of the values a logarithmic axis may reach above it, and at least so many decades: what
+/// diverges goes through all of them.
+const FENCE: (f64, f64) = (3.0, 1.5);
 
 /// The part of an axis that is shown.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -76,7 +79,11 @@ impl Span {
         };
         let ends = wide.iter().filter_map(|v| even(scale, *v));
         let (least, most) = ends.fold((least, most), |(a, b), v| (a.min(v), b.max(v)));
-        let (low, high) = (least.max(early - reach), most.min(late + reach));
+        let fence = match (scale, at(0.25), at(0.75)) {
+            (Scale::Log, Some(first), Some(third)) => third + (FENCE.0 * (third - first)).max(FENCE.1),
+            _ => f64::INFINITY,
+        };
+        let (low, high) = (least.max(early - reach), most.min(late + reach).min(fence.max(least)));
         Span::padded(scale, low, high, margin)
     }
 
@@ -244,6 +251,14 @@ mod tests {
         values.push(1e30);
         let span = Span::of(&axis, &values, &[], 0.05);
         assert!(span.high < 10.0, "one that diverges doesn't flatten the others: {span:?}");
+        // One in ten.
+        let losses = [2.3, 2.3, 2.2, 1.9, 1.1, 0.6, 0.4, 0.3, 38.0, 1e13];
+        let span = Span::of(&Axis::log("loss"), &losses, &[], 0.05);
+        assert!(span.high > 40.0 && span.high < 1e4, "{span:?}");
+        // A quantity that goes through many decades is shown as a whole.
+        let decades: Vec<f64> = (0..30).map(|k| 10f64.powi(k - 15)).collect();
+        let span = Span::of(&Axis::log("f"), &decades, &[], 0.05);
+        assert!(span.low < 1e-15 && span.high > 1e14, "{span:?}");
     }
 
     #[test]

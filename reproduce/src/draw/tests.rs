@@ -1,7 +1,7 @@
 //! Drawings are checked as drawings: what can be read in them, and where it is.
 
 use super::*;
-use crate::figure::{Axis, Panel, Point, Scale};
+use crate::figure::{Axis, Panel, Point, Scale, Stop};
 use crate::sample;
 
 /// The drawing as the reader of PNGs sees it: fails where it isn't XML or isn't SVG.
@@ -45,7 +45,7 @@ fn drawings_are_the_same_each_time_and_readable() {
 fn points_are_where_they_belong() {
     let points = vec![Point::new(0.0, 0.0), Point::new(5.0, 1.0), Point::new(10.0, 2.0)];
     let axis = |low, high| Axis { range: Some((low, high)), ..Axis::linear("v") };
-    let series = Series { name: "a".into(), colour: 0, dash: 0, points };
+    let series = Series::new("a", 0, 0, points);
     let panel = Panel { title: String::new(), x: axis(0.0, 10.0), y: axis(0.0, 2.0), series: vec![series] };
     let figure = Figure {
         name: "f".into(),
@@ -95,12 +95,10 @@ fn odd_figures_are_drawn() {
         for range in
             [None, Some((0.0, 0.0)), Some((f64::NAN, 1.0)), Some((-1e308, 1e308)), Some((1e-320, 1e308))]
         {
-            let axis = Axis { label: "<&>".into(), scale, range };
+            let axis = Axis { label: "<&>".into(), scale, range, apart: false };
             let line = |count: usize| Series {
-                name: "\u{1}\"".into(),
-                colour: usize::MAX,
-                dash: usize::MAX,
-                points: points[..count].to_vec(),
+                stops: points.get(count).map(|p| Stop { x: p.x, up: count == 0 }),
+                ..Series::new("\u{1}\"", usize::MAX, usize::MAX, points[..count].to_vec())
             };
             let series = vec![line(0), line(1), line(8), line(points.len())];
             let panel = Panel { title: "]]>".into(), x: axis.clone(), y: axis, series };

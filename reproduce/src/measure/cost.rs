@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, Which, compiled, interface_bytes, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, error};
+use crate::check::Cost;
 use crate::section::Section;
 
 /// The least calls of a program that are timed.
@@ -194,6 +195,42 @@ impl Kind for Settings {
     fn find(&self, check: &Check, records: &[Record]) -> Finding {
         show::find(check, records)
     }
+
+    fn asked(&self, checks: &[&Check]) -> Result<()> {
+        let named: Vec<&str> = self.curves.iter().map(|curve| curve.name.as_str()).collect();
+        let panels = self.curves.iter().flat_map(|c| c.panels.iter().map(move |q| (&c.name, None, *q)));
+        let checked = checks.iter().flat_map(|check| match check {
+            Check::Ratio { curves, of, to, quantity, .. } => {
+                let each = curves.iter().flat_map(|c| [(c, Some(*of), *quantity), (c, Some(*to), *quantity)]);
+                each.collect::<Vec<_>>()
+            }
+            Check::Growth { curve, of, quantity, .. } => vec![(curve, Some(*of), *quantity)],
+        });
+        for (name, program, quantity) in panels.chain(checked) {
+            all_known("curve", [name], &named)?;
+            let Some(curve) = self.curves.iter().find(|curve| curve.name == *name) else { continue };
+            if let Some(program) = program.filter(|program| !curve.programs.contains(program)) {
+                return Err(error(format_args!("`{name}` has no program `{}`", program.name())));
+            }
+            if matches!(quantity, Quantity::Time | Quantity::Relative) && curve.seconds <= 0.0 {
+                return Err(error(format_args!("`{name}` isn't timed: it has no `seconds`")));
+            }
+            if quantity == Quantity::Relative && !curve.programs.contains(&Which::Forward) {
+                let message = format_args!("`{name}` has no `relative`: `forward` isn't among its programs");
+                return Err(error(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The median time of one program over that of another, if both were timed.
+pub fn time_ratio(records: &[Record], cost: &Cost) -> Option<f64> {
+    let ms = |program| {
+        let fits = |r: &&Record| r.curve == cost.curve && r.x == cost.x && r.program == program && r.calls > 0;
+        records.iter().find(fits).map(|r| r.ms)
+    };
+    Some(ms(cost.of)? / ms(cost.to)?)
 }
 
 /// Measures what `log` lacks.

@@ -1,13 +1,13 @@
 //! Experiments that measure, as TOML says them.
 
 use fgc_train::{Error, Result};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
 /// The file of an experiment whose settings are `S`, and whose claims are decided on by `C`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>, C: DeserializeOwned"))]
 pub struct File<S, C> {
     /// What is measured.
     pub kind: String,
@@ -43,14 +43,33 @@ pub struct FigureSettings {
 
 /// A claim, and the comparison `C` that decides on it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, bound(deserialize = "C: DeserializeOwned"))]
 pub struct ClaimSettings<C> {
-    /// Where it is made: `Baydin et al. 2022, §5`.
+    /// Who makes it.
+    #[serde(default)]
     pub source: String,
-    /// What is claimed, paraphrased.
+    /// What is claimed.
     pub text: String,
-    /// What decides on it.
-    pub check: C,
+    /// What has to be known beside.
+    #[serde(default)]
+    pub note: String,
+    /// What decides on it: a table, or a list of tables.
+    pub check: Checks<C>,
+}
+
+/// One comparison or several.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Checks<C>(pub Vec<C>);
+
+impl<'de, C: DeserializeOwned> Deserialize<'de> for Checks<C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let all = match Value::deserialize(deserializer)? {
+            Value::Array(all) => all,
+            one => vec![one],
+        };
+        let read = |value: Value| value.try_into().map_err(|e: toml::de::Error| D::Error::custom(e.message()));
+        Ok(Checks(all.into_iter().map(read).collect::<std::result::Result<_, _>>()?))
+    }
 }
 
 impl<S: DeserializeOwned, C: DeserializeOwned> File<S, C> {

@@ -22,10 +22,12 @@ use rayon::ThreadPool;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::check::Cost;
 use crate::read;
-use crate::section::{Claim, Section, Verdict};
+use crate::section::{Case, Claim, Evidence, Section};
 
 pub use file::{ClaimSettings, FigureSettings, File};
+pub use programs::Which;
 
 /// The kinds of experiments that measure.
 pub const KINDS: [&str; 3] = [cost::Settings::KIND, trajectories::Settings::KIND, variance::Settings::KIND];
@@ -70,13 +72,36 @@ trait Kind: Serialize + DeserializeOwned {
 
     /// What `check` finds in `records`.
     fn find(&self, check: &Self::Check, records: &[Self::Record]) -> Finding;
+
+    /// Fails if a check or a panel names something that isn't measured.
+    fn asked(&self, checks: &[&Self::Check]) -> Result<()>;
 }
 
 /// What a comparison finds.
 struct Finding {
-    measured: String,
-    verdict: Verdict,
-    why: String,
+    /// What is asked of each case, as a clause.
+    rule: String,
+    cases: Vec<Case>,
+}
+
+impl Finding {
+    fn evidence(self, experiment: &str) -> Evidence {
+        Evidence { experiment: experiment.to_owned(), rule: self.rule, most: false, cases: self.cases }
+    }
+}
+
+/// Fails if one of `names` isn't known.
+fn all_known<'n>(what: &str, names: impl IntoIterator<Item = &'n String>, known: &[&str]) -> Result<()> {
+    for name in names {
+        if !known.contains(&name.as_str()) {
+            let hint = match fgc_ir::diag::nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            return Err(Error::new(format!("there is no {what} `{name}`; {hint}")));
+        }
+    }
+    Ok(())
 }
 
 /// The file of what was measured.
@@ -131,7 +156,11 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// Says what is wrong, and where that is known.
     pub fn check(&self) -> Result<()> {
-        by_kind!(self.kind.as_str(), K => [false, true].into_iter().try_for_each(|quick| self.read::<K>(quick).map(drop)))
+        by_kind!(self.kind.as_str(), K => [false, true].into_iter().try_for_each(|quick| {
+            let file = self.read::<K>(quick)?;
+            let checks: Vec<&<K as Kind>::Check> = file.claims.iter().flat_map(|claim| &claim.check.0).collect();
+            file.settings.asked(&checks).map_err(|e| Error::at(&self.file.name, e))
+        }))
     }
 
     /// Measures what the results lack; all of them, if those that are there were measured with other settings. Gives
@@ -169,27 +198,37 @@ impl<'a> Experiment<'a> {
             let mut section = settings.show(&file.figure, &records);
             section.title = file.title;
             section.about = file.about;
-            let claim = |claim: &ClaimSettings<<K as Kind>::Check>| {
-                let Finding { measured, verdict, why } = settings.find(&claim.check, &records);
-                Claim { source: claim.source.clone(), text: claim.text.clone(), measured, verdict, why }
+            let claim = |claim: &ClaimSettings<<K as Kind>::Check>| Claim {
+                source: claim.source.clone(),
+                text: claim.text.clone(),
+                note: claim.note.clone(),
+                evidence: claim.check.0.iter().map(|c| settings.find(c, &records).evidence("")).collect(),
+                ..Claim::default()
             };
             section.claims = file.claims.iter().map(claim).collect();
             Ok(section)
         })
     }
 
+    /// What the results in `folder`, or none at all, say of a comparison of this kind.
+    ///
+    /// # Errors
+    /// If it isn't one, names what isn't measured, or the results can't be read.
+    pub fn evidence(&self, name: &str, folder: Option<&Path>, check: &read::Item<'_>) -> Result<Evidence> {
+        by_kind!(self.kind.as_str(), K => {
+            let settings = self.read::<K>(false)?.settings;
+            let decoded: <K as Kind>::Check = check.decode(&["experiment"])?;
+            settings.asked(&[&decoded]).map_err(|e| check.error(e))?;
+            let records: Vec<<K as Kind>::Record> = match folder {
+                Some(folder) => log::read(&folder.join(RESULTS))?,
+                None => Vec::new(),
+            };
+            Ok(settings.find(&decoded, &records).evidence(name))
+        })
+    }
+
     fn read<K: Kind>(&self, quick: bool) -> Result<File<K, K::Check>> {
         File::read(&self.file.name, &self.file.text, quick)
-    }
-}
-
-/// Holds if all of `seen` do, partly if some do, fails if none does; open if nothing was seen.
-fn verdict(seen: &[bool]) -> Verdict {
-    match (seen.iter().any(|&ok| ok), seen.iter().all(|&ok| ok)) {
-        _ if seen.is_empty() => Verdict::Open,
-        (_, true) => Verdict::Holds,
-        (true, false) => Verdict::Partly,
-        (false, false) => Verdict::Fails,
     }
 }
 
@@ -206,6 +245,14 @@ fn bounded(at_least: Option<f64>, at_most: Option<f64>) -> String {
 /// Whether `x` is within bounds.
 fn within(x: f64, at_least: Option<f64>, at_most: Option<f64>) -> bool {
     at_least.is_none_or(|low| x >= low) && at_most.is_none_or(|high| x <= high)
+}
+
+/// The time that `cost` asks for, of the results in the folder of an experiment of kind `cost`.
+///
+/// # Errors
+/// If the results can't be read.
+pub fn time_ratio(folder: &Path, cost: &Cost) -> Result<Option<f64>> {
+    Ok(cost::time_ratio(&log::read(&folder.join(RESULTS))?, cost))
 }
 
 /// Any error as one of this crate.

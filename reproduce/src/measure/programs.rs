@@ -54,6 +54,18 @@ impl Which {
         }
     }
 
+    /// What files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Which::Forward => "forward",
+            Which::Jvp => "jvp",
+            Which::ForwardGradient => "forward-gradient",
+            Which::Backprop => "backprop",
+            Which::ForwardStep => "forward-step",
+            Which::BackpropStep => "backprop-step",
+        }
+    }
+
     /// Its colour in figures: what belongs to forward mode has one, what belongs to backprop another.
     pub fn colour(self) -> usize {
         match self {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use fgc_train::compiled;
 
 use super::*;
+use crate::section::Verdict;
 use crate::runs::{Folders, model_path};
 
 /// Runs the experiment `text` in `folder`, stopped at once if `stopped`. Gives whether it is complete.
@@ -55,8 +56,10 @@ fn cost() -> String {
         check = {{ kind = 'ratio', curves = ['timed'], of = 'backprop', to = 'forward', quantity = 'operations',
                    at_least = 1.0, at_most = 3.0 }}
         [[claim]]
-        source = 's'\ntext = 'of nothing'
-        check = {{ kind = 'ratio', curves = ['none'], of = 'backprop', to = 'forward', quantity = 'time' }}"
+        source = 's'\ntext = 'both'
+        check = [{{ kind = 'ratio', curves = ['timed'], of = 'backprop', to = 'forward', quantity = 'time' }},
+                 {{ kind = 'ratio', curves = ['timed'], of = 'backprop', to = 'forward', quantity = 'operations',
+                    at_most = 0.5 }}]"
     )
 }
 
@@ -73,8 +76,8 @@ fn costs_are_measured_once() {
     let section = section(&cost(), folder.path());
     assert_eq!(section.figures.iter().map(|f| f.panels.len()).sum::<usize>(), 3);
     assert_eq!(section.tables.iter().map(|t| t.rows.len()).collect::<Vec<_>>(), [6, 4]);
-    let verdicts: Vec<Verdict> = section.claims.iter().map(|c| c.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Holds, Verdict::Fails, Verdict::Holds, Verdict::Open]);
+    let verdicts: Vec<Verdict> = section.claims.iter().map(Claim::verdict).collect();
+    assert_eq!(verdicts, [Verdict::Holds, Verdict::Fails, Verdict::Holds, Verdict::Partly]);
     // With other settings everything is measured anew.
     assert_eq!(run(&cost().replace("hidden = 4 ", "hidden = 5 "), folder.path(), false), Ok(true));
     assert_ne!(fs::read(&results).unwrap(), there);
@@ -103,7 +106,7 @@ fn variances_are_those_of_the_closed_form() {
     assert_eq!(run(&text, folder.path(), false), Ok(true));
     let section = section(&text, folder.path());
     let verdicts: Vec<(&str, Verdict)> =
-        section.claims.iter().map(|c| (c.text.as_str(), c.verdict)).collect();
+        section.claims.iter().map(|c| (c.text.as_str(), c.verdict())).collect();
     let expected = [
         ("unbiased", Verdict::Holds),
         ("components", Verdict::Holds),
@@ -133,13 +136,13 @@ fn descent_with_either_gradient_gets_to_the_minimum() {
         [[claim]]
         source = 's'\ntext = 'c'\ncheck = {{ kind = 'step-time', functions = ['b'], at_least = 1e-3 }}
         [[claim]]
-        source = 's'\ntext = 'c'\ncheck = {{ kind = 'final-loss', functions = ['none'] }}"
+        source = 's'\ntext = 'c'\ncheck = {{ kind = 'final-loss', functions = ['b'], at_least = 1e6 }}"
     );
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(&text, folder.path(), false), Ok(true));
     let section = section(&text, folder.path());
-    let verdicts: Vec<Verdict> = section.claims.iter().map(|c| c.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Holds, Verdict::Holds, Verdict::Open]);
+    let verdicts: Vec<Verdict> = section.claims.iter().map(Claim::verdict).collect();
+    assert_eq!(verdicts, [Verdict::Holds, Verdict::Holds, Verdict::Fails]);
     let plane = &section.figures[0].panels[0];
     assert_eq!(plane.series.len(), 4, "contours, the path of the gradient, and two others");
     let begins: Vec<(f64, f64)> =
@@ -161,13 +164,13 @@ fn what_is_wrong_is_said() {
     wrong("set = { hidden = 4 }", "set = { hiden = 4 }", "hiden");
     wrong("seconds = 1e-3", "seconds = 1e300", "too big");
     wrong("'time', 'relative'", "'time', 'beauty'", "unknown variant `beauty`");
+    // What isn't measured is refused before anything is.
+    wrong("curves = ['timed']", "curves = ['timd']", "did you mean `timed`?");
+    wrong("curve = 'planned', of = 'jvp'", "curve = 'planned', of = 'forward'", "`planned` has no program `forward`");
+    wrong("curve = 'planned', of = 'jvp', quantity = 'workspace'", "curve = 'planned', of = 'jvp', quantity = 'time'", "isn't timed");
+    wrong("panels = ['workspace']", "panels = ['time']", "isn't timed");
+    wrong("programs = ['jvp', 'backprop'], panels = ['workspace']", "programs = ['jvp', 'backprop'], seconds = 1, panels = ['relative']", "`forward` isn't among");
     assert!(of("kind = 'cooking'").is_err_and(|e| e.contains("not of a kind")));
     assert!(of("kind = 3").is_err());
     assert!(of("kind").is_err());
-}
-
-#[test]
-fn verdicts_count() {
-    assert_eq!([verdict(&[true, true]), verdict(&[true, false])], [Verdict::Holds, Verdict::Partly]);
-    assert_eq!([verdict(&[false]), verdict(&[])], [Verdict::Fails, Verdict::Open]);
 }

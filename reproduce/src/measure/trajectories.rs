@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, Which, compiled, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, error};
 use crate::section::Section;
 
 /// The programs that are compared.
@@ -175,6 +175,16 @@ impl Kind for Settings {
 
     fn find(&self, check: &Check, records: &[Record]) -> Finding {
         show::find(check, records)
+    }
+
+    fn asked(&self, checks: &[&Check]) -> Result<()> {
+        let named: Vec<&str> = self.functions.iter().map(|function| function.name.as_str()).collect();
+        let functions = checks.iter().flat_map(|check| match check {
+            Check::Reaches { functions, .. }
+            | Check::FinalLoss { functions, .. }
+            | Check::StepTime { functions, .. } => functions,
+        });
+        all_known("function", functions, &named)
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, compiled, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, error};
 use crate::section::Section;
 
 use moments::{Moments, measure};
@@ -121,17 +121,25 @@ pub enum Check {
         /// How many standard errors the difference may be.
         sigmas: f64,
     },
-    /// Whether the total variance over ‖∇f‖² grows with a power of the number of parameters within bounds.
+    /// Whether the total variance over ‖∇f‖², or the variance of a component, grows with a power of the number of parameters
+    /// within bounds.
     Growth {
         /// The cases.
         cases: Vec<String>,
         /// The distributions.
         tangents: Vec<Tangent>,
+        /// Of what: of components, the mean over those that are kept.
+        #[serde(default = "total")]
+        of: Part,
         /// The lower bound.
         at_least: f64,
         /// The upper bound.
         at_most: f64,
     },
+}
+
+fn total() -> Part {
+    Part::Total
 }
 
 /// What was measured of a component, or of all together.
@@ -198,6 +206,21 @@ impl Kind for Settings {
 
     fn find(&self, check: &Check, records: &[Record]) -> Finding {
         show::find(check, records)
+    }
+
+    fn asked(&self, checks: &[&Check]) -> Result<()> {
+        let named: Vec<&str> = self.cases.iter().map(|case| case.name.as_str()).collect();
+        let drawn: Vec<&str> = self.tangents.iter().map(|t| super::programs::distribution(*t)).collect();
+        for check in checks {
+            let (Check::ClosedForm { cases, tangents, .. }
+            | Check::Unbiased { cases, tangents, .. }
+            | Check::Growth { cases, tangents, .. }) = check;
+            all_known("case", cases, &named)?;
+            let asked: Vec<String> =
+                tangents.iter().map(|t| super::programs::distribution(*t).to_owned()).collect();
+            all_known("distribution", &asked, &drawn)?;
+        }
+        Ok(())
     }
 }
 

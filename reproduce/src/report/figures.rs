@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::draw::palette::{colour_class, dash_class};
+use crate::draw::palette::{dash_class, series_class};
 use crate::draw::panel::{self, Layout};
 use crate::draw::scale::Span;
 use crate::draw::text::escaped;
@@ -176,7 +176,7 @@ fn line(series: &Series, kept: &[usize], entry: usize) -> String {
     let mut out = format!(
         r#"{{"name":{},"class":"{} {}","entry":{entry},"x":[{}],"y":[{}]"#,
         quoted(&series.name),
-        colour_class(series.colour),
+        series_class(series),
         dash_class(series.dash),
         list(&|p| p.x),
         list(&|p| p.y)

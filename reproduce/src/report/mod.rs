@@ -3,6 +3,7 @@
 //! Figures are drawn here, as in files, and can be read without scripts; a script of the page adds values
 //! under the pointer, zooming, and choosing what is shown.
 
+mod claims;
 mod figures;
 mod text;
 
@@ -16,7 +17,7 @@ use fgc_train::{Error, Result};
 use crate::draw::palette::{self, DARK, DASHES, LIGHT, Theme};
 use crate::draw::panel;
 use crate::draw::text::escaped;
-use crate::section::{Claim, Report, Section, Table, Verdict};
+use crate::section::{Report, Section, Table};
 use figures::Figures;
 use text::{paragraphs, prose};
 
@@ -42,12 +43,13 @@ pub fn html(report: &Report) -> String {
          <button type=\"button\" id=\"theme\" hidden>dark</button></header>\n<main>",
         colours()
     );
+    claims::found(report, &mut out);
     contents(report, &mut out);
-    claims(report, &mut out);
+    claims::table(report, &mut out);
     let mut figures = Figures::new(report);
     let anchors = anchors(report);
     for (section, anchor) in report.sections.iter().zip(&anchors) {
-        self::section(section, anchor, &mut figures, &mut out);
+        self::section(report, section, anchor, &mut figures, &mut out);
     }
     for (id, title, pairs) in [
         ("open", "What the paper leaves open, and what was chosen", &report.open),
@@ -119,7 +121,7 @@ fn contents(report: &Report, out: &mut String) {
     let mut link = |anchor: &str, name: &str| {
         let _ = writeln!(out, "<li><a href=\"#{anchor}\">{}</a></li>", escaped(name));
     };
-    if report.sections.iter().any(|s| !s.claims.is_empty()) {
+    if !report.claims.is_empty() {
         link("claims", "Claims");
     }
     for (section, anchor) in report.sections.iter().zip(anchors(report)) {
@@ -134,70 +136,8 @@ fn contents(report: &Report, out: &mut String) {
     out.push_str("</ul></nav>\n");
 }
 
-/// A verdict as a badge, which is told by its sign and its word as well as by its colour.
-fn badge(verdict: Verdict) -> String {
-    let sign = match verdict {
-        Verdict::Holds => "✓",
-        Verdict::Partly => "◐",
-        Verdict::Fails => "✗",
-        Verdict::Open => "?",
-    };
-    format!("<span class=\"badge {verdict}\"><span aria-hidden=\"true\">{sign}</span> {verdict}</span>")
-}
-
-/// How many claims have each verdict, and the table of all of them.
-fn claims(report: &Report, out: &mut String) {
-    let all: Vec<&Claim> = report.sections.iter().flat_map(|s| &s.claims).collect();
-    if all.is_empty() {
-        return;
-    }
-    out.push_str("<section id=\"claims\"><h2>Claims, and what was measured</h2>\n<p class=\"count\">");
-    for verdict in Verdict::ALL {
-        let count = all.iter().filter(|c| c.verdict == verdict).count();
-        if count > 0 {
-            let _ = write!(out, "<span><b>{count}</b> {}</span> ", badge(verdict));
-        }
-    }
-    out.push_str(
-        "</p>\n<p>Claims are paraphrased, not quoted. Verdicts are computed from the results.</p>\n\
-         <table class=\"claims\" role=\"table\"><thead role=\"rowgroup\"><tr role=\"row\">",
-    );
-    for name in ["Claim", "Measured", "Verdict", "Why"] {
-        let _ = write!(out, "<th scope=\"col\" role=\"columnheader\">{name}</th>");
-    }
-    out.push_str("</tr></thead>\n");
-    for (section, anchor) in report.sections.iter().zip(anchors(report)) {
-        if section.claims.is_empty() {
-            continue;
-        }
-        let (name, title) = (escaped(&section.name), escaped(&section.title));
-        let _ = writeln!(
-            out,
-            "<tbody role=\"rowgroup\"><tr role=\"row\" class=\"group\">\
-             <th scope=\"rowgroup\" role=\"rowheader\" colspan=\"4\">\
-             <a href=\"#{anchor}\">{name}</a> <span>{title}</span></th></tr>"
-        );
-        for claim in &section.claims {
-            let _ = writeln!(
-                out,
-                "<tr role=\"row\"><td role=\"cell\">{} <small>{}</small></td>\
-                 <td role=\"cell\" data-name=\"Measured\">{}</td>\
-                 <td role=\"cell\" data-name=\"Verdict\">{}</td>\
-                 <td role=\"cell\" data-name=\"Why\">{}</td></tr>",
-                prose(&claim.text),
-                escaped(&claim.source),
-                prose(&claim.measured),
-                badge(claim.verdict),
-                prose(&claim.why)
-            );
-        }
-        out.push_str("</tbody>\n");
-    }
-    out.push_str("</table></section>\n");
-}
-
 /// One experiment.
-fn section(section: &Section, anchor: &str, figures: &mut Figures, out: &mut String) {
+fn section(report: &Report, section: &Section, anchor: &str, figures: &mut Figures, out: &mut String) {
     let title = if section.title.is_empty() { &section.name } else { &section.title };
     let _ = write!(
         out,
@@ -206,11 +146,19 @@ fn section(section: &Section, anchor: &str, figures: &mut Figures, out: &mut Str
         escaped(&section.name),
         paragraphs(&section.about)
     );
+    for note in &section.notes {
+        let _ = writeln!(out, "<p class=\"note\">{}</p>", prose(note));
+    }
     for figure in &section.figures {
         figures.push(figure, out);
     }
-    for table in &section.tables {
-        self::table(table, out);
+    claims::details(report, section, out);
+    if !section.tables.is_empty() {
+        out.push_str("<details><summary>Results as tables</summary>\n");
+        for table in &section.tables {
+            self::table(table, out);
+        }
+        out.push_str("</details>\n");
     }
     if !section.settings.is_empty() {
         let _ = writeln!(out, "<details><summary>Settings</summary>{}</details>", list(&section.settings));

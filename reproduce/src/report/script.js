@@ -398,6 +398,15 @@
   theme.hidden = false;
   name();
 
+  // A link to a claim opens its details, wherever they are folded.
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+    if (target?.tagName === "DETAILS") target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // On paper nothing can be opened, so settings are open; values stay what the figures show.
   addEventListener("beforeprint", () => {
     for (const part of document.querySelectorAll("details:not(.values)")) part.open = true;

@@ -3,20 +3,33 @@
 use super::*;
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::sample;
+use crate::section::{Case, Claim, Evidence, Found, Source};
 
 #[test]
 fn everything_is_on_the_page() {
     let report = sample::report();
     let page = html(&report);
-    for claim in report.sections.iter().flat_map(|s| &s.claims) {
-        for text in [&claim.text, &claim.measured, &claim.why, &claim.source] {
+    for claim in &report.claims {
+        for text in [&claim.text, &claim.note, &claim.place] {
             assert!(page.contains(&escaped(text)), "{text}");
         }
+        for evidence in &claim.evidence {
+            assert!(page.contains(&prose(&evidence.rule)), "{}", evidence.rule);
+            for case in &evidence.cases {
+                assert!(page.contains(&escaped(&case.measured)) && page.contains(&escaped(&case.place)));
+            }
+        }
     }
+    for found in &report.found {
+        assert!(page.contains(&escaped(&found.text)), "{}", found.text);
+    }
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
+    assert!(place("id=\"found\"") < place("id=\"claims\"") && place("id=\"claims\"") < place("<figure "));
+    // Details come with the figures of their experiment.
+    assert!(place("id=\"claim-1\"") > place("id=\"figure-1\"") && place("id=\"claim-1\"") < place("id=\"figure-2\""));
     for (name, value) in report.environment.iter().chain(&report.open) {
         assert!(page.contains(&prose(name)) && page.contains(&prose(value)), "{name}");
     }
-    assert!(page.contains("paraphrased, not quoted"));
     assert!(page.contains("by <code>sgd</code>") && page.contains("&amp; &lt;nothing&gt; else"));
     assert_eq!(page.matches("<figure ").count(), 4);
     assert_eq!(page, html(&report));
@@ -53,7 +66,7 @@ fn text_is_no_markup() {
     let evil = "</script><script>alert(1)</script>\"'`<!--";
     let pair = (evil.to_owned(), evil.to_owned());
     let points = vec![Point::new(1.0, 1.0), Point::new(2.0, f64::NAN)];
-    let series = Series { name: evil.into(), colour: 0, dash: 0, points };
+    let series = Series::new(evil, 0, 0, points);
     let panel = Panel { title: evil.into(), x: Axis::linear(evil), y: Axis::log(evil), series: vec![series] };
     let figure = Figure {
         name: evil.into(),
@@ -63,7 +76,19 @@ fn text_is_no_markup() {
         panels: vec![panel],
     };
     let text = || evil.to_owned();
-    let claim = Claim { source: text(), text: text(), measured: text(), verdict: Verdict::Open, why: text() };
+    let case = Case { place: text(), measured: text(), short: text(), holds: None };
+    let evidence = Evidence { experiment: text(), rule: text(), most: true, cases: vec![case] };
+    let claim = Claim {
+        source: text(),
+        number: Some(1),
+        place: text(),
+        text: text(),
+        note: text(),
+        experiment: text(),
+        evidence: vec![evidence],
+    };
+    let source = Source { name: text(), title: text(), about: text() };
+    let found = Found { text: text(), claims: vec![(text(), 1)] };
     let table = Table { title: text(), columns: vec![text(), text()], rows: vec![vec![], vec![text()]] };
     let section = Section {
         name: text(),
@@ -71,11 +96,20 @@ fn text_is_no_markup() {
         about: text(),
         settings: vec![pair.clone()],
         figures: vec![figure],
+        missing: vec![],
+        notes: vec![text()],
         tables: vec![table],
-        claims: vec![claim],
+        claims: vec![],
     };
-    let report =
-        Report { title: text(), sections: vec![section], environment: vec![pair.clone()], open: vec![pair] };
+    let report = Report {
+        title: text(),
+        found: vec![found],
+        sources: vec![source],
+        claims: vec![claim],
+        sections: vec![section],
+        environment: vec![pair.clone()],
+        open: vec![pair],
+    };
     let page = html(&report);
     assert!(!page.contains("alert(1)</") && !page.contains("<!--"));
     assert_eq!(page.matches("<script").count(), page.matches("</script>").count());

@@ -6,9 +6,9 @@ use plotters::backend::SVGBackend;
 use plotters::chart::ChartBuilder;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::PathElement;
+use plotters::element::{PathElement, Text};
 use plotters::series::LineSeries;
-use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
+use plotters::style::{IntoFont, RGBColor, ShapeStyle, WHITE};
 use serde_json::Value;
 
 const SIZE: (u32, u32) = (1000, 440);
@@ -17,6 +17,10 @@ const TEST: RGBColor = RGBColor(207, 84, 31);
 const STEPS: RGBColor = RGBColor(176, 200, 222);
 /// The most points of a line: more can't be told apart.
 const POINTS: usize = 1000;
+/// The height of the row of the legend, and the width of an entry.
+const LEGEND: (u32, i32) = (26, 84);
+/// What the lines are called, and how they are drawn.
+const LINES: [(&str, RGBColor, u32); 3] = [("step", STEPS, 1), ("train", TRAIN, 2), ("test", TEST, 2)];
 
 type Point = (f64, f64);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -32,6 +36,9 @@ fn panels(title: &str, records: &[Value], out: &mut String) -> Result<(), String
     let root = SVGBackend::with_string(out, SIZE).into_drawing_area();
     root.fill(&WHITE).map_err(|e| fail(&e))?;
     let root = root.titled(title, ("sans-serif", 20)).map_err(|e| fail(&e))?;
+    // Above the panels, where it covers no line.
+    let (head, root) = root.split_vertically(LEGEND.0);
+    legend(&head).map_err(|e| fail(&e))?;
     let ends = epochs(records);
     let names: Vec<String> = ends
         .iter()
@@ -43,6 +50,17 @@ fn panels(title: &str, records: &[Value], out: &mut String) -> Result<(), String
         panel(area, name, records, &ends).map_err(|e| fail(&e))?;
     }
     root.present().map_err(|e| fail(&e))
+}
+
+/// The names of the lines, beside each other.
+fn legend(area: &Area<'_>) -> Result<(), impl Display + use<>> {
+    let entry = |(k, (name, colour, width)): (i32, (&str, RGBColor, u32))| {
+        let (x, y) = (24 + k * LEGEND.1, LEGEND.0 as i32 / 2);
+        let style = ShapeStyle::from(&colour).stroke_width(width);
+        area.draw(&PathElement::new([(x, y), (x + 20, y)], style))?;
+        area.draw(&Text::new(name, (x + 26, y - 6), ("sans-serif", 13).into_font()))
+    };
+    (0..).zip(LINES).try_for_each(entry).map_err(|e| e.to_string())
 }
 
 /// The epochs that ended, each with the steps that were done.
@@ -61,9 +79,8 @@ fn panel(area: &Area<'_>, name: &str, records: &[Value], ends: &[(f64, &Value)])
     let curve = |split: &str| -> Vec<Point> {
         ends.iter().filter_map(|(step, end)| Some((*step, end[split][name].as_f64()?))).collect()
     };
-    let lines =
-        [("step", STEPS, 1, steps), ("train", TRAIN, 2, curve("train")), ("test", TEST, 2, curve("test"))];
-    let all = || lines.iter().flat_map(|(_, _, _, points)| points);
+    let lines = [steps, curve("train"), curve("test")];
+    let all = || lines.iter().flatten();
     let right = all().map(|p| p.0).fold(1.0, f64::max);
     let low = all().map(|p| p.1).fold(f64::INFINITY, f64::min).min(0.0);
     let high = all().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
@@ -85,18 +102,12 @@ fn panel(area: &Area<'_>, name: &str, records: &[Value], ends: &[(f64, &Value)])
         .label_style(("sans-serif", 13).into_font())
         .draw()
         .map_err(|e| fail(&e))?;
-    for (label, color, width, points) in lines.into_iter().filter(|(_, _, _, points)| !points.is_empty()) {
-        let style = ShapeStyle::from(&color).stroke_width(width);
-        let series = LineSeries::new(points, style).point_size(if label == "step" { 0 } else { 2 });
-        let drawn = chart.draw_series(series).map_err(|e| fail(&e))?;
-        drawn.label(label).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+    for ((name, colour, width), points) in LINES.into_iter().zip(lines) {
+        let style = ShapeStyle::from(&colour).stroke_width(width);
+        let series = LineSeries::new(points, style).point_size(if name == "step" { 0 } else { 2 });
+        chart.draw_series(series).map_err(|e| fail(&e))?;
     }
-    chart
-        .configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 13))
-        .draw()
-        .map_err(|e| fail(&e))
+    Ok(())
 }
 
 /// `points`, or as many averages of neighbouring ones as can be told apart.

@@ -2,8 +2,8 @@
 
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::{Which, distribution};
-use crate::measure::{FigureSettings, Finding, bounded, verdict, within};
-use crate::section::{Section, Table};
+use crate::measure::{FigureSettings, Finding, bounded, within};
+use crate::section::{Case, Section, Table};
 use crate::select::number;
 
 use super::{Check, Curve, Quantity, Record, Settings};
@@ -94,11 +94,8 @@ pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record])
 fn panel(curve: &Curve, quantity: Quantity, records: &[Record]) -> Panel {
     let measured = Measured::of(records, &curve.name);
     let axis = |label: &str| if curve.log { Axis::log(label) } else { Axis::linear(label) };
-    let line = |name: &str, colour: usize, dash: usize, point: &dyn Fn(u32) -> Option<Point>| Series {
-        name: name.to_owned(),
-        colour,
-        dash,
-        points: measured.values().into_iter().filter_map(point).collect(),
+    let line = |name: &str, colour: usize, dash: usize, point: &dyn Fn(u32) -> Option<Point>| {
+        Series::new(name, colour, dash, measured.values().into_iter().filter_map(point).collect())
     };
     let mut series = Vec::new();
     for &program in &curve.programs {
@@ -198,31 +195,27 @@ fn told(settings: &Settings, records: &[Record]) -> Vec<(String, String)> {
 pub fn find(check: &Check, records: &[Record]) -> Finding {
     match check {
         Check::Ratio { curves, of, to, quantity, at_least, at_most } => {
-            let mut ratios: Vec<f64> = Vec::new();
-            for name in curves {
+            let case = |name: &String| {
                 let measured = Measured::of(records, name);
                 let ratio = |x: u32| {
                     let [of, to] =
                         [*of, *to].map(|p| measured.at(p, x).and_then(|r| measured.quantity(r, *quantity)));
-                    Some(of? / to?)
+                    Some((x, of? / to?))
                 };
-                ratios.extend(measured.values().into_iter().filter_map(ratio));
-            }
-            ratios.sort_by(f64::total_cmp);
-            let seen: Vec<bool> = ratios.iter().map(|&r| within(r, *at_least, *at_most)).collect();
-            let what = format!("{} of {} over that of {}", quantity.short(), of.title(), to.title());
-            let measured = match ratios.as_slice() {
-                [] => "nothing".to_owned(),
-                [one] => format!("{what}: {}", number(*one)),
-                [low, .., high] => {
-                    let middle = ratios.get(ratios.len() / 2).copied().unwrap_or(*low);
-                    let (low, middle, high) = (number(*low), number(middle), number(*high));
-                    format!("{what}: {low} to {high}, median {middle}")
-                }
+                let along = |x: u32| if x == 0 { name.clone() } else { format!("{name} {x}") };
+                let ratios = measured.values().into_iter().filter_map(ratio);
+                let case = |(x, ratio): (u32, f64)| Case {
+                    place: along(x),
+                    measured: number(ratio),
+                    short: number(ratio),
+                    holds: Some(within(ratio, *at_least, *at_most)),
+                };
+                ratios.map(case).collect::<Vec<_>>()
             };
-            let held = seen.iter().filter(|&&ok| ok).count();
-            let why = format!("{} in {held} of {} measurements", bounded(*at_least, *at_most), seen.len());
-            Finding { measured, verdict: verdict(&seen), why }
+            let (what, of, to) = (quantity.short(), of.title(), to.title());
+            let bounds = bounded(*at_least, *at_most);
+            let rule = format!("the {what} of `{of}` over that of `{to}` is {bounds}");
+            Finding { rule, cases: curves.iter().flat_map(case).collect() }
         }
         Check::Growth { curve, of, quantity, from, at_least, at_most } => {
             let measured = Measured::of(records, curve);
@@ -231,21 +224,23 @@ pub fn find(check: &Check, records: &[Record]) -> Finding {
             let last = values.last().copied().unwrap_or(0);
             let [a, b] =
                 [first, last].map(|x| measured.at(*of, x).and_then(|r| measured.quantity(r, *quantity)));
-            let growth = a.zip(b).map(|(a, b)| b / a);
-            let seen: Vec<bool> = growth.iter().map(|&g| within(g, *at_least, *at_most)).collect();
-            let found = match (a, b, growth) {
-                (Some(a), Some(b), Some(growth)) => format!(
-                    "{} of {}: {} at {first}, {} at {last}, {} times as much",
-                    quantity.short(),
-                    of.title(),
+            let case = |(a, b): (f64, f64)| Case {
+                place: String::new(),
+                measured: format!(
+                    "{} at {first}, {} at {last}, {} times as much",
                     number(a),
                     number(b),
-                    number(growth)
+                    number(b / a)
                 ),
-                _ => "nothing".to_owned(),
+                short: format!("× {}", number(b / a)),
+                holds: Some(within(b / a, *at_least, *at_most)),
             };
-            let why = format!("growth is asked to be {}", bounded(*at_least, *at_most));
-            Finding { measured: found, verdict: verdict(&seen), why }
+            let (what, of) = (quantity.short(), of.title());
+            let rule = format!(
+                "the {what} of `{of}` grows from the first value to the last by a factor of {}",
+                bounded(*at_least, *at_most)
+            );
+            Finding { rule, cases: a.zip(b).into_iter().map(case).collect() }
         }
     }
 }

@@ -1,15 +1,12 @@
 //! Figures, tables and verdicts of paths.
 
-use crate::figure::{Axis, Figure, Panel, Point, Series};
+use crate::figure::{Axis, Figure, Panel, Point, Role, Series};
 use crate::measure::programs::{Which, distribution};
-use crate::measure::{FigureSettings, Finding, bounded, verdict, within};
-use crate::section::{Section, Table};
+use crate::measure::{FigureSettings, Finding, bounded, within};
+use crate::section::{Case, Section, Table};
 use crate::select::number;
 
 use super::{Check, Function, Record, STEPS, Settings, What};
-
-/// The colour of contours, which comes behind those of programs.
-const CONTOURS: usize = 7;
 
 /// Figures, tables and settings from `records`.
 pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record]) -> Section {
@@ -67,13 +64,14 @@ fn plane(function: &Function, records: &[Record]) -> Panel {
     }
     let mut series = Vec::new();
     if !lines.is_empty() {
-        series.push(Series { name: "contours".to_owned(), colour: CONTOURS, dash: 2, points: lines });
+        series.push(Series { role: Role::Backdrop, ..Series::new("contours", 0, 0, lines) });
     }
-    for which in STEPS {
+    // The gradient's one path is above the others.
+    for which in STEPS.into_iter().rev() {
         let paths = || of(records, &function.name, What::Path, Some(which));
         for run in 0..=paths().map(|r| r.run).max().unwrap_or(0) {
             let points: Vec<Point> = paths().filter(|r| r.run == run).filter_map(point).collect();
-            series.push(Series { name: title(which).to_owned(), colour: which.colour(), dash: 0, points });
+            series.push(Series::new(title(which), which.colour(), 0, points));
         }
     }
     let axis = |label: &str, [low, high]: [f64; 2]| Axis { range: Some((low, high)), ..Axis::linear(label) };
@@ -89,12 +87,12 @@ fn losses(function: &Function, records: &[Record], time: bool) -> Panel {
             Point { x, y: r.loss, spread: r.low.zip(r.high) }
         };
         let points = of(records, &function.name, What::Loss, Some(which)).map(point).collect();
-        Series { name: title(which).to_owned(), colour: which.colour(), dash: 0, points }
+        Series::new(title(which), which.colour(), usize::from(which == Which::ForwardStep), points)
     };
     Panel {
         title: function.title.clone(),
-        x: Axis::linear(if time { "time [ms]" } else { "iterations" }),
-        y: Axis::log("f"),
+        x: Axis::linear(if time { "time [ms]" } else { "iterations" }).apart(),
+        y: Axis::log("f").apart(),
         series: STEPS.map(line).into(),
     }
 }
@@ -145,28 +143,26 @@ fn table(settings: &Settings, records: &[Record]) -> Table {
 pub fn find(check: &Check, records: &[Record]) -> Finding {
     match check {
         Check::Reaches { functions, loss, share } => {
-            let mut seen = Vec::new();
-            let mut told = Vec::new();
-            for name in functions {
+            let case = |name: &String| {
                 let ends = ends(records, name, Which::ForwardStep);
-                if ends.is_empty() {
-                    continue;
-                }
                 let reached = ends.iter().filter(|&x| x <= loss).count();
-                seen.push(reached as f64 >= share * ends.len() as f64);
-                told.push(format!("{name}: {reached} of {} runs", ends.len()));
-            }
-            let measured = format!("f at most {loss} at the end: {}", told.join(", "));
-            let why = format!("{:.0} % of the runs are asked to get there", 100.0 * share);
-            Finding { measured, verdict: verdict(&seen), why }
+                (!ends.is_empty()).then(|| Case {
+                    place: name.clone(),
+                    measured: format!("{reached} of {} runs", ends.len()),
+                    short: format!("{reached} of {}", ends.len()),
+                    holds: Some(reached as f64 >= share * ends.len() as f64),
+                })
+            };
+            let rule = format!("at least {:.0} % of the runs end with f at most {loss}", 100.0 * share);
+            Finding { rule, cases: functions.iter().filter_map(case).collect() }
         }
         Check::FinalLoss { functions, at_least, at_most } => {
             let last = |name: &str, which| median(&ends(records, name, which));
-            ratio(functions, "last f over that of the gradient", last, [*at_least, *at_most])
+            ratio(functions, "the median last f over that of the gradient", last, [*at_least, *at_most])
         }
         Check::StepTime { functions, at_least, at_most } => {
             let time = |name: &str, which| step_ms(records, name, which);
-            ratio(functions, "time of a step over that with the gradient", time, [*at_least, *at_most])
+            ratio(functions, "the time of a step over that with the gradient", time, [*at_least, *at_most])
         }
     }
 }
@@ -178,13 +174,16 @@ fn ratio(
     quantity: impl Fn(&str, Which) -> Option<f64>,
     [at_least, at_most]: [Option<f64>; 2],
 ) -> Finding {
-    let mut ratios = Vec::new();
-    for name in functions {
+    let case = |name: &String| {
         let [gradient, forward] = STEPS.map(|which| quantity(name, which));
-        ratios.extend(gradient.zip(forward).map(|(gradient, forward)| (name, forward / gradient)));
-    }
-    let seen: Vec<bool> = ratios.iter().map(|(_, r)| within(*r, at_least, at_most)).collect();
-    let told: Vec<String> = ratios.iter().map(|(name, r)| format!("{name}: {}", number(*r))).collect();
-    let why = format!("{} is asked for", bounded(at_least, at_most));
-    Finding { measured: format!("{what}: {}", told.join(", ")), verdict: verdict(&seen), why }
+        let ratio = forward? / gradient?;
+        Some(Case {
+            place: name.clone(),
+            measured: number(ratio),
+            short: number(ratio),
+            holds: Some(within(ratio, at_least, at_most)),
+        })
+    };
+    let rule = format!("{what} is {}", bounded(at_least, at_most));
+    Finding { rule, cases: functions.iter().filter_map(case).collect() }
 }

@@ -1,11 +1,13 @@
 //! Figures, tables and verdicts of how much the forward gradient varies.
 
+use std::collections::BTreeMap;
+
 use fgc_train::recipe::{self, Tangent};
 
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::distribution;
-use crate::measure::{FigureSettings, Finding, bounded, verdict};
-use crate::section::{Section, Table};
+use crate::measure::{FigureSettings, Finding, bounded};
+use crate::section::{self, Section, Table};
 use crate::select::number;
 
 use super::{Case, Check, Part, Record, Settings, Shown};
@@ -90,11 +92,8 @@ fn series<'a>(
     for (colour, &tangent) in settings.tangents.iter().enumerate() {
         let mut records = records(tangent);
         records.sort_by(|a, b| point(a).0.x.total_cmp(&point(b).0.x));
-        let line = |name: String, dash, of: &dyn Fn(&Record) -> Point| Series {
-            name,
-            colour,
-            dash,
-            points: records.iter().map(|r| of(r)).collect(),
+        let line = |name: String, dash, of: &dyn Fn(&Record) -> Point| {
+            Series::new(name, colour, dash, records.iter().map(|r| of(r)).collect())
         };
         let name = distribution(tangent);
         all.push(line(format!("{name}, measured"), 0, &|r| point(r).0));
@@ -118,8 +117,8 @@ fn components(case: &Case, settings: &Settings, records: &[Record]) -> Panel {
     };
     Panel {
         title: format!("{}, {} {}", case.title, case.along, first.unwrap_or(0)),
-        x: Axis::linear("(∂ₖf)² / ‖∇f‖²"),
-        y: Axis::linear("Var[gₖ] / ‖∇f‖²"),
+        x: Axis::log("(∂ₖf)² / ‖∇f‖²").apart(),
+        y: Axis::linear("Var[gₖ] / ‖∇f‖²").apart(),
         series: series(settings, kept, point),
     }
 }
@@ -145,8 +144,8 @@ fn agreement(case: &Case, settings: &Settings, records: &[Record]) -> Panel {
     };
     Panel {
         title: case.title.clone(),
-        x: Axis::log("parameters n"),
-        y: Axis::linear("Σₖ Var[gₖ], measured / closed form"),
+        x: Axis::log("parameters n").apart(),
+        y: Axis::linear("Σₖ Var[gₖ], measured / closed form").apart(),
         series: series(settings, |tangent| of(records, &case.name, tangent, true), point),
     }
 }
@@ -185,77 +184,90 @@ fn table(case: &Case, records: &[Record]) -> Table {
     }
 }
 
-/// What `check` finds.
+/// What `check` finds: a case for each function and distribution.
 pub fn find(check: &Check, records: &[Record]) -> Finding {
-    let chosen = |cases: &[String], tangents: &[Tangent]| -> Vec<&Record> {
-        records.iter().filter(|r| cases.contains(&r.case) && tangents.contains(&r.tangent)).collect()
+    let each = |cases: &[String], tangents: &[Tangent], whole: bool| -> Vec<(String, Vec<&Record>)> {
+        let all = cases.iter().flat_map(|case| tangents.iter().map(move |tangent| (case, *tangent)));
+        let named = all.map(|(case, tangent)| {
+            (format!("{case}, {}", distribution(tangent)), of(records, case, tangent, whole))
+        });
+        named.filter(|(_, records)| !records.is_empty()).collect()
     };
     match check {
         Check::ClosedForm { cases, tangents, of, kurtosis, sigmas } => {
-            let mut kept = chosen(cases, tangents);
-            kept.retain(|r| r.component.is_some() == (*of == Part::Components));
             let form = |r: &Record| kurtosis.unwrap_or_else(|| r.kurtosis());
-            let off = |r: &&Record| r.deviation(form(r)).abs();
-            let ratios: Vec<f64> = kept.iter().map(|r| r.variance / r.expected(form(r))).collect();
-            let what = match of {
-                Part::Components => "variance of components over the closed form",
-                Part::Total => "total variance over the closed form",
+            let case = |(place, kept): (String, Vec<&Record>)| {
+                let off: Vec<f64> = kept.iter().map(|r| r.deviation(form(r)).abs()).collect();
+                let ratios: Vec<f64> = kept.iter().map(|r| r.variance / r.expected(form(r))).collect();
+                deviations(place, "of the closed form", &ratios, &off, *sigmas)
             };
-            deviations(what, &ratios, &kept.iter().map(off).collect::<Vec<_>>(), *sigmas)
+            let what = if *of == Part::Components { "of a component" } else { "of all components together" };
+            let with = kurtosis.map_or(String::new(), |kurtosis| format!(" for κ = {kurtosis}"));
+            let rule = format!(
+                "the variance {what} is that of the closed form{with}, within {sigmas} standard errors"
+            );
+            let kept = each(cases, tangents, *of == Part::Total);
+            Finding { rule, cases: kept.into_iter().map(case).collect() }
         }
         Check::Unbiased { cases, tangents, sigmas } => {
-            let mut kept = chosen(cases, tangents);
-            kept.retain(|r| r.component.is_some());
-            let scaled: Vec<f64> = kept.iter().map(|r| r.bias / r.squared_norm.sqrt()).collect();
-            let off = |r: &&Record| {
-                let rounding = f64::from(f32::EPSILON) * r.squared_norm.sqrt();
-                r.bias.abs() / r.bias_error.hypot(rounding)
+            let case = |(place, kept): (String, Vec<&Record>)| {
+                let scaled: Vec<f64> = kept.iter().map(|r| r.bias / r.squared_norm.sqrt()).collect();
+                let off = |r: &&Record| {
+                    let rounding = f64::from(f32::EPSILON) * r.squared_norm.sqrt();
+                    r.bias.abs() / r.bias_error.hypot(rounding)
+                };
+                let off: Vec<f64> = kept.iter().map(off).collect();
+                deviations(place, "of ‖∇f‖ off", &scaled, &off, *sigmas)
             };
-            deviations(
-                "(mean of gₖ − ∂ₖf) / ‖∇f‖",
-                &scaled,
-                &kept.iter().map(off).collect::<Vec<_>>(),
-                *sigmas,
-            )
+            let rule =
+                format!("the mean of a component is its derivative, within {sigmas} standard errors");
+            Finding { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
         }
-        Check::Growth { cases, tangents, at_least, at_most } => {
-            let mut powers = Vec::new();
-            for case in cases {
-                for &tangent in tangents {
-                    let point =
-                        |r: &&Record| ((r.parameters as f64).ln(), (r.variance / r.squared_norm).ln());
-                    let points: Vec<(f64, f64)> =
-                        self::of(records, case, tangent, true).iter().map(point).collect();
-                    powers.extend(slope(&points));
+        Check::Growth { cases, tangents, of, at_least, at_most } => {
+            let whole = *of == Part::Total;
+            let case = |(place, kept): (String, Vec<&Record>)| {
+                let mut at = BTreeMap::<usize, Vec<f64>>::new();
+                for r in kept {
+                    let y = if whole { r.variance / r.squared_norm } else { r.variance };
+                    at.entry(r.parameters).or_default().push(y);
                 }
-            }
-            let seen: Vec<bool> = powers.iter().map(|p| (*at_least..=*at_most).contains(p)).collect();
-            let listed = powers.iter().map(|p| format!("{p:.3}")).collect::<Vec<_>>().join(", ");
-            let measured = match powers.is_empty() {
-                true => "nothing".to_owned(),
-                false => format!("Σ Var[gₖ] / ‖∇f‖² grows as n to the power {listed}"),
+                let mean = |ys: &[f64]| ys.iter().sum::<f64>() / ys.len() as f64;
+                let point = |(n, ys): (&usize, &Vec<f64>)| ((*n as f64).ln(), mean(ys).ln());
+                let power = slope(&at.iter().map(point).collect::<Vec<_>>())?;
+                Some(section::Case {
+                    place,
+                    measured: format!("as n to the power {power:.3}"),
+                    short: format!("∝ n^{power:.2}"),
+                    holds: Some((*at_least..=*at_most).contains(&power)),
+                })
             };
-            let why = format!("a power {} is asked for", bounded(Some(*at_least), Some(*at_most)));
-            Finding { measured, verdict: verdict(&seen), why }
+            let what = if whole { "Σ Var[gₖ] / ‖∇f‖²" } else { "the variance of a component" };
+            let rule = format!(
+                "{what} grows with the number n of parameters as a power {}",
+                bounded(Some(*at_least), Some(*at_most))
+            );
+            Finding { rule, cases: each(cases, tangents, whole).into_iter().filter_map(case).collect() }
         }
     }
 }
 
-/// What is found of values that are so many standard errors off.
-fn deviations(what: &str, values: &[f64], off: &[f64], sigmas: f64) -> Finding {
-    let seen: Vec<bool> = off.iter().map(|off| *off <= sigmas).collect();
+/// What is found of values that are so many standard errors off: all of them have to be near enough.
+fn deviations(place: String, what: &str, values: &[f64], off: &[f64], sigmas: f64) -> section::Case {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let worst = off.iter().copied().fold(0.0, f64::max);
-    let measured = match seen.is_empty() {
-        true => "nothing".to_owned(),
-        false => {
-            format!("{what}: {} to {}, at most {worst:.1} standard errors off", number(low), number(high))
-        }
-    };
-    let held = seen.iter().filter(|&&ok| ok).count();
-    let why = format!("within {sigmas} standard errors in {held} of {} measurements", seen.len());
-    Finding { measured, verdict: verdict(&seen), why }
+    let far = off.iter().filter(|off| **off > sigmas).count();
+    section::Case {
+        place,
+        measured: format!(
+            "{} to {} {what}, at most {worst:.1} standard errors off; {far} of {} too far",
+            number(low),
+            number(high),
+            off.len()
+        ),
+        short: format!("{worst:.1} σ"),
+        holds: Some(far == 0),
+    }
 }
 
 /// The slope of the straight line nearest to `points`, by least squares; `None` for fewer than two values of x.

@@ -1,0 +1,192 @@
+//! With what results were made.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fgc_train::{Error, Result};
+use sha2::{Digest, Sha256};
+
+use crate::experiment::Asked;
+use crate::read::{File, Reader};
+
+/// With what the runs of an experiment were made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// What was asked for beside the experiment.
+    pub asked: Asked,
+    /// Whether the experiment is the user's rather than one that the program carries.
+    pub own: bool,
+    /// The version of fgc.
+    pub version: String,
+    /// The commit that it was built from, if it was built in its repository.
+    pub commit: String,
+    /// The first digits of the SHA-256 of the program: the same for results of the same build.
+    pub build: String,
+    /// The processor.
+    pub cpu: String,
+    /// Its vector instructions.
+    pub features: String,
+    /// How many runs there were at once.
+    pub threads: u64,
+    /// The day on which the last of them ended.
+    pub date: String,
+}
+
+impl Made {
+    /// With what runs that end now are made.
+    pub fn now(asked: Asked, threads: usize, own: bool) -> Made {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Made {
+            asked,
+            own,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: env!("FGC_COMMIT").to_owned(),
+            build: build().to_owned(),
+            cpu: cpu(),
+            features: features().join(", "),
+            threads: threads as u64,
+            date: date(seconds / (24 * 60 * 60)),
+        }
+    }
+
+    /// As text for `made.toml`.
+    ///
+    /// # Errors
+    /// If a text has no form in TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        let mut table = toml::Table::new();
+        table.insert("quick".to_owned(), self.asked.quick.into());
+        if let Some(seeds) = self.asked.seeds {
+            table.insert("seeds".to_owned(), (seeds as i64).into());
+        }
+        table.insert("threads".to_owned(), (self.threads as i64).into());
+        if self.own {
+            table.insert("own".to_owned(), true.into());
+        }
+        let texts = [
+            ("fgc", &self.version),
+            ("commit", &self.commit),
+            ("build", &self.build),
+            ("cpu", &self.cpu),
+            ("features", &self.features),
+            ("date", &self.date),
+        ];
+        let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        table.extend(texts.map(|(key, text)| (key.to_owned(), text.clone().into())));
+        toml::to_string(&table).map_err(|e| Error::new(e.to_string()))
+    }
+
+    /// From the text of `made.toml`.
+    ///
+    /// # Errors
+    /// If it isn't of that form, with the place.
+    pub fn read(file: &File) -> Result<Made> {
+        let table = file.parse()?;
+        let root = Reader::new(file, &table);
+        let text = |key| Ok(root.need(key)?.text()?.to_owned());
+        // Results of versions that didn't say these are read too.
+        let perhaps = |key| root.get(key).map_or(Ok(String::new()), |item| Ok(item.text()?.to_owned()));
+        let made = Made {
+            asked: Asked {
+                quick: root.need("quick")?.flag()?,
+                seeds: root.get("seeds").map(|item| item.whole(1)).transpose()?,
+            },
+            own: root.get("own").map_or(Ok(false), |item| item.flag())?,
+            version: text("fgc")?,
+            commit: perhaps("commit")?,
+            build: perhaps("build")?,
+            cpu: text("cpu")?,
+            features: text("features")?,
+            threads: root.need("threads")?.whole(1)?,
+            date: text("date")?,
+        };
+        root.finish()?;
+        Ok(made)
+    }
+}
+
+impl Made {
+    /// The version, and the commit or the build, for people.
+    pub fn version(&self) -> String {
+        let Made { version, commit, build, .. } = self;
+        match (commit.as_str(), build.as_str()) {
+            ("", "") => version.clone(),
+            ("", build) => format!("{version} (build {build})"),
+            (commit, "") => format!("{version} (commit {commit})"),
+            (commit, build) => format!("{version} (commit {commit}, build {build})"),
+        }
+    }
+}
+
+/// The first digits of the SHA-256 of this program; nothing if it can't be read.
+fn build() -> &'static str {
+    static BUILD: OnceLock<String> = OnceLock::new();
+    BUILD.get_or_init(|| {
+        let program = std::env::current_exe().and_then(fs::read).unwrap_or_default();
+        let hash = Sha256::digest(&program);
+        if program.is_empty() { String::new() } else { hash.iter().take(6).map(|b| format!("{b:02x}")).collect() }
+    })
+}
+
+/// The name that the processor has for itself, where the system tells it.
+fn cpu() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// The vector instructions that compiled programs may use.
+fn features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let all = [
+            ("AVX2", is_x86_feature_detected!("avx2")),
+            ("FMA", is_x86_feature_detected!("fma")),
+            ("AVX-512F", is_x86_feature_detected!("avx512f")),
+        ];
+        all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}
+
+/// The date of a day, counted from 1970-01-01, in the Gregorian calendar: Hinnant (2013), "chrono-compatible low-level
+/// date algorithms".
+fn date(day: u64) -> String {
+    let day = day + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) =
+        (year + era * 400 + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    format!("{year}-{month:02}-{of_month:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_dates() {
+        for (day, expected) in
+            [(0, "1970-01-01"), (11_016, "2000-02-29"), (19_722, "2023-12-31"), (20_820, "2027-01-02")]
+        {
+            assert_eq!(date(day), expected);
+        }
+    }
+
+    #[test]
+    fn what_runs_were_made_with_is_read_again() {
+        let made = Made::now(Asked { quick: true, seeds: Some(3) }, 2, true);
+        let file = File { name: "made.toml".to_owned(), text: made.to_toml().unwrap_or_default() };
+        assert_eq!(Made::read(&file).as_ref(), Ok(&made));
+        assert!(made.build.len() == 12 && made.version().contains(&made.build));
+        // As versions wrote it that knew neither of commits nor of builds.
+        let old = "quick = false\nthreads = 2\nfgc = '0.1.0'\ncpu = 'c'\nfeatures = 'f'\ndate = '2026-11-24'";
+        let old = Made::read(&File { name: "made.toml".to_owned(), text: old.to_owned() });
+        assert_eq!(old.map(|made| (made.version(), made.own)), Ok(("0.1.0".to_owned(), false)));
+    }
+}
