@@ -169,11 +169,11 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<
     // The operands of a class: those of its original node first.
     let operands = |id: Id| -> Vec<Id> {
         let original = first.get(&id).into_iter();
-        original.chain(Values(eg).nodes(id)).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
+        original.chain(Values(eg, Reading::Plain).nodes(id)).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
     };
     let feasible = |id: Id, marks: &HashMap<Id, Mark>| {
         let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
-        Values(eg).nodes(id).any(|n| n.args.iter().all(ready))
+        Values(eg, Reading::Plain).nodes(id).any(|n| n.args.iter().all(ready))
     };
     for &root in roots {
         let mut stack = vec![(eg.find(root), None)];
