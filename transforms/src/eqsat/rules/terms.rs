@@ -75,8 +75,7 @@ impl<'g> Values<'g> {
     /// Whether the product or quotient `n` is the same as a strong one and as a plain one: that by a number that is
     /// neither 0 nor infinite nor NaN is.
     pub fn is_either(self, n: &ENode) -> bool {
-        let numbers = n.args.iter().filter_map(|&a| self.uniform(a));
-        numbers.into_iter().any(|c| c != 0.0 && c.is_finite())
+        n.args.iter().filter_map(|&a| self.uniform(a)).any(|c| c != 0.0 && c.is_finite())
     }
 
     /// The pairs of operands of which `id` is the commutative `op`, in both orders.
