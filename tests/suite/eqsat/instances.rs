@@ -260,10 +260,9 @@ pub const STRONG: &[(&str, &str, &str)] = &[
     ("mul-neg", "x: f32[9], z: f32[9]", "y = strong_mul(-x, z) + strong_mul(-z, -x)"),
     ("div-neg", "x: f32[9], z: f32[9]", "y = strong_div(-x, z)"),
     ("factor", "x: f32[9], z: f32[9], k: f32[9]", "y = strong_mul(x, k) + strong_mul(k, z)"),
-    ("factor", "x: f32[9], z: f32[9], k: f32[9]", "y = strong_mul(x, k) - k * z"),
     ("div-sqrt", "x: f32[9], z: f32[9]", "y = strong_div(x, sqrt(z))"),
     ("scale-scale", "x: f32[3, 4], k: f32[4], l: f32[]", "y = strong_mul(strong_mul(x, k), l)"),
-    ("scale-scale", "x: f32[3, 4], k: f32[4], l: f32[]", "y = strong_mul(x, k) * l"),
+    ("scale-scale", "x: f32[3, 4], k: f32[4]", "y = strong_mul(x, k) * 3"),
     (
         "scale-product",
         "x: f32[3, 4], z: f32[3, 4], k: f32[], l: f32[]",

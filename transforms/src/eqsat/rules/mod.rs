@@ -70,9 +70,9 @@ impl Rule {
             (self.rewrite)(g, n, r);
         }
         let is_strong = |n: &ENode| strong::plain(n.op()).is_some();
-        // A plain product that is taken for a strong one may be a number where it was NaN, which no exact rule
-        // gives.
-        let below = || self.equality != Equality::Exact && n.args.iter().any(|&a| g.nodes(a).any(is_strong));
+        // No plain product is taken for a strong one that differs from it.
+        let is_product = matches!(n.op(), Op::Binary(op) if op.strong().is_some());
+        let below = || (!is_product || g.is_either(n)) && n.args.iter().any(|&a| g.nodes(a).any(is_strong));
         if self.holds_strongly() && (is_strong(n) || below()) {
             r.read(Reading::Strong);
             (self.rewrite)(Values(g.0, Reading::Strong), n, r);

@@ -43,8 +43,7 @@ pub fn plain(op: &Op) -> Option<Op> {
 }
 
 fn strong_constant(g: Values, n: &ENode, r: &mut Rewriter) {
-    let is_plain = |c: f64| c != 0.0 && c.is_finite();
-    if n.args.iter().any(|&a| g.uniform(a).is_some_and(is_plain)) {
+    if g.is_either(n) {
         r.offer(|r| r.op(plain(n.op())?, &[n.args[0].into(), n.args[1].into()]));
     }
 }

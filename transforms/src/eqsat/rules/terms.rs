@@ -16,7 +16,7 @@ pub struct Values<'g>(pub &'g Eg, pub Reading);
 pub enum Reading {
     /// What is written.
     Plain,
-    /// Strong ones: as such it reads those of either kind, and writes strong ones.
+    /// Strong ones: it reads them, and plain ones by a constant that makes no difference, and writes strong ones.
     Strong,
 }
 
@@ -106,10 +106,16 @@ impl<'g> Values<'g> {
 
     /// The pairs of operands of which `id` is `op`, in their order.
     pub fn binary(self, id: Id, op: Binary) -> impl Iterator<Item = [Id; 2]> + 'g {
-        let strong = op.strong().filter(|_| self.1 == Reading::Strong).map(Op::Binary);
-        let is_strong = strong.as_ref().is_some_and(|op| self.nodes(id).any(|n| n.op() == op));
-        let op = op.strong().filter(|_| is_strong).unwrap_or(op);
-        self.of(id, move |o| (*o == Op::Binary(op)).then_some(())).map(|(_, args)| [args[0], args[1]])
+        let strong = op.strong().filter(|_| self.1 == Reading::Strong);
+        let is_plain = move |n: &ENode| *n.op() == Op::Binary(op) && (strong.is_none() || self.is_either(n));
+        let is_strong = move |n: &ENode| strong.is_some_and(|op| *n.op() == Op::Binary(op));
+        self.nodes(id).filter(move |n| is_plain(n) || is_strong(n)).map(|n| [n.args[0], n.args[1]])
+    }
+
+    /// Whether the product or quotient `n` is the same as a strong one and as a plain one: that by a number that is
+    /// neither 0 nor infinite nor NaN is.
+    pub fn is_either(self, n: &ENode) -> bool {
+        n.args.iter().filter_map(|&a| self.uniform(a)).any(|c| c != 0.0 && c.is_finite())
     }
 
     /// The pairs of operands of which `id` is the commutative `op`, in both orders.
