@@ -3,6 +3,8 @@
 
 use std::marker::PhantomData;
 
+use super::isa::Scalar;
+
 /// A buffer that several tasks write parts of at once.
 pub(super) struct Shared<'a, T> {
     at: *mut T,
@@ -26,6 +28,58 @@ impl<'a, T> Shared<'a, T> {
     pub fn at(&self, offset: isize) -> *mut T {
         debug_assert!(offset >= 0 && offset as usize <= self.len);
         self.at.wrapping_offset(offset)
+    }
+}
+
+/// The elements of a block, each row side by side.
+pub(super) struct Elements<'a, T> {
+    pub at: *mut T,
+    pub rows: &'a [isize],
+    pub columns: usize,
+}
+
+/// The totals of the blocks of the results, each of `size` elements at most, in wider elements.
+pub(super) struct Totals<'a, T> {
+    pub at: Shared<'a, T>,
+    pub size: usize,
+}
+
+impl<T: Scalar> Totals<'_, T> {
+    /// Where those of result `r` are, perhaps not aligned for wider elements.
+    fn of(&self, r: usize) -> *mut T::Wide {
+        self.at.at(0).cast::<T::Wide>().wrapping_add(r * self.size)
+    }
+
+    /// Adds the elements of a block to those of result `r`, or if there are none yet, puts them there.
+    ///
+    /// # Safety
+    /// The elements are there and, as the totals, no other task's.
+    pub unsafe fn take(&self, r: usize, block: &Elements<T>, add: bool) {
+        for (i, &row) in block.rows.iter().enumerate() {
+            let (from, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
+            for j in 0..block.columns {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let total = total.add(j);
+                    let so_far = if add { total.read_unaligned() } else { T::Wide::default() };
+                    total.write_unaligned((*from.add(j)).added_to(so_far));
+                }
+            }
+        }
+    }
+
+    /// Writes the totals of result `r`, rounded, to the elements of a block.
+    ///
+    /// # Safety
+    /// As of [`take`](Totals::take).
+    pub unsafe fn write(&self, r: usize, block: &Elements<T>) {
+        for (i, &row) in block.rows.iter().enumerate() {
+            let (to, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
+            for j in 0..block.columns {
+                // SAFETY: as the caller promises.
+                unsafe { *to.add(j) = T::rounded(total.add(j).read_unaligned()) }
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::blocks::Block;
 use super::depth::Depth;
 use super::isa::{Kernels, Scalar};
-use super::memory::{self, Shared, transpose};
+use super::memory::{self, Elements, Shared, Totals, transpose};
 use super::plan::{Panel, Sum, Term};
 use super::run::{self, Epilogue, Operands, Place, Slot};
 use super::split;
@@ -101,58 +101,6 @@ fn within(at: &[usize], steps: &[isize]) -> isize {
 struct Target<'a, T> {
     at: *mut T,
     rows: &'a [isize],
-}
-
-/// The elements of a block, each row side by side.
-struct Elements<'a, T> {
-    at: *mut T,
-    rows: &'a [isize],
-    columns: usize,
-}
-
-/// The totals of the blocks of the results, each of `size` elements at most, in wider elements.
-struct Totals<'a, T> {
-    at: Shared<'a, T>,
-    size: usize,
-}
-
-impl<T: Scalar> Totals<'_, T> {
-    /// Where those of result `r` are, perhaps not aligned for wider elements.
-    fn of(&self, r: usize) -> *mut T::Wide {
-        self.at.at(0).cast::<T::Wide>().wrapping_add(r * self.size)
-    }
-
-    /// Adds the elements of a block to those of result `r`, or if there are none yet, puts them there.
-    ///
-    /// # Safety
-    /// The elements are there and, as the totals, no other task's.
-    unsafe fn take(&self, r: usize, block: &Elements<T>, add: bool) {
-        for (i, &row) in block.rows.iter().enumerate() {
-            let (from, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
-            for j in 0..block.columns {
-                // SAFETY: as the caller promises.
-                unsafe {
-                    let total = total.add(j);
-                    let so_far = if add { total.read_unaligned() } else { T::Wide::default() };
-                    total.write_unaligned((*from.add(j)).added_to(so_far));
-                }
-            }
-        }
-    }
-
-    /// Writes the totals of result `r`, rounded, to the elements of a block.
-    ///
-    /// # Safety
-    /// As of [`take`](Totals::take).
-    unsafe fn write(&self, r: usize, block: &Elements<T>) {
-        for (i, &row) in block.rows.iter().enumerate() {
-            let (to, total) = (block.at.wrapping_offset(row), self.of(r).wrapping_add(i * block.columns));
-            for j in 0..block.columns {
-                // SAFETY: as the caller promises.
-                unsafe { *to.add(j) = T::rounded(total.add(j).read_unaligned()) }
-            }
-        }
-    }
 }
 
 /// The products of a term that a block is made of: where its operands begin for a block of `k`,

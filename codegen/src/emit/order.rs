@@ -71,7 +71,10 @@ impl Order {
         let results: usize = self.kept.iter().product();
         let elements = results.saturating_mul(self.reduced.iter().product());
         let wanted = PARTS.min(elements / TASK).min(size / results.max(1));
-        let tasks = self.kept.first().map_or(1, |&n| n.div_ceil(TASK.div_ceil((elements / n.max(1)).max(1))));
+        // The tasks that there are without parts: each has some indices of the first other dimension.
+        let unit = if self.along == Along::Kept && self.kept.len() == 1 { VECTOR_UNIT } else { 1 };
+        let task = |n: usize| TASK.div_ceil((elements / n.max(1)).max(1)).next_multiple_of(unit);
+        let tasks = self.kept.first().map_or(1, |&n| n.div_ceil(task(n)));
         if tasks >= wanted.min(TASKS) {
             return None;
         }
