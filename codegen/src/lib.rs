@@ -26,6 +26,7 @@ mod probe;
 pub mod program;
 mod recompute;
 mod steps;
+mod uses;
 pub mod vecmath;
 mod view;
 

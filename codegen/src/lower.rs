@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use fgc_ir::ops::{Leaf, Lower, Placement, Role};
 use fgc_ir::text::print::spelling;
-use fgc_ir::{Graph, OpRules, Type, Value, View};
+use fgc_ir::{Graph, OpRules, Real, Type, Value, View};
 
 use crate::contract::Product;
 use crate::program::{Buffer, BufferId, Contract, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
@@ -203,7 +203,7 @@ impl Lowering<'_> {
         let form = match (leaf, leaf.uniform()) {
             (Leaf::Bound { name, .. }, _) => Form::Source(self.whole(&ty, Origin::Bound(name.to_string()))),
             (Leaf::Iota { dim, .. }, _) => Form::Inline(Step::Index(*dim)),
-            (Leaf::Const { .. }, Some(c)) => Form::Inline(Step::Constant(c)),
+            (Leaf::Const { .. }, Some(c)) => Form::Inline(Step::Constant(Real::new(c))),
             (Leaf::Const { .. }, None) => {
                 Form::Source(self.whole(&ty, Origin::Constant(Arc::new(leaf.eval(&[])))))
             }
@@ -312,7 +312,7 @@ impl Lowering<'_> {
         }
         if placed < ty.elements() {
             let before = (first - 1).min(level);
-            self.others.push((before, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
+            self.others.push((before, Kernel::Loop(write(Step::Constant(Real::new(0.0)), &ty, out.clone()))));
         }
         self.others.extend(copies);
         self.set(v, Form::Source(out), level);
