@@ -17,8 +17,13 @@ use crate::view::compose;
 use crate::{fuse, parts, steps};
 
 /// The kernels, those loops joined with contractions that can be, in an order in which each
-/// comes behind what it builds on.
-pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<Kernel> {
+/// comes behind what it builds on. What fills buffers that are `reported`, by metrics alone, comes
+/// second: it doesn't decide where anything else is computed.
+pub(crate) fn fuse(
+    program: &mut Program,
+    kernels: Vec<(isize, Kernel)>,
+    reported: &HashSet<BufferId>,
+) -> Vec<Kernel> {
     let uses = Uses::new(program, kernels.iter().map(|(_, kernel)| kernel));
     let mut order = Order::new(&kernels);
     let levels: Vec<isize> = kernels.iter().map(|(level, _)| *level).collect();
@@ -33,10 +38,19 @@ pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<
         let mut loops: Vec<usize> = Vec::new();
         let mut all: Option<Loop> = None;
         let readers = order.now(sums.results.iter().flat_map(|r| uses.readers(*r)));
-        for l in readers.into_iter().filter(|&l| levels[l] == levels[c] + 1) {
+        let readers = readers.into_iter().filter(|&l| levels[l] == levels[c] + 1);
+        let mut readers: Vec<(usize, usize)> = readers
+            .filter_map(|l| match &kernels[l] {
+                Some(Kernel::Loop(nest)) => Some((l, steps::needed_but_for(nest, reported))),
+                _ => None,
+            })
+            .collect();
+        readers.sort_by_key(|(_, steps)| *steps == 0);
+        let mut steps = 0;
+        for (l, own) in readers {
             let Some(Kernel::Loop(nest)) = &kernels[l] else { continue };
-            let fits = |all: &Loop| all.steps.len() + nest.steps.len() <= fuse::STEPS;
-            if !all.as_ref().is_none_or(fits) {
+            let sum = if own > 0 { steps + own } else { nest.steps.len() + all.as_ref().map_or(0, size) };
+            if all.is_some() && sum > fuse::STEPS {
                 continue;
             }
             let Some(nest) = matrix(program, sums, columns, nest) else { continue };
@@ -49,7 +63,9 @@ pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<
                 Some(all) => steps::merge(all, &nest),
             }
             loops.push(l);
+            steps += own;
         }
+        loops.sort_unstable();
         let (Some(nest), Some((&l, others))) = (all, loops.split_last()) else { continue };
         let mut sums = sums.clone();
         let elsewhere = |r: &BufferId| order.now(uses.readers(*r)).iter().any(|k| !loops.contains(k));
@@ -68,6 +84,10 @@ pub(crate) fn fuse(program: &mut Program, kernels: Vec<(isize, Kernel)>) -> Vec<
         sorted.append(&mut ends[k]);
     }
     sorted
+}
+
+fn size(nest: &Loop) -> usize {
+    nest.steps.len()
 }
 
 /// The columns of the results of `sums` as matrices, if its blocks are of rows and columns.

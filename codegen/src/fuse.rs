@@ -1,6 +1,6 @@
 //! Kernels that are done together, once all are known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fgc_ir::Shape;
@@ -12,8 +12,14 @@ use crate::steps;
 pub(crate) const TERMS: usize = 256;
 
 /// The kernels in their order, those contractions of a level joined that share an operand and
-/// have results of one shape: `x·w` and `dx·w + x·dw` read `w` once.
-pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
+/// have results of one shape: `x·w` and `dx·w + x·dw` read `w` once. What is `reported`, by
+/// metrics alone, isn't joined with what else is computed: the bits of sums may depend on what
+/// is done with them.
+pub(crate) fn contractions(
+    program: &Program,
+    kernels: Vec<(isize, Kernel)>,
+    reported: &HashSet<BufferId>,
+) -> Vec<(isize, Kernel)> {
     let keys = |level: isize, kernel: &Kernel| -> Vec<u64> {
         let (0.., Kernel::Contract(sums)) = (level, kernel) else { return Vec::new() };
         let args = |t: &Term| [hash(&(level, 0, &t.args[0])), hash(&(level, 1, &t.args[1]))];
@@ -21,7 +27,10 @@ pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> 
     };
     join_all(kernels, keys, |other, kernel| {
         let (Kernel::Contract(other), Kernel::Contract(sums)) = (other, &mut *kernel) else { return false };
-        let joins = alike(program, other, sums) && other.terms.len() + sums.terms.len() <= TERMS;
+        let for_metrics = |c: &Contract| c.results.iter().all(|r| reported.contains(r));
+        let joins = alike(program, other, sums)
+            && other.terms.len() + sums.terms.len() <= TERMS
+            && for_metrics(other) == for_metrics(sums);
         if joins {
             let gone = std::mem::replace(sums, other.clone());
             join(sums, &gone);

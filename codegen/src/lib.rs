@@ -25,6 +25,7 @@ pub mod plan;
 mod probe;
 pub mod program;
 mod recompute;
+mod split;
 mod steps;
 mod uses;
 pub mod vecmath;

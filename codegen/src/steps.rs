@@ -1,10 +1,10 @@
 //! Steps of loops: taking out what nothing comes of, and putting two loops together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fgc_ir::DType;
 
-use crate::program::{Contract, Kernel, Loop, Program, Step};
+use crate::program::{BufferId, Contract, Kernel, Loop, Program, Step};
 
 /// Takes the steps out of loops that nothing comes of.
 pub(crate) fn prune(program: &mut Program) {
@@ -17,15 +17,26 @@ pub(crate) fn prune(program: &mut Program) {
     }
 }
 
-fn prune_loop(nest: &mut Loop) {
+/// Which steps of `nest` are needed for what it writes to the buffers that `to` holds for.
+fn needed(nest: &Loop, to: impl Fn(BufferId) -> bool) -> Vec<bool> {
     let mut needed = vec![false; nest.steps.len()];
-    let ends = nest.stores.iter().map(|(at, _)| *at).chain(nest.folds.iter().map(|(at, ..)| *at));
-    ends.for_each(|at| needed[at] = true);
+    nest.stores.iter().filter(|(_, s)| to(s.buffer)).for_each(|(at, _)| needed[*at] = true);
+    nest.folds.iter().filter(|(_, _, b)| to(*b)).for_each(|(at, ..)| needed[*at] = true);
     for k in (0..nest.steps.len()).rev() {
         if let (true, (Step::Apply { args, .. }, _)) = (needed[k], &nest.steps[k]) {
             args.iter().for_each(|&a| needed[a] = true);
         }
     }
+    needed
+}
+
+/// How many steps of `nest` something else than the buffers `without` needs.
+pub(crate) fn needed_but_for(nest: &Loop, without: &HashSet<BufferId>) -> usize {
+    needed(nest, |buffer| !without.contains(&buffer)).into_iter().filter(|needed| *needed).count()
+}
+
+fn prune_loop(nest: &mut Loop) {
+    let needed = needed(nest, |_| true);
     // Where each step is when the others are gone.
     let mut at = vec![0; needed.len()];
     let mut kept = 0;
