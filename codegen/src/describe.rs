@@ -252,7 +252,7 @@ impl Lowered {
             write!(f, "       t{k} = ")?;
             match step {
                 Step::Load(source) => write!(f, "{}", self.view(source))?,
-                Step::Constant(c) => write!(f, "{c}")?,
+                Step::Constant(c) => write!(f, "{}", c.get())?,
                 Step::Index(dim) => write!(f, "index {dim}")?,
                 Step::Random(op, key) => write!(f, "{}{} {}", op.name(), op.attrs(), self.view(key))?,
                 Step::Apply { op, args } => {

@@ -1,31 +1,42 @@
 //! Kernels that are done together, once all are known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::program::{BufferId, Contract, Kernel, Loop, Origin, Program, Source};
+use fgc_ir::Shape;
+
+use crate::program::{BufferId, Contract, Kernel, Loop, Origin, Program, Source, Term};
 use crate::steps;
 
+/// The most products of a contraction that others are joined with.
+pub(crate) const TERMS: usize = 256;
+
 /// The kernels in their order, those contractions of a level joined that share an operand and
-/// have results of one shape: `x·w` and `dx·w + x·dw` read `w` once.
-pub(crate) fn contractions(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
-    let mut fused: Vec<(isize, Kernel)> = Vec::with_capacity(kernels.len());
-    for (level, mut kernel) in kernels {
-        if let (0.., Kernel::Contract(sums)) = (level, &mut kernel) {
-            let same = |(at, other): &(isize, Kernel)| match other {
-                Kernel::Contract(other) => *at == level && alike(program, other, sums),
-                _ => false,
-            };
-            // The later place: what the later one builds on may lie between.
-            if let Some(k) = fused.iter().rposition(same)
-                && let (_, Kernel::Contract(mut first)) = fused.remove(k)
-            {
-                join(&mut first, sums);
-                *sums = first;
-            }
+/// have results of one shape: `x·w` and `dx·w + x·dw` read `w` once. What is `reported`, by
+/// metrics alone, isn't joined with what else is computed: the bits of sums may depend on what
+/// is done with them.
+pub(crate) fn contractions(
+    program: &Program,
+    kernels: Vec<(isize, Kernel)>,
+    reported: &HashSet<BufferId>,
+) -> Vec<(isize, Kernel)> {
+    let keys = |level: isize, kernel: &Kernel| -> Vec<u64> {
+        let (0.., Kernel::Contract(sums)) = (level, kernel) else { return Vec::new() };
+        let args = |t: &Term| [hash(&(level, 0, &t.args[0])), hash(&(level, 1, &t.args[1]))];
+        sums.terms.iter().flat_map(args).collect()
+    };
+    join_all(kernels, keys, |other, kernel| {
+        let (Kernel::Contract(other), Kernel::Contract(sums)) = (other, &mut *kernel) else { return false };
+        let for_metrics = |c: &Contract| c.results.iter().all(|r| reported.contains(r));
+        let joins = alike(program, other, sums)
+            && other.terms.len() + sums.terms.len() <= TERMS
+            && for_metrics(other) == for_metrics(sums);
+        if joins {
+            let gone = std::mem::replace(sums, other.clone());
+            join(sums, &gone);
         }
-        fused.push((level, kernel));
-    }
-    fused
+        joins
+    })
 }
 
 /// The most steps of a loop that others are joined with.
@@ -33,37 +44,88 @@ pub(crate) const STEPS: usize = 48;
 
 /// The kernels, those loops of a level joined that read the same array.
 pub(crate) fn loops(program: &Program, kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)> {
-    let mut fused: Vec<(isize, Kernel)> = Vec::with_capacity(kernels.len());
+    let keys = |level: isize, kernel: &Kernel| -> Vec<u64> {
+        let (0.., Kernel::Loop(nest)) = (level, kernel) else { return Vec::new() };
+        if nest.steps.len() >= STEPS {
+            return Vec::new();
+        }
+        let worth = nest.reads().filter(|s| is_worth_sharing(program, &nest.shape, s));
+        worth.map(|s| hash(&(level, &nest.shape, s))).collect()
+    };
+    join_all(kernels, keys, |other, kernel| {
+        let (Kernel::Loop(other), Kernel::Loop(nest)) = (other, &mut *kernel) else { return false };
+        let joins = joins(program, other, nest);
+        if joins {
+            let gone = std::mem::replace(nest, other.clone());
+            steps::merge(nest, &gone);
+        }
+        joins
+    })
+}
+
+/// Of the kernels that have something in common with one, so many are looked at before it is
+/// left alone: almost always the last will do.
+const LOOKED_AT: usize = 16;
+
+/// The kernels, each joined with the last before it that has one of its `keys` and that `join`
+/// puts it together with: the result, in the place of the second argument.
+fn join_all(
+    kernels: Vec<(isize, Kernel)>,
+    keys: impl Fn(isize, &Kernel) -> Vec<u64>,
+    mut join: impl FnMut(&Kernel, &mut Kernel) -> bool,
+) -> Vec<(isize, Kernel)> {
+    let mut fused: Vec<Option<(isize, Kernel)>> = Vec::with_capacity(kernels.len());
+    // Where kernels are that have a key, in their order.
+    let mut having: HashMap<u64, Vec<usize>> = HashMap::new();
     for (level, mut kernel) in kernels {
-        if let (0.., Kernel::Loop(nest)) = (level, &mut kernel) {
-            let same = |(at, other): &(isize, Kernel)| match other {
-                Kernel::Loop(other) => *at == level && joins(program, other, nest),
-                _ => false,
-            };
-            // The later place, as for contractions.
-            if let Some(k) = fused.iter().rposition(same)
-                && let (_, Kernel::Loop(mut first)) = fused.remove(k)
+        let mut near: Vec<usize> = Vec::new();
+        for key in keys(level, &kernel) {
+            let Some(places) = having.get_mut(&key) else { continue };
+            while places.pop_if(|k| fused[*k].is_none()).is_some() {}
+            near.extend(places.iter().rev().take(LOOKED_AT));
+        }
+        near.sort_unstable();
+        near.dedup();
+        // The later place: what the later one builds on may lie between.
+        for k in near.into_iter().rev().take(LOOKED_AT) {
+            if let Some((_, other)) = &fused[k]
+                && join(other, &mut kernel)
             {
-                steps::merge(&mut first, nest);
-                *nest = first;
+                fused[k] = None;
+                break;
             }
         }
-        fused.push((level, kernel));
+        for key in keys(level, &kernel) {
+            let places = having.entry(key).or_default();
+            while places.pop_if(|k| fused.get(*k).is_none_or(Option::is_none)).is_some() {}
+            places.push(fused.len());
+        }
+        fused.push(Some((level, kernel)));
     }
-    fused
+    fused.into_iter().flatten().collect()
+}
+
+/// What tells apart the keys of [`join_all`]: equal ones may be chance, which `join` finds out.
+fn hash(key: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether two loops over one shape can be one, and share a read that is worth it.
 fn joins(program: &Program, a: &Loop, b: &Loop) -> bool {
     let axes = |nest: &Loop| nest.folds.first().map(|(_, reduce, _)| reduce.axes.clone());
     let folds = axes(a).is_none() || axes(b).is_none() || axes(a) == axes(b);
-    // Something computed, or all of an array: not what is in every update, such as the learning rate.
-    let worth = |s: &Source| {
-        let computed = matches!(program.buffers[s.buffer.0].origin, Origin::Computed);
-        computed || s.view.touched() == a.shape.elements()
-    };
     let small = a.steps.len() + b.steps.len() <= STEPS;
-    a.shape == b.shape && folds && small && a.reads().any(|s| worth(s) && b.reads().any(|t| s == t))
+    let worth = |s: &&Source| is_worth_sharing(program, &a.shape, s);
+    a.shape == b.shape && folds && small && a.reads().filter(worth).any(|s| b.reads().any(|t| s == t))
+}
+
+/// Whether it is worth reading `s` once for two loops over `shape`: something computed, or all of
+/// an array, but not what is in every update, such as the learning rate.
+fn is_worth_sharing(program: &Program, shape: &Shape, s: &Source) -> bool {
+    let computed = matches!(program.buffers[s.buffer.0].origin, Origin::Computed);
+    computed || s.view.touched() == shape.elements()
 }
 
 /// The kernels in the order of their levels, those before level 0 as late as others allow: what
@@ -79,18 +141,18 @@ pub(crate) fn in_order(mut kernels: Vec<(isize, Kernel)>) -> Vec<(isize, Kernel)
     let mut ordered = Vec::with_capacity(early.len() + rest.len());
     for (level, kernel) in rest {
         // What it builds on, and what that does.
-        let mut needed: Vec<usize> = Vec::new();
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
         let mut open = vec![&kernel];
         while let Some(kernel) = open.pop() {
             let buffers = kernel.reads().into_iter().map(|s| s.buffer).chain(kernel.writes());
             for &k in buffers.filter_map(|b| writers.get(&b)).flatten() {
-                if let (Some((_, kernel)), false) = (&early[k], needed.contains(&k)) {
-                    needed.push(k);
+                if let Some((_, kernel)) = &early[k]
+                    && needed.insert(k)
+                {
                     open.push(kernel);
                 }
             }
         }
-        needed.sort_unstable();
         ordered.extend(needed.into_iter().filter_map(|k| early[k].take()));
         ordered.push((level, kernel));
     }

@@ -26,7 +26,9 @@ mod probe;
 pub mod program;
 mod recompute;
 mod separate;
+mod split;
 mod steps;
+mod uses;
 pub mod vecmath;
 mod view;
 

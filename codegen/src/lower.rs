@@ -16,20 +16,20 @@
 
 mod loops;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use fgc_ir::ops::index::IndexKind;
 use fgc_ir::ops::{Index, Leaf, Lower, Placement, Reduce, Role};
 use fgc_ir::text::print::spelling;
-use fgc_ir::{DType, Graph, OpRules, Type, Value, View};
+use fgc_ir::{DType, Graph, OpRules, OutputKind, Real, Type, Value, View};
 
 use crate::contract::Product;
 use crate::program::{Buffer, BufferId, Contract, Fusion, Kernel, Loop, Origin, Program, Source, Step, Term};
 use crate::recompute::recompute;
 use crate::separate::separate;
 use crate::view::compose;
-use crate::{emit, epilogue, fuse, parts, steps};
+use crate::{emit, epilogue, fuse, parts, split, steps};
 
 /// The program that computes the outputs of `g`.
 pub(crate) fn lower(g: &Graph, fusion: Fusion) -> Program {
@@ -40,16 +40,22 @@ pub(crate) fn lower(g: &Graph, fusion: Fusion) -> Program {
         forms: vec![Form::Unused; g.len()],
         ready: vec![START; g.len()],
         uses: vec![0; g.len()],
+        reported: Vec::new(),
+        repeated: HashSet::new(),
+        metric_reads: vec![false; g.len()],
         loops: Vec::new(),
         others: Vec::new(),
         written: HashMap::new(),
         contractions: HashMap::new(),
     };
     let needed = g.dependencies(g.outputs.iter().map(|o| o.value));
+    let results = g.outputs.iter().filter(|o| o.kind != OutputKind::Metric);
+    let others = g.dependencies(results.map(|o| o.value));
+    lowering.reported = needed.iter().zip(&others).map(|(needed, other)| *needed && !other).collect();
     for v in g.values().filter(|v| needed[v.index()]) {
-        g.node(v).args.iter().for_each(|a| lowering.uses[a.index()] += 1);
+        g.node(v).args.iter().for_each(|a| lowering.used(*a, lowering.reported[v.index()]));
     }
-    g.outputs.iter().for_each(|o| lowering.uses[o.value.index()] += 1);
+    g.outputs.iter().for_each(|o| lowering.used(o.value, o.kind == OutputKind::Metric));
     for v in g.values() {
         if needed[v.index()] || g.binding(v).is_some() {
             lowering.lower(v);
@@ -107,8 +113,15 @@ struct Lowering<'g> {
     forms: Vec<Form>,
     /// The level after which a value can be read.
     ready: Vec<isize>,
-    /// How many operands and outputs a value is.
+    /// How many operands and outputs a value is, without those of metrics if it isn't
+    /// [reported](Lowering::reported) alone.
     uses: Vec<usize>,
+    /// Which values only metrics need. What becomes of the others mustn't depend on them.
+    reported: Vec<bool>,
+    /// What is computed again for metrics alone.
+    repeated: HashSet<BufferId>,
+    /// Which of the others metrics read too.
+    metric_reads: Vec<bool>,
     /// The loops; one that has been joined with another is gone.
     loops: Vec<Option<Growing>>,
     /// Where formulas are written that something needs in memory.
@@ -136,17 +149,18 @@ impl Lowering<'_> {
             self.program.outputs.push(crate::program::Result { name, kind, buffer, ty });
         }
         self.label();
+        let reported = self.reported_buffers();
         let loops = self.loops.into_iter().flatten().map(Growing::finish);
         let mut kernels: Vec<(isize, Kernel)> = loops.chain(self.others).collect();
         kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
-        let kernels = fuse::in_order(kernels);
+        let kernels = fuse::in_order(split::split(&mut self.program, kernels));
         self.program.kernels = if self.fused {
-            let kernels = fuse::contractions(&self.program, kernels);
+            let kernels = fuse::contractions(&self.program, kernels, &reported);
             let mut kernels = fuse::loops(&self.program, kernels);
             recompute(&self.program, &mut kernels);
             kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
             let kernels = separate(&mut self.program, kernels);
-            epilogue::fuse(&mut self.program, kernels)
+            epilogue::fuse(&mut self.program, kernels, &reported)
         } else {
             let kernels = separate(&mut self.program, kernels);
             kernels.into_iter().map(|(_, kernel)| kernel).collect()
@@ -154,6 +168,21 @@ impl Lowering<'_> {
         steps::prune(&mut self.program);
         parts::divide(&mut self.program);
         self.program
+    }
+
+    /// The buffers that hold nothing but what is for metrics alone.
+    fn reported_buffers(&self) -> HashSet<BufferId> {
+        let held = |reported: bool| {
+            let forms = self.forms.iter().zip(&self.reported).filter(move |(_, r)| **r == reported);
+            forms.filter_map(|(form, _)| match form {
+                Form::Source(source) | Form::Step(_, Some(source)) => Some(source.buffer),
+                _ => None,
+            })
+        };
+        let others: HashSet<BufferId> = held(false).collect();
+        let metrics = self.program.outputs.iter().filter(|o| o.kind == OutputKind::Metric);
+        let metrics = metrics.map(|o| o.buffer).chain(held(true)).filter(|b| !others.contains(b));
+        metrics.chain(self.repeated.iter().copied()).collect()
     }
 
     /// Calls buffers after the values that they hold: after the first that has a name and all of
@@ -207,7 +236,7 @@ impl Lowering<'_> {
         let form = match (leaf, leaf.uniform()) {
             (Leaf::Bound { name, .. }, _) => Form::Source(self.whole(&ty, Origin::Bound(name.to_string()))),
             (Leaf::Iota { dim, .. }, _) => Form::Inline(Step::Index(*dim)),
-            (Leaf::Const { .. }, Some(c)) => Form::Inline(Step::Constant(c)),
+            (Leaf::Const { .. }, Some(c)) => Form::Inline(Step::Constant(Real::new(c))),
             (Leaf::Const { .. }, None) => {
                 Form::Source(self.whole(&ty, Origin::Constant(Arc::new(leaf.eval(&[])))))
             }
@@ -316,18 +345,52 @@ impl Lowering<'_> {
         }
         if placed < ty.elements() {
             let before = (first - 1).min(level);
-            self.others.push((before, Kernel::Loop(write(Step::Constant(0.0), &ty, out.clone()))));
+            self.others.push((before, Kernel::Loop(write(Step::Constant(Real::new(0.0)), &ty, out.clone()))));
         }
         self.others.extend(copies);
         self.set(v, Form::Source(out), level);
     }
 
+    /// Counts a use of `v`, by a metric alone or not.
+    fn used(&mut self, v: Value, reported: bool) {
+        if reported && !self.reported[v.index()] {
+            self.metric_reads[v.index()] = true;
+        } else {
+            self.uses[v.index()] += 1;
+        }
+    }
+
     /// Makes `v`, which is the sum of `args`, one kernel with them if they are sums of products
-    /// that nothing else uses.
+    /// that nothing else uses. A metric that reads them has them computed again.
     fn add_up(&mut self, v: Value, args: &[Value]) -> bool {
-        let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| self.uses[a.index()] == 1);
+        let alike = |a: Value| self.reported[a.index()] == self.reported[v.index()];
+        let alone = |a: Value| self.uses[a.index()] == 1 && alike(a);
+        let sums = |a: &Value| self.contractions.get(a).copied().filter(|_| alone(*a));
         let &[a, b] = args else { return false };
         let (Some(into), Some(gone)) = (sums(&a), sums(&b)) else { return false };
+        let terms = |k: usize| match &self.others[k].1 {
+            Kernel::Contract(sums) => sums.terms.len(),
+            _ => 0,
+        };
+        if terms(into) + terms(gone) > fuse::TERMS {
+            return false;
+        }
+        let mut whole = self.forms[a.index()].clone();
+        for (value, kernel) in [(a, into), (b, gone)] {
+            if self.metric_reads[value.index()] {
+                let again = self.others[kernel].clone();
+                self.repeated.extend(again.1.writes());
+                self.others.push(again);
+            }
+        }
+        if self.metric_reads[a.index()] {
+            // Where the first was is what metrics read.
+            let out = self.whole(self.g.ty(v), Origin::Computed);
+            if let (_, Kernel::Contract(sum)) = &mut self.others[into] {
+                sum.results = vec![out.buffer];
+            }
+            whole = Form::Source(out);
+        }
         let nothing = Kernel::Contract(Contract::new(Vec::new(), Vec::new()));
         let (level, from) = std::mem::replace(&mut self.others[gone], (START, nothing));
         let (Kernel::Contract(from), (at, Kernel::Contract(sum))) = (from, &mut self.others[into]) else {
@@ -337,7 +400,7 @@ impl Lowering<'_> {
         *at = level.max(*at);
         let level = *at;
         self.contractions.insert(v, into);
-        self.set(v, self.forms[a.index()].clone(), level);
+        self.set(v, whole, level);
         true
     }
 

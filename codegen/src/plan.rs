@@ -4,11 +4,12 @@
 //! last used before the other is first written. What updates a bound buffer is computed in place
 //! where nothing reads the old content afterwards (the buffer is *donated*).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fgc_ir::OutputKind;
 
-use crate::program::{Buffer, BufferId, Kernel, Loop, Origin, Program};
+use crate::program::{BufferId, Kernel, Loop, Origin, Program};
+use crate::uses::Uses;
 
 /// Buffers begin at multiples of this many bytes: a cache line.
 const ALIGNMENT: usize = 64;
@@ -44,31 +45,79 @@ impl Plan {
         let mut order: Vec<usize> = (0..program.buffers.len()).filter(used).collect();
         order.sort_by_key(|&k| lives[k].first);
         let mut offsets = vec![0; program.buffers.len()];
-        let mut placed: Vec<usize> = Vec::new();
-        let mut bytes = 0;
+        let mut gaps = Gaps::default();
+        // What has a place, by the kernel that uses it last.
+        let mut ends: BTreeSet<(usize, usize)> = BTreeSet::new();
         for k in order {
-            let mut taken: Vec<(usize, usize)> = placed
-                .iter()
-                .filter(|&&p| lives[p].first <= lives[k].last && lives[k].first <= lives[p].last)
-                .map(|&p| (offsets[p], offsets[p] + size(p)))
-                .collect();
-            taken.sort_unstable();
-            // The lowest gap that is large enough.
-            let mut at = 0;
-            for (start, end) in taken {
-                if start >= at + size(k) {
-                    break;
-                }
-                at = at.max(end);
+            while let Some(&(last, gone)) = ends.first().filter(|(last, _)| *last < lives[k].first) {
+                ends.remove(&(last, gone));
+                gaps.free(offsets[gone], size(gone));
             }
-            offsets[k] = at;
-            bytes = bytes.max(at + size(k));
-            placed.push(k);
+            offsets[k] = gaps.take(size(k));
+            ends.insert((lives[k].last, k));
         }
+        let bytes = gaps.bytes;
         for (k, with) in shared {
             offsets[k] = offsets[with];
         }
         Plan { offsets, scratch: bytes, bytes: bytes + scratch.next_multiple_of(ALIGNMENT), copies }
+    }
+}
+
+/// The bytes of an arena that nothing is in.
+#[derive(Default)]
+struct Gaps {
+    /// Those between others, with their sizes: no two touch.
+    between: BTreeMap<usize, usize>,
+    /// Where the last one begins, which has no end: none of the others ends there.
+    last: usize,
+    /// The most bytes that were taken.
+    bytes: usize,
+}
+
+impl Gaps {
+    /// Takes `size` bytes of the lowest gap that has as many.
+    fn take(&mut self, size: usize) -> usize {
+        if size == 0 {
+            return 0;
+        }
+        let found = self.between.iter().find(|(_, gap)| **gap >= size).map(|(&at, &gap)| (at, gap));
+        let at = match found {
+            Some((at, gap)) => {
+                self.between.remove(&at);
+                if gap > size {
+                    self.between.insert(at + size, gap - size);
+                }
+                at
+            }
+            None => {
+                self.last += size;
+                self.last - size
+            }
+        };
+        self.bytes = self.bytes.max(at + size);
+        at
+    }
+
+    /// Gives back the `size` bytes at `at`.
+    fn free(&mut self, mut at: usize, mut size: usize) {
+        if size == 0 {
+            return;
+        }
+        if let Some((&before, &gap)) = self.between.range(..at).next_back()
+            && before + gap == at
+        {
+            self.between.remove(&before);
+            (at, size) = (before, gap + size);
+        }
+        if let Some(behind) = self.between.remove(&(at + size)) {
+            size += behind;
+        }
+        if at + size == self.last {
+            self.last = at;
+        } else {
+            self.between.insert(at, size);
+        }
     }
 }
 
@@ -100,14 +149,22 @@ fn lives(program: &Program) -> Vec<Life> {
 fn donations(program: &Program, lives: &[Life]) -> (HashMap<usize, usize>, Vec<(BufferId, BufferId)>) {
     let mut shared = HashMap::new();
     let mut copies = Vec::new();
+    let uses = Uses::new(program, &program.kernels);
+    let mut bound: HashMap<&str, usize> = HashMap::new();
+    for (k, buffer) in program.buffers.iter().enumerate() {
+        if let Origin::Bound(name) = &buffer.origin {
+            bound.entry(name).or_insert(k);
+        }
+    }
+    let mut results = vec![0; program.buffers.len()];
+    program.outputs.iter().for_each(|o| results[o.buffer.0] += 1);
     for output in program.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
-        let bound = |b: &Buffer| matches!(&b.origin, Origin::Bound(name) if *name == output.name);
-        let Some(to) = program.buffers.iter().position(bound) else { continue };
+        let Some(&to) = bound.get(output.name.as_str()) else { continue };
         let from = output.buffer;
-        let alone = program.outputs.iter().filter(|o| o.buffer == from).count() == 1;
+        let alone = results[from.0] == 1;
         let fits = program.buffers[from.0].ty.bytes() == output.ty.bytes();
         let computed = matches!(program.buffers[from.0].origin, Origin::Computed);
-        if alone && fits && computed && may_overwrite(program, from, BufferId(to), lives) {
+        if alone && fits && computed && may_overwrite(program, &uses, from, BufferId(to), lives) {
             shared.insert(from.0, to);
         } else {
             copies.push((from, BufferId(to)));
@@ -118,13 +175,12 @@ fn donations(program: &Program, lives: &[Life]) -> (HashMap<usize, usize>, Vec<(
 
 /// Whether `from` can be computed where `to` is: `to` isn't read after that begins, or is read
 /// only by the loop that writes `from`, at the very elements that it writes.
-fn may_overwrite(program: &Program, from: BufferId, to: BufferId, lives: &[Life]) -> bool {
+fn may_overwrite(program: &Program, uses: &Uses, from: BufferId, to: BufferId, lives: &[Life]) -> bool {
     let begins = lives[from.0].first;
-    let last_read = program.kernels.iter().rposition(|kernel| kernel.reads().iter().any(|s| s.buffer == to));
-    match last_read {
+    match uses.readers(to).last() {
         None => true,
-        Some(k) if k != begins => k < begins,
-        Some(k) => match &program.kernels[k] {
+        Some(&k) if k != begins => k < begins,
+        Some(&k) => match &program.kernels[k] {
             Kernel::Loop(nest) => in_place(nest, from, to),
             Kernel::Contract(sums) => {
                 let multiplied = sums.terms.iter().flat_map(|t| &t.args).any(|s| s.buffer == to);

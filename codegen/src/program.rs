@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::contract::{self, Contraction, Isa, Operand, Product};
 use fgc_ir::ops::{Index, Op, Random, Reduce, Window};
-use fgc_ir::{DType, Graph, OutputKind, Shape, Tensor, Type, Value, View};
+use fgc_ir::{DType, Graph, OutputKind, Real, Shape, Tensor, Type, Value, View};
 
 /// A buffer of a [`Program`], by its position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -31,7 +31,7 @@ pub enum Origin {
 }
 
 /// A strided view of a buffer.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Source {
     /// The buffer.
     pub buffer: BufferId,
@@ -40,7 +40,7 @@ pub struct Source {
 }
 
 /// A step of a loop: what one element of a value is.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Step {
     /// Read; the view has the shape of the loop.
     Load(Source),
@@ -52,7 +52,7 @@ pub enum Step {
         args: Vec<usize>,
     },
     /// The same number everywhere.
-    Constant(f64),
+    Constant(Real),
     /// The index along a dimension.
     Index(usize),
     /// Random bits under a key; the loop has the shape of the operation's result.

@@ -7,9 +7,11 @@
 
 use std::collections::HashMap;
 
-use fgc_ir::{DType, View, meter};
+use fgc_ir::{DType, Value, View, meter};
 
 use crate::program::{BufferId, Kernel, Loop, Origin, Program, Source, Step};
+use crate::steps::Distinct;
+use crate::uses::Uses;
 use crate::view::compose;
 
 /// Of an addition in vectors, on one of two threads.
@@ -24,20 +26,23 @@ const STEPS: usize = 64;
 
 /// Has loops compute what others store for them where that is cheaper.
 pub(crate) fn recompute(program: &Program, kernels: &mut [(isize, Kernel)]) {
+    let mut uses = Uses::new(program, kernels.iter().map(|(_, kernel)| kernel));
     for p in 0..kernels.len() {
         let mut s = 0;
         while let Kernel::Loop(nest) = &kernels[p].1
             && let Some((step, to)) = nest.stores.get(s)
         {
-            let taken = taken(program, kernels, p, *step, to);
+            let taken = taken(program, kernels, &uses, p, *step, to);
             let Some(taken) = taken else {
                 s += 1;
                 continue;
             };
+            uses.clear(to.buffer);
             if let Kernel::Loop(nest) = &mut kernels[p].1 {
                 nest.stores.remove(s);
             }
             for (k, nest) in taken {
+                nest.reads().for_each(|source| uses.read(source.buffer, k));
                 kernels[k].1 = Kernel::Loop(nest);
             }
         }
@@ -49,6 +54,7 @@ pub(crate) fn recompute(program: &Program, kernels: &mut [(isize, Kernel)]) {
 fn taken(
     program: &Program,
     kernels: &[(isize, Kernel)],
+    uses: &Uses,
     p: usize,
     step: usize,
     to: &Source,
@@ -56,21 +62,20 @@ fn taken(
     let buffer = to.buffer;
     let Kernel::Loop(nest) = &kernels[p].1 else { return None };
     let ty = &program.buffers[buffer.0].ty;
-    let result = program.outputs.iter().any(|o| o.buffer == buffer);
-    let written = kernels.iter().flat_map(|(_, k)| k.writes()).filter(|b| *b == buffer).count();
+    let alone = uses.writers(buffer) == [p] && nest.writes().filter(|b| *b == buffer).count() == 1;
     let whole = to.view == View::dense(&nest.shape) && nest.shape.elements() == ty.elements();
-    if result || written != 1 || !whole {
+    if uses.is_result(buffer) || !alone || !whole {
         return None;
     }
     let cone = Cone::of(program, nest, step)?;
     let elements = ty.elements() as f64;
     let mut saved = bytes(program, buffer) * elements;
     let mut loops = Vec::new();
-    for (k, (_, kernel)) in kernels.iter().enumerate() {
-        if !kernel.reads().iter().any(|s| s.buffer == buffer) {
-            continue;
-        }
-        let Kernel::Loop(reader) = kernel else { return None };
+    if uses.readers(buffer).iter().any(|&k| !matches!(kernels[k].1, Kernel::Loop(_))) {
+        return None;
+    }
+    for &k in uses.readers(buffer) {
+        let Kernel::Loop(reader) = &kernels[k].1 else { return None };
         let (reader, cost) = cone.put_into(program, reader, buffer)?;
         saved -= cost;
         loops.push((k, reader));
@@ -119,7 +124,7 @@ impl<'l> Cone<'l> {
     /// `reader` with these steps in place of loads of `buffer`, which holds the last of them; and what the reader
     /// costs more by that.
     fn put_into(&self, program: &Program, reader: &Loop, buffer: BufferId) -> Option<(Loop, f64)> {
-        let mut taken = Taken { program, nest: Loop::default(), cost: 0.0 };
+        let mut taken = Taken { program, steps: Distinct::default(), values: Vec::new(), cost: 0.0 };
         // What the reader loads anyway costs nothing.
         let loaded: Vec<&Source> = reader.reads().filter(|s| s.buffer != buffer).collect();
         let elements = reader.shape.elements() as f64;
@@ -134,23 +139,22 @@ impl<'l> Cone<'l> {
                 Step::Random(_, key) if key.buffer == buffer => return None,
                 Step::Apply { args, .. } => {
                     args.iter_mut().for_each(|a| *a = at[*a]);
-                    taken.step(step, *dtype).0
+                    taken.steps.place(step, *dtype).0
                 }
-                _ => taken.step(step, *dtype).0,
+                _ => taken.steps.place(step, *dtype).0,
             });
         }
-        let Taken { nest: mut taken, cost, .. } = taken;
-        if taken.steps.len() > STEPS.max(reader.steps.len()) {
+        let Taken { steps: Distinct { steps, .. }, mut values, cost, .. } = taken;
+        if steps.len() > STEPS.max(reader.steps.len()) {
             return None;
         }
-        taken.shape = reader.shape.clone();
-        taken.part = reader.part;
-        taken.stores = reader.stores.iter().map(|(step, to)| (at[*step], to.clone())).collect();
-        taken.folds = reader.folds.iter().map(|(step, fold, to)| (at[*step], fold.clone(), *to)).collect();
-        taken.values.extend(reader.values.iter().map(|(step, v)| (at[*step], *v)));
-        taken.values.sort_unstable();
-        taken.values.dedup();
-        Some((taken, cost))
+        values.extend(reader.values.iter().map(|(step, v)| (at[*step], *v)));
+        values.sort_unstable();
+        values.dedup();
+        let stores = reader.stores.iter().map(|(step, to)| (at[*step], to.clone())).collect();
+        let folds = reader.folds.iter().map(|(step, fold, to)| (at[*step], fold.clone(), *to)).collect();
+        let shape = reader.shape.clone();
+        Some((Loop { shape, steps, stores, folds, part: reader.part, values }, cost))
     }
 
     /// Adds the steps to `taken`, for those elements of the last one that `view` shows. Gives its place.
@@ -165,19 +169,20 @@ impl<'l> Cone<'l> {
                 Step::Apply { args, .. } => args.iter_mut().for_each(|a| *a = at[a]),
                 _ => {}
             }
-            let (place, new) = taken.step(step, *dtype);
-            taken.cost += match &taken.nest.steps[place].0 {
+            let (place, new) = taken.steps.place(step, *dtype);
+            taken.cost += match &taken.steps.steps[place].0 {
                 _ if !new => 0.0,
                 Step::Load(source) if loaded.contains(&source) => 0.0,
                 Step::Load(source) => bytes(taken.program, source.buffer) * source.view.touched() as f64,
                 Step::Apply { op, args } => {
-                    let dtypes: Vec<DType> = args.iter().map(|&a| taken.nest.steps[a].1).collect();
+                    let dtypes: Vec<DType> = args.iter().map(|&a| taken.steps.steps[a].1).collect();
                     ADDITION * meter::additions(op, &dtypes) * elements
                 }
                 _ => 0.0,
             };
-            let values = self.nest.values.iter().filter(|(step, _)| *step == k);
-            taken.nest.values.extend(values.map(|(_, v)| (place, *v)));
+            let values = &self.nest.values[self.nest.values.partition_point(|(step, _)| *step < k)..];
+            let values = values.iter().take_while(|(step, _)| *step == k);
+            taken.values.extend(values.map(|(_, v)| (place, *v)));
             at.insert(k, place);
             last = place;
         }
@@ -188,20 +193,8 @@ impl<'l> Cone<'l> {
 /// A loop that others are put into.
 struct Taken<'p> {
     program: &'p Program,
-    nest: Loop,
+    steps: Distinct,
+    /// As [`Loop::values`].
+    values: Vec<(usize, Value)>,
     cost: f64,
-}
-
-impl Taken<'_> {
-    /// The place of a step, which is added unless it is there; and whether it was.
-    fn step(&mut self, step: Step, dtype: DType) -> (usize, bool) {
-        let steps = &mut self.nest.steps;
-        match steps.iter().position(|(s, d)| *s == step && *d == dtype) {
-            Some(at) => (at, false),
-            None => {
-                steps.push((step, dtype));
-                (steps.len() - 1, true)
-            }
-        }
-    }
 }

@@ -1,6 +1,10 @@
 //! Steps of loops: taking out what nothing comes of, and putting two loops together.
 
-use crate::program::{Contract, Kernel, Loop, Program, Step};
+use std::collections::{HashMap, HashSet};
+
+use fgc_ir::DType;
+
+use crate::program::{BufferId, Contract, Kernel, Loop, Program, Step};
 
 /// Takes the steps out of loops that nothing comes of.
 pub(crate) fn prune(program: &mut Program) {
@@ -13,15 +17,26 @@ pub(crate) fn prune(program: &mut Program) {
     }
 }
 
-fn prune_loop(nest: &mut Loop) {
+/// Which steps of `nest` are needed for what it writes to the buffers that `to` holds for.
+fn needed(nest: &Loop, to: impl Fn(BufferId) -> bool) -> Vec<bool> {
     let mut needed = vec![false; nest.steps.len()];
-    let ends = nest.stores.iter().map(|(at, _)| *at).chain(nest.folds.iter().map(|(at, ..)| *at));
-    ends.for_each(|at| needed[at] = true);
+    nest.stores.iter().filter(|(_, s)| to(s.buffer)).for_each(|(at, _)| needed[*at] = true);
+    nest.folds.iter().filter(|(_, _, b)| to(*b)).for_each(|(at, ..)| needed[*at] = true);
     for k in (0..nest.steps.len()).rev() {
         if let (true, (Step::Apply { args, .. }, _)) = (needed[k], &nest.steps[k]) {
             args.iter().for_each(|&a| needed[a] = true);
         }
     }
+    needed
+}
+
+/// How many steps of `nest` something else than the buffers `without` needs.
+pub(crate) fn needed_but_for(nest: &Loop, without: &HashSet<BufferId>) -> usize {
+    needed(nest, |buffer| !without.contains(&buffer)).into_iter().filter(|needed| *needed).count()
+}
+
+fn prune_loop(nest: &mut Loop) {
+    let needed = needed(nest, |_| true);
     // Where each step is when the others are gone.
     let mut at = vec![0; needed.len()];
     let mut kept = 0;
@@ -45,21 +60,50 @@ fn prune_loop(nest: &mut Loop) {
 /// Puts the steps of `other` into `nest`, which is over the same indices, those that it has
 /// already once.
 pub(crate) fn merge(nest: &mut Loop, other: &Loop) {
+    let mut steps = Distinct::from(std::mem::take(&mut nest.steps));
     let mut at: Vec<usize> = Vec::with_capacity(other.steps.len());
     for (step, dtype) in &other.steps {
         let mut step = step.clone();
         if let Step::Apply { args, .. } = &mut step {
             args.iter_mut().for_each(|a| *a = at[*a]);
         }
-        let known = nest.steps.iter().position(|(s, d)| *s == step && d == dtype);
-        at.push(known.unwrap_or(nest.steps.len()));
-        if known.is_none() {
-            nest.steps.push((step, *dtype));
-        }
+        at.push(steps.place(step, *dtype).0);
     }
+    nest.steps = steps.steps;
     nest.stores.extend(other.stores.iter().map(|(step, to)| (at[*step], to.clone())));
     nest.folds.extend(other.folds.iter().map(|(step, reduce, to)| (at[*step], reduce.clone(), *to)));
     nest.values.extend(other.values.iter().map(|(step, v)| (at[*step], *v)));
     nest.values.sort_unstable();
     nest.values.dedup();
+}
+
+/// Steps of a loop, equal ones once.
+#[derive(Default)]
+pub(crate) struct Distinct {
+    /// The steps.
+    pub steps: Vec<(Step, DType)>,
+    /// The first place of each.
+    places: HashMap<(Step, DType), usize>,
+}
+
+impl From<Vec<(Step, DType)>> for Distinct {
+    fn from(steps: Vec<(Step, DType)>) -> Distinct {
+        let mut places = HashMap::with_capacity(steps.len());
+        for (k, step) in steps.iter().enumerate() {
+            places.entry(step.clone()).or_insert(k);
+        }
+        Distinct { steps, places }
+    }
+}
+
+impl Distinct {
+    /// The place of a step, which is added unless it is there; and whether it was.
+    pub fn place(&mut self, step: Step, dtype: DType) -> (usize, bool) {
+        let next = self.steps.len();
+        let at = *self.places.entry((step.clone(), dtype)).or_insert(next);
+        if at == next {
+            self.steps.push((step, dtype));
+        }
+        (at, at == next)
+    }
 }

@@ -1,5 +1,6 @@
 //! The graph: typed values in static single assignment form, and its named outputs.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -194,6 +195,16 @@ impl Graph {
     /// The leaf that is bound to `name`.
     pub fn leaf(&self, name: &str) -> Option<Value> {
         self.bindings().find(|(_, n, _)| *n == name).map(|(v, _, _)| v)
+    }
+
+    /// The bound leaves by name: what to ask when many are looked up.
+    pub fn leaves(&self) -> HashMap<&str, Value> {
+        self.bindings().map(|(v, name, _)| (name, v)).collect()
+    }
+
+    /// The outputs by name.
+    pub fn outputs_by_name(&self) -> HashMap<&str, &Output> {
+        self.outputs.iter().map(|o| (o.name.as_str(), o)).collect()
     }
 
     /// The parameters, in order.

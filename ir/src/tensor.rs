@@ -323,7 +323,7 @@ impl Tensor {
 /// A strided view: index `i` of `shape` is element `offset + Σ iₖ·strides[k]` of a buffer.
 ///
 /// Transposes, broadcasts, slices and reversals are all of this form.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct View {
     /// The sizes of the view's dimensions.
     pub shape: Shape,

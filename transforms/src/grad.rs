@@ -1,5 +1,7 @@
 //! Reverse mode, by composition.
 
+use std::collections::HashSet;
+
 use fgc_ir::{Builder, Graph, OutputKind, prune};
 
 use crate::error::{PassError, Passed};
@@ -51,10 +53,9 @@ pub fn grad_of(g: &Graph, of: &str, wrt: &[&str]) -> Passed {
     let mut b = Builder::new(format!("{}.grad", g.name));
     let everything = vec![true; halves.primal.len()];
     let forward = b.inline(&halves.primal, &everything, |_, _| Ok(None))?;
-    let primal = |name: &str| {
-        let output = halves.primal.outputs.iter().find(|o| o.name == name)?;
-        forward[output.value.index()]
-    };
+    let primals = halves.primal.outputs_by_name();
+    let primal = |name: &str| primals.get(name).and_then(|output| forward[output.value.index()]);
+    let residuals: HashSet<&str> = halves.residuals.iter().map(String::as_str).collect();
     for output in &g.outputs {
         if let Some(value) = primal(&output.name) {
             b.output(&output.name, output.kind, value);
@@ -64,13 +65,14 @@ pub fn grad_of(g: &Graph, of: &str, wrt: &[&str]) -> Passed {
     let needed = back.dependencies(back.outputs.iter().map(|o| o.value));
     let backward = b.inline(&back, &needed, |b, v| match back.binding(v) {
         Some((name, _)) if name == seed => b.constant(ty.clone(), 1.0).map(Some),
-        Some((name, _)) if halves.residuals.iter().any(|r| r == name) => Ok(primal(name)),
+        Some((name, _)) if residuals.contains(name) => Ok(primal(name)),
         _ => Ok(None),
     })?;
     let suffix = Suffix::grad(g, wrt);
+    let cotangents = back.outputs_by_name();
     for v in leaves(g, wrt, true)? {
         let Some((name, _)) = g.binding(v) else { continue };
-        let found = back.outputs.iter().find(|o| o.name == cotangent.on(&tangent.on(name)));
+        let found = cotangents.get(cotangent.on(&tangent.on(name)).as_str());
         if let Some(ct) = found.and_then(|o| backward[o.value.index()]) {
             b.output(suffix.on(name), OutputKind::Value, ct);
         }

@@ -37,7 +37,8 @@ pub fn jvp_many(g: &Graph, wrt: &[&str], count: usize) -> Passed {
     let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let along_one = jvp(g, wrt)?;
-    let is_tangent = |output: &Output| g.outputs.iter().all(|o| o.name != output.name);
+    let known = g.outputs_by_name();
+    let is_tangent = |output: &Output| !known.contains_key(output.name.as_str());
     let mut many = vmap_with(&along_one, &names, count, is_tangent)?;
     many.name = along_one.name;
     Ok(many)
@@ -62,7 +63,7 @@ fn push_forward(
         linear.resize(b.graph().len(), false);
         let outer = b.set_span(g.span(v));
         let dy = match g.binding(v) {
-            Some((name, _)) if wrt.contains(&v) => {
+            Some((name, _)) if wrt.binary_search(&v).is_ok() => {
                 Some(b.bound_as(&suffix.on(name), Role::Input, g.ty(v).clone())?)
             }
             _ => tangent_of(b, g, v, &primals, &tangents).map_err(&fail)?,

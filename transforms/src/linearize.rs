@@ -29,7 +29,8 @@ pub fn linearize(g: &Graph, wrt: &[&str]) -> Passed<Linearized> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let tangents = leaves(&both, &names, true)?;
     let depends = both.dependents(&tangents);
-    let is_tangent = |name: &str| g.outputs.iter().all(|o| o.name != name);
+    let outputs = g.outputs_by_name();
+    let is_tangent = |name: &str| !outputs.contains_key(name);
 
     let mut primal = Builder::new(format!("{}.primal", g.name));
     let independent: Vec<bool> = depends.iter().map(|d| !d).collect();

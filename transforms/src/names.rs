@@ -97,8 +97,9 @@ pub fn params(g: &Graph) -> Vec<&str> {
 /// `differentiable`.
 pub(crate) fn leaves(g: &Graph, names: &[&str], differentiable: bool) -> Passed<Vec<Value>> {
     let mut found = Vec::with_capacity(names.len());
+    let leaves = g.leaves();
     for &name in names {
-        let Some(v) = g.leaf(name) else {
+        let Some(&v) = leaves.get(name) else {
             let known: Vec<&str> = g.bindings().map(|(_, name, _)| name).collect();
             let hint = match fgc_ir::diag::nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),

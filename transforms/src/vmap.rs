@@ -1,7 +1,9 @@
 //! Batching: one graph for many values of some leaves.
 
+use std::collections::HashMap;
+
 use fgc_ir::ops::Batched;
-use fgc_ir::{Builder, Graph, OpRules, Output, OutputKind, Role, Value};
+use fgc_ir::{Builder, Graph, OpRules, Output, OutputKind, Role, Type, Value};
 
 use crate::error::{PassError, Passed};
 use crate::names::leaves;
@@ -61,13 +63,16 @@ pub(crate) fn vmap_with(
             copy
         });
     }
+    // An update has the type of the leaf of its name.
+    let leaves = b.graph().leaves().into_iter().map(|(name, v)| (name.to_owned(), b.ty(v).clone()));
+    let leaves: HashMap<String, Type> = leaves.collect();
     for output in &g.outputs {
         if let Some(value) = map[output.value.index()] {
             let lacks = always(output) && !depends[output.value.index()];
             let value = if lacks { b.repeat(value, size)? } else { value };
             let kind = match output.kind {
                 OutputKind::Loss if depends[output.value.index()] => OutputKind::Value,
-                OutputKind::Update if !updates(b.graph(), &output.name, value) => OutputKind::Metric,
+                OutputKind::Update if leaves.get(&output.name) != Some(b.ty(value)) => OutputKind::Metric,
                 kind => kind,
             };
             b.output(&output.name, kind, value);
@@ -76,7 +81,3 @@ pub(crate) fn vmap_with(
     Ok(b.finish()?)
 }
 
-/// Whether `value` can be the next content of the leaf `name`.
-fn updates(g: &Graph, name: &str, value: Value) -> bool {
-    g.leaf(name).is_some_and(|leaf| g.ty(leaf) == g.ty(value))
-}

@@ -301,7 +301,7 @@ impl Walk<'_, '_> {
                         }
                     })
                 }
-                Step::Constant(c) => Some(e.constant(*dtype, *c)),
+                Step::Constant(c) => Some(e.constant(*dtype, c.get())),
                 Step::Index(dim) => Some(self.ramp(e, *dim, index[*dim], *dtype)),
                 Step::Apply { op, args } => {
                     match now.and_then(|(phase, at)| self.phases.result(e, phase, k, at)) {

@@ -8,6 +8,9 @@ use fgc_ir::{Type, Value};
 use super::{Form, Growing, Lowering, NESTED, START};
 use crate::program::{Loop, Origin, Step};
 
+/// Steps of a loop that it takes a while to move.
+const MANY: usize = 256;
+
 impl Lowering<'_> {
     /// The steps of a loop over `shape` that `args` are: those of the loop at `level` if they are
     /// of it, else loads.
@@ -86,8 +89,7 @@ impl Lowering<'_> {
         let id = match same.split_first() {
             None => self.new_loop(ty, level),
             Some((&first, rest)) => {
-                rest.iter().for_each(|&other| self.join(first, other));
-                first
+                rest.iter().fold(first, |into, &other| self.join(into, other))
             }
         };
         let args = self.args(id, &node.args);
@@ -128,10 +130,14 @@ impl Lowering<'_> {
         Some(&reduce.axes)
     }
 
-    /// Puts the steps of loop `gone` behind those of loop `id`.
-    fn join(&mut self, id: usize, gone: usize) {
-        let Some(other) = self.loops[gone].take() else { return };
-        let Some(into) = &mut self.loops[id] else { return };
+    /// Makes two loops one; gives its position. The second becomes a part of the first, unless that
+    /// would move many more steps than the other way round.
+    fn join(&mut self, id: usize, gone: usize) -> usize {
+        let steps = |id: usize| self.loops[id].as_ref().map_or(0, |growing| growing.nest.steps.len());
+        let (id, gone) = if steps(gone) > MANY.max(steps(id)) { (gone, id) } else { (id, gone) };
+        let (Some(other), Some(into)) = (self.loops[gone].take(), &mut self.loops[id]) else {
+            unreachable!("a loop that operands are steps of is there")
+        };
         let base = into.nest.steps.len();
         for (mut step, dtype) in other.nest.steps {
             if let Step::Apply { args, .. } = &mut step {
@@ -149,6 +155,7 @@ impl Lowering<'_> {
                 *of = id;
             }
         }
+        id
     }
 
     pub(super) fn reduce(&mut self, v: Value, reduce: Reduce) {

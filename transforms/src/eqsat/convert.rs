@@ -1,6 +1,6 @@
 //! Graphs into e-graphs and back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use egg::Id;
 use fgc_ir::{Builder, Built, Graph, OutputKind, TypeError, Value};
@@ -43,14 +43,9 @@ pub fn load(g: &Graph, explain: bool) -> Loaded {
 impl Loaded {
     /// The classes of the outputs of `g`, each once.
     pub fn roots(&self, g: &Graph) -> Vec<Id> {
-        let mut roots = Vec::new();
-        for output in &g.outputs {
-            let id = self.eg.find(self.ids[output.value.index()]);
-            if !roots.contains(&id) {
-                roots.push(id);
-            }
-        }
-        roots
+        let mut seen = HashSet::new();
+        let classes = g.outputs.iter().map(|o| self.eg.find(self.ids[o.value.index()]));
+        classes.filter(|id| seen.insert(*id)).collect()
     }
 
     /// For each class the node of the first value in it.
@@ -71,11 +66,24 @@ impl Loaded {
     }
 
     /// The program that `extraction` chose, with the outputs of `g` and its bound leaves, in their order; values
-    /// come where the first of their class came, with its span, and are called what the first with a name is.
-    pub fn unload(&self, g: &Graph, extraction: &Extraction) -> Built<Graph> {
+    /// come where the first of their class came, with its span, and are called what the first with a name is. The
+    /// first `kept` values are as they were. Beside it, the value that each class has there.
+    pub fn unload(
+        &self,
+        g: &Graph,
+        extraction: &Extraction,
+        kept: usize,
+    ) -> Built<(Graph, HashMap<Id, Value>)> {
         let mut b = Builder::new(g.name.clone());
         let mut at: HashMap<Id, Value> = HashMap::new();
-        for v in g.values() {
+        let stay: Vec<bool> = (0..g.len()).map(|k| k < kept).collect();
+        let copies = b.inline(g, &stay, |_, _| Ok(None))?;
+        for v in g.values().filter(|v| stay[v.index()]) {
+            if let Some(copy) = copies[v.index()] {
+                at.entry(self.eg.find(self.ids[v.index()])).or_insert(copy);
+            }
+        }
+        for v in g.values().filter(|v| !stay[v.index()]) {
             let id = self.eg.find(self.ids[v.index()]);
             let outer = b.set_span(g.span(v));
             if g.binding(v).is_some() {
@@ -95,11 +103,15 @@ impl Loaded {
         }
         for output in &g.outputs {
             let id = self.eg.find(self.ids[output.value.index()]);
-            let value = at.get(&id).copied().ok_or_else(|| TypeError::new("an output has no value"))?;
+            let value = copies[output.value.index()].or_else(|| at.get(&id).copied());
+            let value = value.ok_or_else(|| TypeError::new("an output has no value"))?;
             let kind: OutputKind = output.kind;
             b.output(output.name.clone(), kind, value);
         }
-        b.finish()
+        let made = b.graph().len();
+        let graph = b.finish()?;
+        debug_assert_eq!(graph.len(), made, "only what is needed is chosen");
+        Ok((graph, at))
     }
 
     /// The term that `extraction` chose for class `id`, as a node of its own, with just that: what a proof ends at.

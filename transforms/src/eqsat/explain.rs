@@ -1,7 +1,7 @@
 //! What saturation did, for a reader: which values changed into what and by which rules, and proofs that they are
 //! equal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use egg::Id;
 use fgc_ir::text::print::spelling;
@@ -139,8 +139,8 @@ pub fn proof(g: &Graph, name: &str, rules: &[&'static Rule], limits: &Limits) ->
     let part = cone(g, v)?;
     let root = part.outputs[0].value;
     let mut loaded = convert::load(&part, true);
-    saturate(&mut loaded.eg, rules, limits);
-    let extraction = extract(&loaded.eg, &loaded.roots(&part), &loaded.first(&part));
+    saturate(&mut loaded.eg, rules, limits, &loaded.ids);
+    let extraction = extract(&loaded.eg, &loaded.roots(&part), &loaded.first(&part), &HashSet::new());
     let before = loaded.ids[root.index()];
     let after = loaded.exactly(&extraction, before)?;
     let mut explanation = loaded.eg.explain_id_equivalence(before, after);

@@ -52,11 +52,13 @@ struct Problem<'g> {
     /// The classes with candidates that use each class.
     users: Vec<Vec<usize>>,
     roots: Vec<usize>,
+    is_root: Vec<bool>,
 }
 
-/// Chooses nodes for `roots` and all they need. `first` has the node that each class has in the original graph.
-pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Extraction {
-    let problem = Problem::new(eg, roots, first);
+/// Chooses nodes for `roots` and all they need. `first` has the node that each class has in the original graph,
+/// which those in `fixed` keep.
+pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSet<Id>) -> Extraction {
+    let problem = Problem::new(eg, roots, first, fixed);
     let original: Vec<usize> = problem.original.iter().map(|o| o.unwrap_or(0)).collect();
     let mut best = (f64::INFINITY, Vec::new());
     for choice in [original, problem.flow()] {
@@ -78,7 +80,12 @@ pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Extraction 
 }
 
 impl<'g> Problem<'g> {
-    fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Problem<'g> {
+    fn new(
+        eg: &'g Eg,
+        roots: &[Id],
+        first: &HashMap<Id, ENode>,
+        fixed: &HashSet<Id>,
+    ) -> Problem<'g> {
         let (order, relaxed) = rank(eg, roots, first);
         let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let values = Values(eg, Reading::Plain);
@@ -89,7 +96,9 @@ impl<'g> Problem<'g> {
             sizes: Vec::with_capacity(order.len()),
             users: vec![Vec::new(); order.len()],
             roots: roots.iter().filter_map(|id| at.get(&eg.find(*id)).copied()).collect(),
+            is_root: vec![false; order.len()],
         };
+        problem.roots.iter().for_each(|&c| problem.is_root[c] = true);
         for (rank, &id) in order.iter().enumerate() {
             let ty = values.ty(id);
             let mut candidates = Vec::new();
@@ -113,6 +122,9 @@ impl<'g> Problem<'g> {
                 }
                 let types: Vec<_> = node.args.iter().map(|&a| values.ty(a)).collect();
                 candidates.push(Candidate { node, args, work: Work::of(node.op(), &types, ty) });
+            }
+            if let Some(k) = original.filter(|_| fixed.contains(&id)) {
+                (candidates, original) = (vec![candidates.swap_remove(k)], Some(0));
             }
             problem.candidates.push(candidates);
             problem.original.push(original);
@@ -294,7 +306,7 @@ impl<'p, 'g> Cover<'p, 'g> {
             return 0.0;
         }
         let mut change = 0.0;
-        if self.problem.roots.contains(&c) {
+        if self.problem.is_root[c] {
             let bytes = self.problem.sizes[c].1;
             change += output(form, bytes) - output(old, bytes);
         }

@@ -6,7 +6,11 @@
 //! saturate   rules are applied until nothing is new, or a limit is reached
 //! extract    the nodes that make the cheapest program, by
 //! cost       bytes and arithmetic of the kernels that would result
+//! metrics    what is only reported, apart from what is computed otherwise
 //! ```
+//!
+//! Metrics come second: the program for all else is chosen as if there were none, and stays as it is while theirs
+//! are chosen, so that reporting one never changes the bits of a loss or an update.
 //!
 //! It is the last pass before code is generated: what is rewritten isn't differentiated any more. The driver knows
 //! nothing of operations but what the op table says; the rules name them.
@@ -15,12 +19,16 @@ mod convert;
 mod cost;
 mod explain;
 mod extract;
+mod metrics;
 mod node;
 mod report;
 mod rules;
 mod saturate;
 
-use fgc_ir::Graph;
+use std::collections::HashMap;
+
+use egg::Id;
+use fgc_ir::{Graph, Value};
 
 use crate::error::{PassError, Passed};
 pub use explain::{Change, proof};
@@ -48,31 +56,67 @@ pub fn optimise_by(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passe
 pub fn explain(g: &Graph, limits: &Limits) -> Passed<(Graph, Report, Vec<Change>)> {
     let rules: Vec<&'static Rule> = table().collect();
     let run = run(g, &rules, limits)?;
-    let changes = explain::changes(g, &run.loaded, &rules, &run.found, &run.extraction);
+    let of = |p: &Part| explain::changes(&p.graph, &p.loaded, &rules, &p.found, &p.extraction);
+    let changes = run.parts.iter().flat_map(of).collect();
     Ok((run.result, run.report, changes))
 }
 
 /// What a run of saturation leaves.
 struct Run {
-    loaded: convert::Loaded,
-    found: saturate::Saturation,
-    extraction: extract::Extraction,
+    /// What isn't reported alone, and then the metrics, if there are any.
+    parts: Vec<Part>,
     result: Graph,
     report: Report,
 }
 
+/// A graph that was saturated, or some of it.
+struct Part {
+    graph: Graph,
+    loaded: convert::Loaded,
+    found: saturate::Saturation,
+    extraction: extract::Extraction,
+}
+
 fn run(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passed<Run> {
-    let mut loaded = convert::load(g, false);
-    let found = saturate::saturate(&mut loaded.eg, rules, limits);
+    // What is reported mustn't change what is computed otherwise: that is chosen first, and stays.
+    let (core, at) = metrics::without(g)?;
+    let (first, mut result, chosen) = part(core, 0, rules, limits)?;
+    let mut parts = vec![first];
+    if let Some(Part { loaded, .. }) = parts.first().filter(|_| metrics::any(g)) {
+        let place = |v: Value| {
+            let core = at[v.index()]?;
+            chosen.get(&loaded.eg.find(loaded.ids[core.index()])).copied()
+        };
+        let whole = metrics::with(g, &result, place)?;
+        let (second, all, _) = part(whole, result.len(), rules, limits)?;
+        parts.push(second);
+        result = all;
+    }
+    let report = Report::new(rules, &parts, [cost::of_graph(g), cost::of_graph(&result)]);
+    Ok(Run { parts, result, report })
+}
+
+/// Saturates `g` but for its first `kept` values, which stay as they are. Gives what was chosen, and the value
+/// there of each class that it has.
+fn part(
+    g: Graph,
+    kept: usize,
+    rules: &[&'static Rule],
+    limits: &Limits,
+) -> Passed<(Part, Graph, HashMap<Id, Value>)> {
+    let mut loaded = convert::load(&g, false);
+    let found = saturate::saturate(&mut loaded.eg, rules, limits, &loaded.ids[kept..]);
     if let Some(fault) = loaded.eg.analysis.fault.take() {
         return Err(PassError::new(format!("saturation of `{}`: {fault}", g.name)));
     }
-    let extraction = extract::extract(&loaded.eg, &loaded.roots(g), &loaded.first(g));
-    let result = loaded.unload(g, &extraction)?;
-    let (before, after) = (cost::of_graph(g), cost::of_graph(&result));
-    let report = Report::new(rules, &found, &loaded.eg, [before, after.min(before)]);
-    let result = if after <= before { result } else { g.clone() };
-    Ok(Run { loaded, found, extraction, result, report })
+    let fixed = loaded.ids[..kept].iter().map(|&id| loaded.eg.find(id)).collect();
+    let extraction = extract::extract(&loaded.eg, &loaded.roots(&g), &loaded.first(&g), &fixed);
+    let (mut result, mut chosen) = loaded.unload(&g, &extraction, kept)?;
+    if cost::of_graph(&result) > cost::of_graph(&g) {
+        chosen = g.values().rev().map(|v| (loaded.eg.find(loaded.ids[v.index()]), v)).collect();
+        result = g.clone();
+    }
+    Ok((Part { graph: g, loaded, found, extraction }, result, chosen))
 }
 
 /// What `rule` says of `g`: for each value that it finds another term for, a graph that has both, as outputs

@@ -1,10 +1,10 @@
 //! What saturation did, for reports.
 
-use super::node::Eg;
+use super::Part;
 use super::rules::Rule;
-use super::saturate::{Saturation, Stop};
+use super::saturate::Stop;
 
-/// What saturation did.
+/// What saturation did: to all but the metrics, and then to these.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Report {
     /// Why it stopped.
@@ -24,14 +24,15 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(rules: &[&'static Rule], found: &Saturation, eg: &Eg, costs: [f64; 2]) -> Report {
-        let applied = rules.iter().zip(&found.applied);
+    pub(super) fn new(rules: &[&'static Rule], parts: &[Part], costs: [f64; 2]) -> Report {
+        let applied = |k: usize| parts.iter().map(|p| p.found.applied[k]).sum::<usize>();
+        let rules = rules.iter().enumerate().map(|(k, rule)| (rule.name, applied(k)));
         Report {
-            stop: found.stop,
-            iterations: found.iterations,
-            nodes: eg.total_number_of_nodes(),
-            classes: eg.number_of_classes(),
-            rules: applied.filter(|(_, n)| **n > 0).map(|(rule, n)| (rule.name, *n)).collect(),
+            stop: parts.iter().map(|p| p.found.stop).max().unwrap_or(Stop::Saturated),
+            iterations: parts.iter().map(|p| p.found.iterations).sum(),
+            nodes: parts.iter().map(|p| p.loaded.eg.total_number_of_nodes()).sum(),
+            classes: parts.iter().map(|p| p.loaded.eg.number_of_classes()).sum(),
+            rules: rules.filter(|(_, n)| *n > 0).collect(),
             cost_before: costs[0],
             cost_after: costs[1],
         }

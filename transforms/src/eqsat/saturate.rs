@@ -88,11 +88,11 @@ struct Rest {
     times: u32,
 }
 
-/// Applies `rules` to `eg`.
-pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Saturation {
+/// Applies `rules` to `eg`: to the values `of`, as they were when they were added, and what comes of them.
+pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits, of: &[Id]) -> Saturation {
     eg.rebuild();
-    let begun = eg.nodes().len();
-    let most_nodes = begun.saturating_mul(limits.growth + 1) + 1000;
+    let begun = of.len();
+    let most_nodes = begun.saturating_mul(limits.growth) + eg.nodes().len() + 1000;
     let most_matches = begun * limits.matches / 100 + 100;
     let names: Vec<Symbol> = rules.iter().map(|rule| Symbol::from(rule.name)).collect();
     let mut found = Saturation {
@@ -104,7 +104,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
     };
     let mut by_op: Vec<Option<SmallVec<[u16; 16]>>> = Vec::new();
     let mut rests = vec![Rest::default(); rules.len()];
-    let mut dirty: BTreeSet<Id> = eg.classes().map(|class| class.id).collect();
+    let mut dirty: BTreeSet<Id> = of.iter().map(|&id| eg.find(id)).collect();
     // Where rules that rest are to be tried when they are rested.
     let mut missed: Vec<BTreeSet<Id>> = vec![BTreeSet::new(); rules.len()];
     eg.analysis.touched.clear();

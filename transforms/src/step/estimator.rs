@@ -72,10 +72,12 @@ fn forward(g: &Graph, wrt: &[&str], tangents: usize, direction: Direction, clip:
     let mut streams = random::Streams::beside(g);
     let mut directions: Vec<Option<Value>> = vec![None; g.len()];
     let roots = leaves(g, wrt, true)?;
+    let named = g.leaves();
     let everything = vec![true; along.len()];
     let map = b.inline(&along, &everything, |b, v| {
         let name = along.binding(v).and_then(|(name, _)| suffix.off(name));
-        let Some(of) = name.and_then(|name| g.leaf(name)).filter(|of| roots.contains(of)) else {
+        let Some(&of) = name.and_then(|name| named.get(name)).filter(|of| roots.binary_search(of).is_ok())
+        else {
             return Ok(None);
         };
         let stream = streams.claim(&format!("{}.direction", name.unwrap_or_default()));
@@ -90,8 +92,8 @@ fn forward(g: &Graph, wrt: &[&str], tangents: usize, direction: Direction, clip:
     })?;
 
     let tangent = suffix.on(&loss.name);
-    let is_tangent =
-        |o: &Output| suffix.off(&o.name).is_some_and(|name| g.outputs.iter().any(|o| o.name == name));
+    let outputs = g.outputs_by_name();
+    let is_tangent = |o: &Output| suffix.off(&o.name).is_some_and(|name| outputs.contains_key(name));
     let mut derivative = None;
     for output in &along.outputs {
         let Some(value) = map[output.value.index()] else { continue };

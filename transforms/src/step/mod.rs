@@ -4,6 +4,8 @@ mod direction;
 mod estimator;
 mod optimiser;
 
+use std::collections::HashSet;
+
 use fgc_ir::ops::Init;
 use fgc_ir::{Builder, Built, DType, Float, Graph, OutputKind, Real, Role, Scalar, Type, Value};
 
@@ -113,7 +115,8 @@ pub fn step(g: &Graph, config: &StepConfig) -> Passed {
     if wrt.is_empty() {
         return Err(PassError::new(format!("`{}` has no parameters to train", g.name)));
     }
-    if let Some(output) = g.outputs.iter().find(|o| wrt.contains(&o.name.as_str())) {
+    let trained: HashSet<&str> = wrt.iter().copied().collect();
+    if let Some(output) = g.outputs.iter().find(|o| trained.contains(o.name.as_str())) {
         let (name, kind) = (&output.name, output.kind.name());
         let message =
             format!("`{name}` names a parameter, whose update a step gives, but also an output ({kind})");
@@ -138,10 +141,11 @@ pub fn step(g: &Graph, config: &StepConfig) -> Passed {
             b.output(&output.name, output.kind, value);
         }
     }
+    let (outputs, leaves) = (estimated.outputs_by_name(), estimated.leaves());
     let mut gradients = Vec::with_capacity(wrt.len());
     for name in &wrt {
-        let output = estimated.outputs.iter().find(|o| o.name == suffix.on(name));
-        let param = estimated.leaf(name).and_then(at);
+        let output = outputs.get(suffix.on(name).as_str());
+        let param = leaves.get(name).and_then(|&leaf| at(leaf));
         if let (Some(param), Some(gradient)) = (param, output.and_then(|o| at(o.value))) {
             gradients.push((*name, param, gradient));
         }
