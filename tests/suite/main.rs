@@ -6,6 +6,7 @@ mod eqsat;
 mod errors;
 #[cfg(unix)]
 mod fetch;
+mod formats;
 mod fusion;
 mod fuzz;
 mod isa;

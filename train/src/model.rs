@@ -17,6 +17,8 @@ pub struct Loaded {
     /// The graph.
     pub graph: Graph,
     sources: Sources,
+    file: u32,
+    options: Options,
 }
 
 /// The graph of a model in the file `path`, elaborated as `options` say.
@@ -28,12 +30,28 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded> {
     let mut sources = Sources::new();
     let file = sources.add(path.display().to_string(), text);
     match lang::load(&mut sources, file, options) {
-        Ok(graph) => Ok(Loaded { graph, sources }),
+        Ok(graph) => Ok(Loaded { graph, sources, file, options: options.clone() }),
         Err(errors) => Err(rendered(&errors, &sources)),
     }
 }
 
+/// Whether the file `path` is of the language and has functions and initialisers only: no model.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn is_library(path: &Path) -> Result<bool> {
+    let mut sources = Sources::new();
+    let file = sources.add(path.display().to_string(), read_text(path)?);
+    let (_, errors) = fgc_ir::text::parser::parse(&sources, file);
+    Ok(errors.is_empty() && lang::models(&sources, file).is_empty())
+}
+
 impl Loaded {
+    /// For each size of input `input`, the const of the model that it is, if it is one.
+    pub fn consts_of_input(&self, input: &str) -> Vec<Option<String>> {
+        lang::consts_of_input(&self.sources, self.file, &self.options, input)
+    }
+
     /// What went wrong in a pass, shown in the source where it has a place there.
     pub fn failed(&self, error: PassError) -> Error {
         if error.span == Span::default() {
