@@ -107,7 +107,8 @@ fn describe(x: &Tensor) -> String {
         [one] if ty.rank() == 0 => exact(ty.dtype, *one).unwrap_or_else(|| one.to_string()),
         [] => format!("{ty}"),
         few if ty.rank() == 1 && few.len() <= FEW => {
-            let shown: Vec<String> = few.iter().map(|x| exact(ty.dtype, *x).unwrap_or_else(|| format!("{x:?}"))).collect();
+            let shown: Vec<String> =
+                few.iter().map(|x| exact(ty.dtype, *x).unwrap_or_else(|| format!("{x:?}"))).collect();
             format!("[{}]", shown.join(", "))
         }
         all if ty.dtype == DType::Bool => {

@@ -152,7 +152,10 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
         Ok((interface, program))
     };
     let find = |name: &str| {
-        kept.borrow().get(name).cloned().ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
+        kept.borrow()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
     };
     let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
     let figures = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;

@@ -41,13 +41,18 @@ pub fn adapt<'a>(
             Ok((converted, rounded)) => {
                 if rounded > 0 {
                     let (from, n) = (x.dtype(), x.len());
-                    notes.push(format!("`{name}`: {rounded} of {n} numbers are rounded from {from} to {}", ty.dtype));
+                    notes.push(format!(
+                        "`{name}`: {rounded} of {n} numbers are rounded from {from} to {}",
+                        ty.dtype
+                    ));
                 }
                 *x = converted;
             }
             Err(Unrepresentable { at, value }) => {
                 let (index, dtype) = (ty.shape.index(at), ty.dtype);
-                problems.push(format!("`{name}` is expected to be {ty}: element {index:?} is {value}, which isn't an {dtype}"));
+                problems.push(format!(
+                    "`{name}` is expected to be {ty}: element {index:?} is {value}, which {dtype} can't hold"
+                ));
             }
         }
     }

@@ -87,7 +87,8 @@ impl Values {
             Number::Unsigned(_) => {
                 let words = each(b, big, u64::from_le_bytes);
                 let number = |(k, x): (usize, u64)| {
-                    i64::try_from(x).map_err(|_| format!("number {k} is {x}: integers are read up to {}", i64::MAX))
+                    i64::try_from(x)
+                        .map_err(|_| format!("number {k} is {x}: integers are read up to {}", i64::MAX))
                 };
                 Values::Int(words.into_iter().enumerate().map(number).collect::<Result<_, _>>()?)
             }
@@ -235,7 +236,9 @@ mod tests {
         assert_eq!(to(f64::INFINITY, DType::F32), Ok((f64::INFINITY, 0)));
         assert_eq!(to(1e300, DType::F32), Err(Unrepresentable { at: 0, value: 1e300 }));
         assert_eq!(to(7.0, DType::I32), Ok((7.0, 0)));
-        for (x, dtype) in [(7.5, DType::I32), (4294967296.0, DType::I32), (-1.0, DType::U32), (2.0, DType::Bool)] {
+        for (x, dtype) in
+            [(7.5, DType::I32), (4294967296.0, DType::I32), (-1.0, DType::U32), (2.0, DType::Bool)]
+        {
             assert_eq!(to(x, dtype), Err(Unrepresentable { at: 0, value: x }), "{x} {dtype}");
         }
         let wide = Tensor::of([2], vec![16777217i32, 3]);

@@ -93,7 +93,11 @@ pub fn npy_files() -> Vec<(&'static str, Vec<u8>)> {
 ///
 /// # Panics
 /// If there is none.
-pub fn replaced<'a>(mut files: Vec<(&'a str, Vec<u8>)>, name: &str, bytes: Vec<u8>) -> Vec<(&'a str, Vec<u8>)> {
+pub fn replaced<'a>(
+    mut files: Vec<(&'a str, Vec<u8>)>,
+    name: &str,
+    bytes: Vec<u8>,
+) -> Vec<(&'a str, Vec<u8>)> {
     files.iter_mut().find(|(n, _)| *n == name).unwrap().1 = bytes;
     files
 }

@@ -156,7 +156,7 @@ fn broken_sets_of_ones_own_are_refused() {
         (
             "x_train",
             npy("<f8", "(3, 1)", &[1e300, 0.0, 0.0].map(f64::to_le_bytes).concat()),
-            "element [0, 0] is 1e300, which isn't an f32",
+            "element [0, 0] is 1e300, which f32 can't hold",
         ),
         ("x_train", x[..x.len() - 2].to_vec(), "cut short: 22 bytes of data where its header says 24"),
         ("x_train", [x.clone(), vec![1]].concat(), "bytes left over"),

@@ -25,11 +25,31 @@ fn samples_of_every_type_are_taken_and_rounding_is_said() {
     // The numbers 1 to 6 as integers, and as binary16: 0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600.
     let halves: [u16; 6] = [0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600];
     let cases: [(&str, Vec<u8>, Vec<u8>); 6] = [
-        ("<f2", halves.map(u16::to_le_bytes).concat(), halves[2..4].iter().flat_map(|x| x.to_le_bytes()).collect()),
-        ("<f8", [1f64, 2., 3., 4., 5., 6.].map(f64::to_le_bytes).concat(), [3f64, 4.].map(f64::to_le_bytes).concat()),
-        ("<i8", [1i64, 2, 3, 4, 5, 6].map(i64::to_le_bytes).concat(), [3i64, 4].map(i64::to_le_bytes).concat()),
-        (">i2", [1i16, 2, 3, 4, 5, 6].map(i16::to_be_bytes).concat(), [3i16, 4].map(i16::to_be_bytes).concat()),
-        ("<u4", [1u32, 2, 3, 4, 5, 6].map(u32::to_le_bytes).concat(), [3u32, 4].map(u32::to_le_bytes).concat()),
+        (
+            "<f2",
+            halves.map(u16::to_le_bytes).concat(),
+            halves[2..4].iter().flat_map(|x| x.to_le_bytes()).collect(),
+        ),
+        (
+            "<f8",
+            [1f64, 2., 3., 4., 5., 6.].map(f64::to_le_bytes).concat(),
+            [3f64, 4.].map(f64::to_le_bytes).concat(),
+        ),
+        (
+            "<i8",
+            [1i64, 2, 3, 4, 5, 6].map(i64::to_le_bytes).concat(),
+            [3i64, 4].map(i64::to_le_bytes).concat(),
+        ),
+        (
+            ">i2",
+            [1i16, 2, 3, 4, 5, 6].map(i16::to_be_bytes).concat(),
+            [3i16, 4].map(i16::to_be_bytes).concat(),
+        ),
+        (
+            "<u4",
+            [1u32, 2, 3, 4, 5, 6].map(u32::to_le_bytes).concat(),
+            [3u32, 4].map(u32::to_le_bytes).concat(),
+        ),
         ("|i1", vec![1, 2, 3, 4, 5, 6], vec![3, 4]),
     ];
     for (descr, train, test) in cases {
@@ -42,7 +62,11 @@ fn samples_of_every_type_are_taken_and_rounding_is_said() {
     let tenths = [0.1f64, 0.5, 0.3, 0.25, 0.7, 1.0].map(f64::to_le_bytes).concat();
     let set = with_samples("<f8", tenths, [0.5f64, 0.5].map(f64::to_le_bytes).concat()).unwrap();
     assert!(set.notes.len() == 1, "{:?}", set.notes);
-    assert!(set.notes[0].ends_with("mine.npz: `x_train`: 3 of 6 numbers are rounded from f64 to f32"), "{:?}", set.notes);
+    assert!(
+        set.notes[0].ends_with("mine.npz: `x_train`: 3 of 6 numbers are rounded from f64 to f32"),
+        "{:?}",
+        set.notes
+    );
 }
 
 #[test]
@@ -90,7 +114,11 @@ fn images_with_channels_first_are_recognised() {
     let Pixels::U8(pixels) = set.train.pixels() else { panic!("bytes") };
     assert_eq!(pixels[..6], [0, 36, 72, 1, 37, 73]);
     assert_eq!(set.normalisation.mean().len(), 3);
-    assert!(set.notes.len() == 2 && set.notes[0].contains("channels go last: it is read as [1, 6, 6, 3]"), "{:?}", set.notes);
+    assert!(
+        set.notes.len() == 2 && set.notes[0].contains("channels go last: it is read as [1, 6, 6, 3]"),
+        "{:?}",
+        set.notes
+    );
     // Images with channels last, and small ones, are left alone.
     for shape in [[6, 6, 3], [6, 6, 6], [3, 3, 3], [4, 4, 4], [1, 4, 2]] {
         let set = images(shape).unwrap();

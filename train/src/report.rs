@@ -121,7 +121,8 @@ impl Report for Lines {
         self.last = Instant::now();
         let Position { step, steps, epoch, epochs } = position;
         let mut line = format!("epoch {epoch}/{epochs}, step {step}/{steps}: {}", listed(&means()));
-        if let Some(Speed { rate, left }) = Speed::of(self.started.1, *step, *steps, self.started.0.elapsed()) {
+        if let Some(Speed { rate, left }) = Speed::of(self.started.1, *step, *steps, self.started.0.elapsed())
+        {
             let _ = write!(line, "; {rate:.1} steps/s, {:.0} s left", left.as_secs_f64());
         }
         say(&line);
@@ -157,7 +158,9 @@ impl Report for Bar {
             let speed = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let steps = state.len().unwrap_or(0);
                 let _ = match Speed::of(first, state.pos(), steps, started.elapsed()) {
-                    Some(Speed { rate, left }) => write!(out, "{rate:.1} steps/s, {:#} left", HumanDuration(left)),
+                    Some(Speed { rate, left }) => {
+                        write!(out, "{rate:.1} steps/s, {:#} left", HumanDuration(left))
+                    }
                     None => write!(out, "starting"),
                 };
             };

@@ -66,7 +66,9 @@ impl<'a> Session<'a> {
         let stepped = step(&loaded.graph, &recipe::config(&asked)?).map_err(|e| loaded.failed(e))?;
         let interface = Interface::of(&stepped)?;
         for split in [&data.train, &data.test] {
-            let hint = |e: Error| if interface.takes(split.sample()) { e } else { shape_hint(&e, &loaded, &interface, split) };
+            let hint = |e: Error| {
+                if interface.takes(split.sample()) { e } else { shape_hint(&e, &loaded, &interface, split) }
+            };
             interface.check_data(&data.name, split).map_err(hint)?;
         }
         let (stepped, _) = opt::apply(stepped, settings.opt)?;

@@ -174,7 +174,8 @@ impl Interface {
     /// If one holds a number that its type doesn't have.
     pub fn adapt_kept(&self, arrays: &mut Arrays) -> Result<Vec<String>> {
         let kept = self.kept.iter().map(|(name, ty)| (name.as_str(), ty));
-        bind::adapt(kept, arrays).map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name)))
+        bind::adapt(kept, arrays)
+            .map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name)))
     }
 
     /// Fails unless `arrays` has everything that is kept, of its type. What else there is doesn't

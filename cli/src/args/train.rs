@@ -39,7 +39,7 @@ pub struct Train {
     #[command(flatten)]
     pub opt: OptArgs,
     /// The learning rate; if not given, one that trains: for backprop 2e-2 with sgd, 2e-3 with momentum and nesterov,
-    /// 1e-3 with adam; for forward 2e-5, 2e-6 and 2e-4
+    /// 1e-3 with adam; for forward 5e-5, 5e-6 and 2e-4
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
     /// How the learning rate goes on: constant, exp:K, step:EVERY:FACTOR or cosine, with

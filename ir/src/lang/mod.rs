@@ -78,7 +78,10 @@ pub fn load(sources: &mut Sources, file: u32, options: &Options) -> Result<Graph
         Chosen::Core(graph) => core(graph, options),
         Chosen::Model(model) if options.batch.unwrap_or(options.default_batch) == 0 => {
             let at = model.name.span;
-            Err(vec![Diagnostic::new(at, "a batch size of 0: a batch has at least one example").here("of this model")])
+            Err(vec![
+                Diagnostic::new(at, "a batch size of 0: a batch has at least one example")
+                    .here("of this model"),
+            ])
         }
         Chosen::Model(model) => {
             let prelude_file = sources.add("prelude.fg", PRELUDE);

@@ -108,7 +108,10 @@ impl Records {
         for (k, record) in bytes.chunks_exact(size).enumerate() {
             let (label, planes) = (record[labels - 1], &record[labels..]);
             if label as usize >= classes {
-                return Err(fail(format!("record {k} (byte {}): label {label} isn't below {classes}", k * size)));
+                return Err(fail(format!(
+                    "record {k} (byte {}): label {label} isn't below {classes}",
+                    k * size
+                )));
             }
             self.labels.push(label);
             let (red, rest) = planes.split_at(PLANE);

@@ -13,10 +13,14 @@ pub fn advice(path: &Path) -> Option<String> {
         return None;
     }
     if start.starts_with(b"PK\x03\x04") {
-        return Some(format!("`{name}` is an archive: unpack it (`unzip {name}`) and name the folder with its files"));
+        return Some(format!(
+            "`{name}` is an archive: unpack it (`unzip {name}`) and name the folder with its files"
+        ));
     }
     if start.get(TAR_MAGIC).is_some_and(|magic| magic == b"ustar") || has(".tgz") || has(".tar.gz") {
-        return Some(format!("`{name}` is an archive: unpack it (`tar -xf {name}`) and name the folder with its files"));
+        return Some(format!(
+            "`{name}` is an archive: unpack it (`tar -xf {name}`) and name the folder with its files"
+        ));
     }
     // A pickle of protocol 2 or later begins with its number; the length that safetensors files begin with has zeros.
     if let [0x80, 2..=5, 1..=u8::MAX, ..] = start[..] {

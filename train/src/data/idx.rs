@@ -53,7 +53,9 @@ pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
     let test = Split::new(file(2)?, file(3)?)?;
     if prefix.starts_with(EMNIST) {
         let folder = folder.display();
-        train.note(format!("{folder}: the images of EMNIST have rows and columns exchanged; they are read as they are"));
+        train.note(format!(
+            "{folder}: the images of EMNIST have rows and columns exchanged; they are read as they are"
+        ));
     }
     Dataset::new(name, train, test)
 }

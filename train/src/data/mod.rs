@@ -95,9 +95,10 @@ fn read_path(name: &str, path: &Path) -> Result<Dataset> {
             return Err(Error::file(path, advice));
         }
         return own::read(name, path).map_err(|e| match path.parent() {
-            Some(folder) if is_in(folder) => {
-                Error::new(format!("{e}\nthe folder that it is in has a data set: name that, `{}`", folder.display()))
-            }
+            Some(folder) if is_in(folder) => Error::new(format!(
+                "{e}\nthe folder that it is in has a data set: name that, `{}`",
+                folder.display()
+            )),
             _ => e,
         });
     }
@@ -111,7 +112,10 @@ fn read_path(name: &str, path: &Path) -> Result<Dataset> {
             let expected = "idx files (train-images-idx3-ubyte, …), CIFAR's (data_batch_1.bin, … or train.bin), \
                             {train,test}.{npz,safetensors}, or {x,y}_{train,test}.npy";
             let advice = foreign::advice_in(path).map(|advice| format!("\n{advice}")).unwrap_or_default();
-            Err(Error::file(path, format_args!("no data set in this folder; expected are {expected}{advice}")))
+            Err(Error::file(
+                path,
+                format_args!("no data set in this folder; expected are {expected}{advice}"),
+            ))
         }
         [one] => {
             let mut set = read_folder(name, one)?;
@@ -120,7 +124,10 @@ fn read_path(name: &str, path: &Path) -> Result<Dataset> {
         }
         several => {
             let shown: Vec<String> = several.iter().map(|path| format!("`{}`", path.display())).collect();
-            Err(Error::file(path, format_args!("there are several data sets in it: name one of {}", shown.join(", "))))
+            Err(Error::file(
+                path,
+                format_args!("there are several data sets in it: name one of {}", shown.join(", ")),
+            ))
         }
     }
 }

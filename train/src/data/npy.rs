@@ -43,7 +43,9 @@ pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
     let shape = field(&header, "shape").and_then(sizes).ok_or_else(|| invalid("shape"))?;
     let format = format(descr).ok_or_else(|| {
         let name = descr.split(',').next().unwrap_or_default();
-        fail(format!("elements of type {name} aren't read: use integers, truth values or floats of up to 64 bits"))
+        fail(format!(
+            "elements of type {name} aren't read: use integers, truth values or floats of up to 64 bits"
+        ))
     })?;
     check_size(place, &shape)?;
     let bytes = read_rest(place, source, shape.elements() * format.number.size())?;

@@ -54,15 +54,21 @@ fn fits(e: &Elab, args: &Args, x: crate::graph::Value, slides: &[Slide], padding
     if (0..sizes.len()).all(|k| span(&slides[k]) <= padded(k)) {
         return Ok(());
     }
-    let shown = |of: &dyn Fn(usize) -> i64| {
-        (0..sizes.len()).map(|k| of(k).to_string()).collect::<Vec<_>>().join("×")
-    };
+    let shown =
+        |of: &dyn Fn(usize) -> i64| (0..sizes.len()).map(|k| of(k).to_string()).collect::<Vec<_>>().join("×");
     let what = if args.name() == "convolve" { "kernel" } else { "window" };
     let (window, image) = (shown(&|k| span(&slides[k])), shown(&|k| sizes[k] as i64));
-    let with = if padding.iter().any(|p| *p != (0, 0)) { format!(", {} with its padding", shown(&padded)) } else { String::new() };
-    let message = format!("`{}`: a {what} of {window} doesn't fit into an image of {image}{with}", args.name());
+    let with = if padding.iter().any(|p| *p != (0, 0)) {
+        format!(", {} with its padding", shown(&padded))
+    } else {
+        String::new()
+    };
+    let message =
+        format!("`{}`: a {what} of {window} doesn't fit into an image of {image}{with}", args.name());
     let error = Diagnostic::new(args.span, message).also(args.at(0), e.builder.ty(x).to_string());
-    Err(Box::new(error.help("images are [batch, height, width, channels]; `padding=\"same\"` gives results at the edges too")))
+    Err(Box::new(error.help(
+        "images are [batch, height, width, channels]; `padding=\"same\"` gives results at the edges too",
+    )))
 }
 
 /// The sizes of the dimensions between batch and channels.
