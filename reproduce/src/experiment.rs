@@ -288,18 +288,22 @@ impl Value {
 }
 
 /// The experiments that the program carries: their names and texts.
-pub const KNOWN: [(&str, &str); 11] = [
+pub const KNOWN: [(&str, &str); 15] = [
     ("fig2", include_str!("../experiments/fig2.toml")),
     ("fig3", include_str!("../experiments/fig3.toml")),
     ("fig4", include_str!("../experiments/fig4.toml")),
     ("cifar", include_str!("../experiments/cifar.toml")),
     ("fig5", include_str!("../experiments/fig5.toml")),
+    ("stable", include_str!("../experiments/stable.toml")),
+    ("best", include_str!("../experiments/best.toml")),
+    ("noise", include_str!("../experiments/noise.toml")),
     ("dropout", include_str!("../experiments/dropout.toml")),
     ("baydin_paths", include_str!("../experiments/baydin_paths.toml")),
     ("baydin_training", include_str!("../experiments/baydin_training.toml")),
     ("baydin_cost", include_str!("../experiments/baydin_cost.toml")),
     ("variance", include_str!("../experiments/variance.toml")),
     ("scaling", include_str!("../experiments/scaling.toml")),
+    ("memory", include_str!("../experiments/memory.toml")),
 ];
 
 /// Names that stand for several experiments.

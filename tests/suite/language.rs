@@ -159,10 +159,38 @@ fn initialisers_follow_jax() {
     close(init("f32[5] ~ he_gaussian"), named("normal", &[(2.0f64 / 5.0).sqrt()]));
     close(init("f32[] ~ lecun_gaussian"), named("normal", &[1.0]));
     close(init("f32[0, 3] ~ lecun_gaussian"), named("normal", &[1.0]));
+    close(init("f32[3, 3, 8, 16] ~ haiku_normal"), named("truncated_normal", &[(1.0f64 / 72.0).sqrt()]));
     close(init("f32[2, 8] ~ normal(1 / fan_out)"), named("normal", &[0.125]));
     let own = "init scaled(by, of=2) = normal(by * of)\nmodel m() {\n  param w: f32[2] ~ scaled(0.25)\n  loss = sum(w)\n}\n";
     let g = graph(own);
     assert_eq!(g.bindings().next().unwrap().2, &Role::Param(named("normal", &[0.5])));
+}
+
+#[test]
+fn a_text_names_an_initialiser() {
+    let text = "const weights = \"lecun_normal\"\ninit mine() = normal(0.5)\n\
+                model m(x: f32[batch, 4]) {\n  \
+                h = dense(x, 4, init=weights) as a\n  h = dense(h, 4, init=\"mine\") as b\n  \
+                param c: f32[4] ~ weights\n  loss = sum(h * c)\n}\n";
+    let drawn = |set: &[(&str, &str)], name: &str| {
+        let set = set.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let g = try_load(text, &Options { batch: Some(3), set, ..Options::default() })?;
+        match g.bindings().find(|(_, n, _)| *n == name).unwrap().2 {
+            Role::Param(init) => Ok(*init),
+            role => Err(format!("{role:?}")),
+        }
+    };
+    let named = |name: &str, x: f64| Ok(Init::named(name, &[x]).unwrap());
+    assert_eq!(drawn(&[("weights", "haiku_normal")], "a.w"), named("truncated_normal", 0.5));
+    assert_eq!(drawn(&[("weights", "mine")], "a.w"), named("normal", 0.5));
+    assert_eq!(drawn(&[("weights", "mine")], "c"), named("normal", 0.5));
+    assert_eq!(drawn(&[], "b.w"), named("normal", 0.5));
+    let error = drawn(&[("weights", "haku_normal")], "a.w").unwrap_err();
+    assert!(error.contains("there is no initialiser `haku_normal`"), "{error}");
+    assert!(
+        error.contains("did you mean `haiku_normal`?") && error.contains("dense(x, 4, init=weights)"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -99,12 +99,20 @@ impl<'a> Elab<'a> {
     }
 
     /// The distribution that an initialiser's call, or its bare name, stands for; `None` if an
-    /// error hid it.
+    /// error hid it. A variable or const that holds a text stands for the initialiser of that
+    /// name, so that a layer takes its initialiser as an argument.
     fn init(&mut self, e: &'a Expr, depth: usize) -> Res<Option<Init>> {
-        let (name, at, args): (&str, Span, &'a [crate::text::ast::Arg]) = match &e.kind {
-            ExprKind::Name(name) => (name, e.span, &[]),
-            ExprKind::Call { callee, args, .. } => (&callee.name, callee.span, args),
-            ExprKind::Error => return Ok(None),
+        let held = match &e.kind {
+            ExprKind::Name(name) => self.visible(name, e.span).cloned(),
+            _ => None,
+        };
+        let (name, at, args): (&str, Span, &'a [crate::text::ast::Arg]) = match (&e.kind, &held) {
+            (_, Some(Val::Poison)) => return Ok(None),
+            // Given by the user's file, whose initialisers it may name, to a layer of the prelude.
+            (_, Some(Val::Str(text))) => (text, self.activation.site.unwrap_or(e.span), &[]),
+            (ExprKind::Name(name), _) => (name, e.span, &[]),
+            (ExprKind::Call { callee, args, .. }, _) => (&callee.name, callee.span, args),
+            (ExprKind::Error, _) => return Ok(None),
             _ => {
                 let error = Diagnostic::new(e.span, "an initialiser is a name or a call");
                 return Err(Box::new(error.help("as in `~ zeros` or `~ normal(0.02)`")));

@@ -88,14 +88,16 @@ impl<'a> Elab<'a> {
         Ok(list)
     }
 
-    /// The value of the variable or const `name`.
-    pub(super) fn variable(&mut self, name: &'a str, span: Span) -> Res {
-        if let Some(value) = self.activation.vars.get(name) {
-            return Ok(value.clone());
-        }
+    /// The value of the variable or const `name` as seen from `span`, if there is one.
+    pub(super) fn visible(&self, name: &str, span: Span) -> Option<&Val> {
         // The prelude doesn't see the user's consts.
         let hidden = span.file == self.prelude_file && !super::items::is_reserved(name);
-        if let Some(value) = self.constants.get(name).filter(|_| !hidden) {
+        self.activation.vars.get(name).or_else(|| self.constants.get(name).filter(|_| !hidden))
+    }
+
+    /// The value of the variable or const `name`.
+    pub(super) fn variable(&mut self, name: &'a str, span: Span) -> Res {
+        if let Some(value) = self.visible(name, span) {
             return Ok(value.clone());
         }
         match (name, self.fans) {
