@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fgc_ir::diag::{Diagnostic, Sources};
 use fgc_ir::lang::{self, Options};
-use fgc_ir::{Graph, Span};
+use fgc_ir::{Graph, Role, Span, Value};
 use fgc_transforms::PassError;
 
 use crate::error::{Error, Result};
@@ -30,7 +30,10 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded> {
     let mut sources = Sources::new();
     let file = sources.add(path.display().to_string(), text);
     match lang::load(&mut sources, file, options) {
-        Ok(graph) => Ok(Loaded { graph, sources, file, options: options.clone() }),
+        Ok(graph) => {
+            let loaded = Loaded { graph, sources, file, options: options.clone() };
+            loaded.check_sizes().map(|()| loaded)
+        }
         Err(errors) => Err(rendered(&errors, &sources)),
     }
 }
@@ -47,6 +50,19 @@ pub fn is_library(path: &Path) -> Result<bool> {
 }
 
 impl Loaded {
+    /// Fails if there is a parameter or state without elements, as where a const that is a size was set to 0.
+    fn check_sizes(&self) -> Result<()> {
+        let kept = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
+        let empty = |v: &Value| self.graph.ty(*v).elements() == 0;
+        match self.graph.bindings().find(|(v, _, role)| kept(role) && empty(v)) {
+            Some((v, name, _)) => {
+                let message = format!("`{name}` is {}: it has no elements", self.graph.ty(v));
+                Err(self.failed(PassError { message, span: self.graph.span(v) }))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// For each size of input `input`, the const of the model that it is, if it is one.
     pub fn consts_of_input(&self, input: &str) -> Vec<Option<String>> {
         lang::consts_of_input(&self.sources, self.file, &self.options, input)

@@ -79,10 +79,6 @@ impl<'a> Elab<'a> {
                 format!("{what} `{}` is drawn from real numbers and can't be {}", name.name, ty.dtype);
             return Err(fail(at, message));
         }
-        if ty.elements() == 0 {
-            let error = Diagnostic::new(at, format!("{what} `{}` is {ty}: it has no elements", name.name));
-            return Err(Box::new(error.help("sizes of parameters and states are at least 1")));
-        }
         let outer = self.fans.replace(fans(&ty.shape));
         let drawn = self.init(init, 0);
         self.fans = outer;
