@@ -189,7 +189,7 @@ pub struct Run {
     pub mode: Mode,
     #[command(flatten)]
     pub opt: OptArgs,
-    /// Arrays to run on (safetensors): inputs, tangents, and parameters that shouldn't be drawn
+    /// Arrays to run on (safetensors or npz): inputs, tangents, and parameters that shouldn't be drawn
     #[arg(long, value_name = "F")]
     pub inputs: Option<PathBuf>,
     /// Write all results to this file (safetensors)

@@ -121,6 +121,7 @@ impl Problem {
         }
         let inputs = draw::leaves(g, |role| *role == Role::Input);
         point.extend(draw::arrays(inputs, draw::data, seed ^ 2).map_err(input)?);
+        draw::into_bounds(g, &mut point);
         let keys = draw::leaves(g, |role| *role == Role::Seed);
         point.extend(keys.map(|(name, _)| (name.to_owned(), key(seed))));
 

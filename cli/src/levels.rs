@@ -10,10 +10,10 @@ use fgc_ir::{DType, Graph};
 use fgc_train::measure::{Timed, Times, in_turns};
 use fgc_train::{compiled, opt};
 use fgc_transforms::{Direction, Estimator, Optimiser, Passed, StepConfig, grad, jvp, params, step};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{Levels, Model};
-use crate::failure::{self, Done, input};
+use crate::failure::{self, Done, Failure, input};
 use crate::model;
 use crate::stats::{Cost, scaled};
 
@@ -55,16 +55,79 @@ pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
     let budget = Duration::try_from_secs_f64(args.seconds);
     let budget = budget.map_err(|e| input(format_args!("--seconds: {e}")))?;
     let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    let mut rows = Vec::new();
+    let mut printed = Printed { json: args.json, threads: pool.current_num_threads(), models: 0 };
+    let mut failed = 0;
     for path in &args.models {
-        let loaded = load(path, args.batch)?;
-        for name in PROGRAMS {
-            let graph = program(&loaded.graph, name).map_err(|e| loaded.failed(e))?;
-            rows.extend(pool.install(|| compare(&loaded.graph.name, name, &graph, budget, args.seed))?);
+        // What is wrong with one file, or one program of it, is no reason to lose what the others give.
+        let rows = if is_library(path) {
+            failure::say(&format!("note: {}: there is no model in it, only functions", path.display()));
+            continue;
+        } else {
+            pool.install(|| of_file(path, args, budget))
+        };
+        match rows {
+            Ok(rows) => printed.add(&rows)?,
+            Err(Failure::Input(message)) => {
+                failure::say(&message);
+                failed += 1;
+            }
+            Err(other) => return Err(other),
         }
     }
-    let threads = pool.current_num_threads();
-    failure::print(&if args.json { json(&rows, threads) } else { text(&rows, threads) })
+    printed.end()?;
+    match failed {
+        0 => Ok(()),
+        n => Err(input(format_args!("{n} of {} files couldn't be measured", args.models.len()))),
+    }
+}
+
+/// Whether the file at `path` can be read and has no model.
+fn is_library(path: &Path) -> bool {
+    fgc_train::model::is_library(path).unwrap_or(false)
+}
+
+/// What the levels make of the programs of the model in `path`.
+fn of_file(path: &Path, args: &Levels, budget: Duration) -> Done<Vec<Row>> {
+    let loaded = load(path, args.batch)?;
+    let mut rows = Vec::new();
+    for name in PROGRAMS {
+        match program(&loaded.graph, name) {
+            Ok(graph) => rows.extend(compare(&loaded.graph.name, name, &graph, budget, args.seed)?),
+            Err(e) => failure::say(&format!("note: {}: no {name}: {}", path.display(), e.message)),
+        }
+    }
+    Ok(rows)
+}
+
+/// The report, which is printed model by model.
+struct Printed {
+    json: bool,
+    threads: usize,
+    /// How many models are in it.
+    models: usize,
+}
+
+impl Printed {
+    fn add(&mut self, rows: &[Row]) -> Done {
+        let first = self.models == 0;
+        self.models += 1;
+        let head = match (first, self.json) {
+            (true, true) => "[".to_owned(),
+            (true, false) => head(self.threads),
+            (false, true) => ",".to_owned(),
+            (false, false) => String::new(),
+        };
+        let rows = if self.json { json(rows, self.threads) } else { text(rows) };
+        failure::print(&(head + &rows))
+    }
+
+    fn end(&self) -> Done {
+        match (self.json, self.models) {
+            (false, _) => Ok(()),
+            (true, 0) => failure::print("[]\n"),
+            (true, _) => failure::print("\n]\n"),
+        }
+    }
 }
 
 fn load(path: &Path, batch: Option<usize>) -> Done<model::Loaded> {
@@ -93,13 +156,18 @@ fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, see
     Ok(LEVELS.into_iter().zip(&programs).zip(times).map(row).collect())
 }
 
-/// A table in Markdown.
-fn text(rows: &[Row], threads: usize) -> String {
-    let mut out = format!(
+/// The head of a table in Markdown.
+fn head(threads: usize) -> String {
+    format!(
         "| model | program | --opt | kernels | flops | bytes moved | peak memory | ms, {threads} thread{} |\n\
          |---|---|--:|--:|--:|--:|--:|--:|\n",
         if threads == 1 { "" } else { "s" }
-    );
+    )
+}
+
+/// Lines of the table.
+fn text(rows: &[Row]) -> String {
+    let mut out = String::new();
     for Row { model, program, level, cost, peak_bytes, median_ms } in rows {
         let [model, program] = if *level == 0 { [model.as_str(), *program] } else { [""; 2] };
         let (flops, bytes) = (scaled(cost.flops, ""), scaled(cost.bytes, "B"));
@@ -113,6 +181,7 @@ fn text(rows: &[Row], threads: usize) -> String {
     out
 }
 
+/// Objects of a list in JSON, without its brackets.
 fn json(rows: &[Row], threads: usize) -> String {
     let row = |row: &Row| {
         json!({
@@ -127,5 +196,6 @@ fn json(rows: &[Row], threads: usize) -> String {
             "threads": threads,
         })
     };
-    format!("{:#}\n", rows.iter().map(row).collect::<Value>())
+    let rows: Vec<String> = rows.iter().map(|r| format!("\n{:#}", row(r))).collect();
+    rows.join(",")
 }

@@ -5,15 +5,16 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use fgc_codegen::Executable;
-use fgc_ir::{ArrayFile, Arrays, Builder, Graph, Role, Tensor, Type, arrays, interpret};
+use fgc_ir::{Arrays, Builder, DType, Graph, Role, Tensor, Type, arrays, bind, bounds, interpret};
 use fgc_train::measure::ms;
 use fgc_train::rng::key;
-use fgc_train::step::initial;
+use fgc_train::step::{initial, read_arrays};
 use fgc_train::{compiled, draw, opt, recipe};
 use fgc_transforms::Suffix;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
+use crate::train::say_notes;
 use crate::{model, modes};
 use fgc_ir::lang::DEFAULT_BATCH;
 
@@ -25,18 +26,18 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     let reference = args.backend == Backend::Interp;
     let (graph, _) = opt::apply(graph, if reference { args.opt.opt.unwrap_or(0) } else { args.opt.level() })?;
     let mut given = match &args.inputs {
-        Some(path) => arrays::read(path).map_err(input)?,
-        None => ArrayFile::default(),
-    }
-    .tensors;
-    for x in given.values_mut().filter(|x| x.dtype().is_float()) {
-        // In double precision, arrays of single precision are taken for what they are.
-        if float > x.dtype() {
-            *x = x.cast(float);
-        }
-    }
+        Some(path) => read_arrays(path)?,
+        None => Arrays::new(),
+    };
     for (name, x) in drawn(args, &loaded.graph, &graph)? {
         given.entry(name).or_insert(x);
+    }
+    let expected = graph.bindings().map(|(v, name, _)| (name, graph.ty(v)));
+    say_notes(&bind::adapt(expected, &mut given).map_err(input)?, quiet);
+    bind::check(&graph, &given).map_err(input)?;
+    let outside = bounds::problems(&loaded.graph, &given);
+    if !outside.is_empty() {
+        return Err(input(outside.join("\n")));
     }
     let (results, how) = match args.backend {
         Backend::Interp => {
@@ -101,19 +102,37 @@ fn summary(graph: &Graph, results: &Arrays) -> String {
 }
 
 fn describe(x: &Tensor) -> String {
-    let values = x.to_f64();
-    let ty: Type = x.ty();
+    let (ty, values) = (x.ty(), x.to_f64());
     match values.as_slice() {
-        [one] if ty.rank() == 0 => format!("{one}"),
+        [one] if ty.rank() == 0 => exact(ty.dtype, *one).unwrap_or_else(|| one.to_string()),
         [] => format!("{ty}"),
-        few if ty.rank() == 1 && few.len() <= FEW => format!("{few:?}"),
+        few if ty.rank() == 1 && few.len() <= FEW => {
+            let shown: Vec<String> =
+                few.iter().map(|x| exact(ty.dtype, *x).unwrap_or_else(|| format!("{x:?}"))).collect();
+            format!("[{}]", shown.join(", "))
+        }
+        all if ty.dtype == DType::Bool => {
+            let count = all.iter().filter(|x| **x != 0.0).count();
+            format!("{ty}, {count} of {} true", all.len())
+        }
+        all if all.iter().all(|x| x.is_nan()) => format!("{ty}, all NaN"),
         all => {
             let low = all.iter().copied().fold(f64::INFINITY, f64::min);
             let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let bad = all.iter().filter(|v| !v.is_finite()).count();
             let note = if bad > 0 { format!(", {bad} not finite") } else { String::new() };
-            format!("{ty} from {low:.6} to {high:.6}, mean {mean:.6}{note}")
+            let digits = if ty.dtype.is_float() { 6 } else { 0 };
+            format!("{ty} from {low:.digits$} to {high:.digits$}, mean {mean:.6}{note}")
         }
+    }
+}
+
+/// An integer or a truth value, which `x` stands for; `None` if elements of type `dtype` are neither.
+fn exact(dtype: DType, x: f64) -> Option<String> {
+    match dtype {
+        DType::Bool => Some((x != 0.0).to_string()),
+        DType::I32 | DType::U32 => Some(format!("{x:.0}")),
+        DType::F32 | DType::F64 => None,
     }
 }

@@ -31,6 +31,7 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
             (None, settings, data)
         }
     };
+    say_notes(&data.notes, quiet);
     let mut session = Session::new(&settings, &data, &threads)?;
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
@@ -82,20 +83,11 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
     recipe::config(&args.step)?;
-    let mut chosen = DataSettings {
-        name: args.data.clone(),
-        folder: args.folder.path.display().to_string(),
-        sha256: String::new(),
-        train_samples: args.train_samples,
-        test_samples: args.test_samples,
-    };
-    let data = session::read_data(&chosen)?;
-    chosen.sha256 = data.fingerprint();
-    let settings = Settings {
+    let mut settings = Settings {
         fgc: env!("CARGO_PKG_VERSION").to_owned(),
         epochs: args.epochs,
         batch: args.batch,
-        lr: args.lr,
+        lr: args.lr.unwrap_or_else(|| recipe::default_rate(&args.step)),
         schedule: args.schedule.clone(),
         opt: args.opt.level(),
         seed: args.seed,
@@ -105,9 +97,18 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
             sha256: model_hash(path)?,
             set: args.set.iter().cloned().collect(),
         },
-        data: chosen,
+        data: DataSettings {
+            name: args.data.clone(),
+            folder: args.folder.path.display().to_string(),
+            sha256: String::new(),
+            train_samples: args.train_samples,
+            test_samples: args.test_samples,
+        },
         step: toml::Table::try_from(&args.step).map_err(input)?,
     };
+    settings.check()?;
+    let data = session::read_data(&settings.data)?;
+    settings.data.sha256 = data.fingerprint();
     Ok((settings, data))
 }
 
@@ -118,14 +119,22 @@ fn unused(name: &str) -> Done<PathBuf> {
     free.ok_or_else(|| input(format_args!("there is no unused name in {RUNS}")))
 }
 
+/// Says what isn't as it is in the files.
+pub fn say_notes(notes: &[String], quiet: bool) {
+    for note in notes.iter().filter(|_| !quiet) {
+        failure::say(&format!("note: {note}"));
+    }
+}
+
 fn model_hash(path: &Path) -> Done<String> {
     Ok(fgc_train::hash_file(path)?)
 }
 
-pub fn eval(args: &Eval, threads: Option<u16>) -> Done {
+pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let threads = compiled::threads(threads.map(usize::from))?;
     let data = data::load(&args.data, &args.folder.path)?;
-    let kept = read_arrays(&args.params)?;
+    say_notes(&data.notes, quiet);
+    let kept = RefCell::new(read_arrays(&args.params)?);
     let model = ModelSettings {
         path: args.model.model.display().to_string(),
         name: args.model.name.clone(),
@@ -137,12 +146,16 @@ pub fn eval(args: &Eval, threads: Option<u16>) -> Done {
     let compile = |batch: usize| {
         let (interface, program) = session::evaluation(&model, args.opt.level(), batch, &threads)?;
         if !checked.replace(true) {
-            interface.check_kept(&kept)?;
+            say_notes(&interface.adapt_kept(&mut kept.borrow_mut())?, quiet);
+            interface.check_kept(&kept.borrow())?;
         }
         Ok((interface, program))
     };
     let find = |name: &str| {
-        kept.get(name).cloned().ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
+        kept.borrow()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
     };
     let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
     let figures = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;

@@ -10,8 +10,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
-use crate::tensor::{Data, Tensor};
-use crate::types::{DType, Shape};
+use crate::stored::{Format, Number, Values};
+use crate::tensor::Tensor;
+use crate::types::DType;
 use crate::with_data;
 
 /// Why an array file can't be read or written.
@@ -55,8 +56,28 @@ fn dtype(dtype: DType) -> Dtype {
     }
 }
 
-/// Reads the arrays of `path`. Element types other than fgc's own are an error that names the
-/// array.
+/// How numbers of type `dtype` are stored; `None` for types that aren't read.
+pub fn number(dtype: Dtype) -> Option<Number> {
+    Some(match dtype {
+        Dtype::BOOL => Number::Bool,
+        Dtype::U8 => Number::Unsigned(1),
+        Dtype::U16 => Number::Unsigned(2),
+        Dtype::U32 => Number::Unsigned(4),
+        Dtype::U64 => Number::Unsigned(8),
+        Dtype::I8 => Number::Signed(1),
+        Dtype::I16 => Number::Signed(2),
+        Dtype::I32 => Number::Signed(4),
+        Dtype::I64 => Number::Signed(8),
+        Dtype::F16 => Number::Float(2),
+        Dtype::BF16 => Number::Brain,
+        Dtype::F32 => Number::Float(4),
+        Dtype::F64 => Number::Float(8),
+        _ => return None,
+    })
+}
+
+/// Reads the arrays of `path`. Those of fgc's own types are as they are; others get a type that holds all of their
+/// elements exactly (see [`Values::into_tensor`]), or are an error that names the array.
 pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
     let fail = error(path);
     let bytes = fs::read(path).map_err(|e| fail(e.to_string()))?;
@@ -66,29 +87,23 @@ pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let mut tensors = Arrays::new();
     for (name, view) in file.tensors() {
-        let tensor = decode(&view).ok_or_else(|| {
-            let ours = DType::ALL.map(DType::name).join(", ");
-            fail(format!("array `{name}` has elements of type {:?}; supported are {ours}", view.dtype()))
-        })?;
+        let tensor = decode(&view).map_err(|e| fail(format!("array `{name}`: {e}")))?;
         tensors.insert(name, tensor);
     }
     Ok(ArrayFile { tensors, metadata })
 }
 
-fn decode(view: &TensorView<'_>) -> Option<Tensor> {
-    fn words<const N: usize, T>(bytes: &[u8], decode: fn([u8; N]) -> T) -> Vec<T> {
-        bytes.as_chunks().0.iter().map(|c| decode(*c)).collect()
+fn decode(view: &TensorView<'_>) -> Result<Tensor, String> {
+    let dtype = view.dtype();
+    let number = number(dtype).ok_or_else(|| format!("elements of type {dtype:?} aren't read"))?;
+    let values = Values::decode(Format { number, big_endian: false }, view.data().to_vec())?;
+    match (dtype, values) {
+        // A type of fgc's own, whatever its elements are.
+        (Dtype::U32, Values::Int(v)) => {
+            Ok(Tensor::of(view.shape(), v.into_iter().map(|x| x as u32).collect::<Vec<_>>()))
+        }
+        (_, values) => values.into_tensor(view.shape().into()),
     }
-    let bytes = view.data();
-    let data = match view.dtype() {
-        Dtype::F32 => Data::F32(words(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Data::F64(words(bytes, f64::from_le_bytes)),
-        Dtype::I32 => Data::I32(words(bytes, i32::from_le_bytes)),
-        Dtype::U32 => Data::U32(words(bytes, u32::from_le_bytes)),
-        Dtype::BOOL => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
-        _ => return None,
-    };
-    Tensor::new(Shape::from(view.shape()), data)
 }
 
 trait LittleEndian {

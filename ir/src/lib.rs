@@ -7,6 +7,7 @@
 pub mod arrays;
 pub mod attrs;
 pub mod bind;
+pub mod bounds;
 pub mod builder;
 pub mod diag;
 pub mod graph;
@@ -18,6 +19,7 @@ pub mod ops;
 pub mod random;
 pub mod real;
 pub mod scalar;
+pub mod stored;
 pub mod tensor;
 pub mod text;
 pub mod types;

@@ -120,6 +120,11 @@ impl Shape {
         strides
     }
 
+    /// The index of the element that is number `flat` in row-major order.
+    pub fn index(&self, flat: usize) -> Vec<usize> {
+        self.strides().iter().zip(&self.0).map(|(stride, size)| flat / stride % size).collect()
+    }
+
     /// The dimensions `dims` of this shape, in their order.
     ///
     /// # Panics

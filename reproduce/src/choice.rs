@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fgc_train::ranges;
 use fgc_train::recipe::{self, StepArgs};
 use fgc_train::{Result, Schedule, opt};
 use toml::Table;
@@ -70,10 +71,8 @@ impl Choice {
             level if level <= opt::HIGHEST.into() => Ok(level as u8),
             level => Err(item.error(format_args!("`opt` is 0, 1 or 2, not {level}"))),
         });
-        let lr = reader.get("lr").map(|item| match item.number()? {
-            lr if lr > 0.0 => Ok(lr),
-            lr => Err(item.error(format_args!("a learning rate is positive, not {lr}"))),
-        });
+        let lr =
+            reader.get("lr").map(|item| ranges::learning_rate(item.number()?).map_err(|e| item.error(e)));
         let mut step = Table::new();
         for (key, item) in STEP.iter().filter_map(|key| Some((*key, reader.get(key)?))) {
             step.insert(key.to_owned(), step_value(key, &item)?);

@@ -1,6 +1,7 @@
 //! What the test suite of fgc shares: numerical comparison, the laws of the passes as checks of
-//! any graph, a generator of random graphs, and fuzzing.
+//! any graph, a generator of random graphs, fuzzing, and files of data sets.
 
+pub mod files;
 pub mod fuzz;
 pub mod generate;
 pub mod laws;

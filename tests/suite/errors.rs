@@ -60,6 +60,7 @@ fn messages_of_options() {
         ("const_of_another_kind", options("m", &[("hidden", "2.5")], None)),
         ("const_not_a_number", options("m", &[("rate", "half")], None)),
         ("const_not_a_truth_value", options("m", &[("deep", "1")], None)),
+        ("batch_of_none", options("m", &[], Some(0))),
         ("set_batch", options("m", &[("batch", "3")], None)),
         ("unknown_model", options("n", &[], None)),
         ("batch_of_graph", options("g", &[], Some(4))),

@@ -7,6 +7,7 @@ mod eqsat;
 mod errors;
 #[cfg(unix)]
 mod fetch;
+mod formats;
 mod fusion;
 mod fuzz;
 mod growth;

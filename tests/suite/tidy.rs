@@ -174,6 +174,7 @@ fn each_family_answers_every_question() {
         "lower",
         "emit",
         "flops",
+        "positions",
         "samples",
     ];
     let families = families();

@@ -1,7 +1,8 @@
 //! Random arrays for programs, drawn by programs from a seed.
 
 use fgc_ir::{
-    Arrays, Builder, Built, DType, Graph, OutputKind, Role, Scalar, Type, Value, interpret, random,
+    Arrays, Builder, Built, DType, EvalError, Graph, OutputKind, Role, Scalar, Tensor, Type, Value, bounds,
+    interpret, random,
 };
 
 use crate::error::{Error, Result};
@@ -31,7 +32,23 @@ pub fn arrays<'a>(
     };
     let program: Graph = program().map_err(|e: fgc_ir::TypeError| Error::new(e.to_string()))?;
     let inputs = Arrays::from([(random::SEED.to_owned(), rng::key(seed))]);
-    interpret(&program, &inputs).map_err(|e| Error::new(e.to_string()))
+    interpret(&program, &inputs).map_err(|e| match e {
+        EvalError::TooLarge { needs, limits } => Error::new(format!(
+            "too much to draw: the arrays and the numbers on the way to them are {} bytes, at most {} are held",
+            needs.bytes, limits.bytes
+        )),
+        EvalError::Bind(e) => Error::new(e.to_string()),
+    })
+}
+
+/// Brings integers among `arrays` that are positions, by what `g` does with them, into their [bounds](bounds::bounds).
+pub fn into_bounds(g: &Graph, arrays: &mut Arrays) {
+    for (name, bound) in bounds::bounds(g).into_iter().filter(|(_, bound)| *bound > 0) {
+        if let Some(x) = arrays.get_mut(&name) {
+            let v = x.to_f64();
+            *x = Tensor::generate(&x.ty(), |i| v[i].rem_euclid(bound as f64));
+        }
+    }
 }
 
 /// The leaves of `g` whose role `of` holds for, for [`arrays`].

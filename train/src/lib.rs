@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod measure;
 pub mod model;
 pub mod opt;
+pub mod ranges;
 pub mod recipe;
 pub mod report;
 pub mod rng;

@@ -66,6 +66,7 @@ impl Timed {
         let mut arrays = initial(graph, seed)?;
         let inputs = draw::leaves(graph, |role| *role == Role::Input);
         arrays.extend(draw::arrays(inputs, draw::data, seed)?);
+        draw::into_bounds(graph, &mut arrays);
         if let Some(rate) = arrays.get_mut(RATE).filter(|rate| rate.ty().rank() == 0) {
             *rate = Tensor::generate(&rate.ty(), |_| TINY_RATE);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fgc_ir::diag::{Diagnostic, Sources};
 use fgc_ir::lang::{self, Options};
-use fgc_ir::{Graph, Span};
+use fgc_ir::{Graph, Role, Span, Value};
 use fgc_transforms::PassError;
 
 use crate::error::{Error, Result};
@@ -17,6 +17,8 @@ pub struct Loaded {
     /// The graph.
     pub graph: Graph,
     sources: Sources,
+    file: u32,
+    options: Options,
 }
 
 /// The graph of a model in the file `path`, elaborated as `options` say.
@@ -28,12 +30,44 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded> {
     let mut sources = Sources::new();
     let file = sources.add(path.display().to_string(), text);
     match lang::load(&mut sources, file, options) {
-        Ok(graph) => Ok(Loaded { graph, sources }),
+        Ok(graph) => {
+            let loaded = Loaded { graph, sources, file, options: options.clone() };
+            loaded.check_sizes().map(|()| loaded)
+        }
         Err(errors) => Err(rendered(&errors, &sources)),
     }
 }
 
+/// Whether the file `path` is of the language and has functions and initialisers only: no model.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn is_library(path: &Path) -> Result<bool> {
+    let mut sources = Sources::new();
+    let file = sources.add(path.display().to_string(), read_text(path)?);
+    let (_, errors) = fgc_ir::text::parser::parse(&sources, file);
+    Ok(errors.is_empty() && lang::models(&sources, file).is_empty())
+}
+
 impl Loaded {
+    /// Fails if there is a parameter or state without elements, as where a const that is a size was set to 0.
+    fn check_sizes(&self) -> Result<()> {
+        let kept = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
+        let empty = |v: &Value| self.graph.ty(*v).elements() == 0;
+        match self.graph.bindings().find(|(v, _, role)| kept(role) && empty(v)) {
+            Some((v, name, _)) => {
+                let message = format!("`{name}` is {}: it has no elements", self.graph.ty(v));
+                Err(self.failed(PassError { message, span: self.graph.span(v) }))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// For each size of input `input`, the const of the model that it is, if it is one.
+    pub fn consts_of_input(&self, input: &str) -> Vec<Option<String>> {
+        lang::consts_of_input(&self.sources, self.file, &self.options, input)
+    }
+
     /// What went wrong in a pass, shown in the source where it has a place there.
     pub fn failed(&self, error: PassError) -> Error {
         if error.span == Span::default() {

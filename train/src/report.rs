@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::run::Figures;
 
@@ -64,6 +64,25 @@ fn epoch_line(position: &Position, train: &Figures, test: &Figures, seconds: f64
     format!("epoch {epoch}/{epochs} (step {step}, {seconds:.1} s): train {train}; test {test}")
 }
 
+/// How fast steps are done, and what that says of the rest.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Speed {
+    /// Steps a second.
+    rate: f64,
+    /// The time for the steps that are left.
+    left: Duration,
+}
+
+impl Speed {
+    /// The speed of which `step` of `steps` are done in all, those since `first` in the time `elapsed`: what was done
+    /// before training went on says nothing of it. `None` before the first of them.
+    fn of(first: u64, step: u64, steps: u64, elapsed: Duration) -> Option<Speed> {
+        let rate = step.saturating_sub(first) as f64 / elapsed.as_secs_f64();
+        let left = Duration::try_from_secs_f64(steps.saturating_sub(step) as f64 / rate).ok()?;
+        (rate > 0.0).then_some(Speed { rate, left })
+    }
+}
+
 /// Writes a line. That nobody may be reading it is no reason to stop.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -102,10 +121,9 @@ impl Report for Lines {
         self.last = Instant::now();
         let Position { step, steps, epoch, epochs } = position;
         let mut line = format!("epoch {epoch}/{epochs}, step {step}/{steps}: {}", listed(&means()));
-        let rate = (step - self.started.1.min(*step)) as f64 / self.started.0.elapsed().as_secs_f64();
-        if rate > 0.0 {
-            let left = (steps - step.min(steps)) as f64 / rate;
-            let _ = write!(line, "; {rate:.1} steps/s, {left:.0} s left");
+        if let Some(Speed { rate, left }) = Speed::of(self.started.1, *step, *steps, self.started.0.elapsed())
+        {
+            let _ = write!(line, "; {rate:.1} steps/s, {:.0} s left", left.as_secs_f64());
         }
         say(&line);
     }
@@ -133,14 +151,21 @@ impl Report for Bar {
     fn start(&mut self, position: &Position) {
         let bar = ProgressBar::new(position.steps).with_position(position.step);
         // Figures are what is cut off where the terminal isn't wide enough.
-        let template = "{bar:12} {pos}/{len} {rate}, {eta} left, {wide_msg}";
+        let template = "{bar:12} {pos}/{len} {speed}, {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{:.1} steps/s", state.per_sec());
+            // The bar's own estimate takes the steps that were done before for ones done now.
+            let (first, started) = (position.step, Instant::now());
+            let speed = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let steps = state.len().unwrap_or(0);
+                let _ = match Speed::of(first, state.pos(), steps, started.elapsed()) {
+                    Some(Speed { rate, left }) => {
+                        write!(out, "{rate:.1} steps/s, {:#} left", HumanDuration(left))
+                    }
+                    None => write!(out, "starting"),
+                };
             };
-            bar.set_style(style.progress_chars("█▌░").with_key("rate", rate));
+            bar.set_style(style.progress_chars("█▌░").with_key("speed", speed));
         }
-        bar.reset_eta();
         bar.enable_steady_tick(REFRESH);
         self.bar = bar;
     }
@@ -164,5 +189,20 @@ impl Report for Bar {
 
     fn end(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that goes on at step 9,000 of 10,000 and has done 10 steps in a second has 99 seconds to go.
+    #[test]
+    fn steps_that_were_done_before_say_nothing_of_the_speed() {
+        let speed = Speed::of(9_000, 9_010, 10_000, Duration::from_secs(1)).unwrap();
+        assert_eq!(speed, Speed { rate: 10.0, left: Duration::from_secs(99) });
+        assert_eq!(Speed::of(9_000, 9_000, 10_000, Duration::from_secs(1)), None);
+        assert_eq!(Speed::of(9_000, 9_000, 10_000, Duration::ZERO), None);
+        assert_eq!(Speed::of(0, 5, 5, Duration::from_secs(1)).unwrap().left, Duration::ZERO);
     }
 }

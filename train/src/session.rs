@@ -1,5 +1,6 @@
 //! Training as settings describe it: from a model's text and the name of a data set to a run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +11,7 @@ use fgc_transforms::step;
 use rayon::ThreadPool;
 
 use crate::compiled::Compiled;
-use crate::data::{self, Batches, Dataset};
+use crate::data::{self, Batches, Dataset, Split};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::model::{self, Loaded};
@@ -19,7 +20,7 @@ use crate::recipe::{self, StepArgs};
 use crate::report::Report;
 use crate::run::{DataSettings, ModelSettings, Run, Settings};
 use crate::schedule::Schedule;
-use crate::step::{Interface, Step, initial};
+use crate::step::{Interface, SAMPLES, Step, initial};
 use crate::trainer::{Options, Outcome, Trainer};
 
 /// The batch size of evaluation, where none is asked for.
@@ -59,13 +60,18 @@ impl<'a> Session<'a> {
         data: &'a Dataset,
         threads: &'a Arc<ThreadPool>,
     ) -> Result<Session<'a>> {
+        settings.check()?;
         let loaded = load(&settings.model, settings.batch, true)?;
-        let asked: StepArgs =
-            settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::new(e.to_string()))?;
+        let asked = asked(settings)?;
         let stepped = step(&loaded.graph, &recipe::config(&asked)?).map_err(|e| loaded.failed(e))?;
-        let (stepped, _) = opt::apply(stepped, settings.opt)?;
         let interface = Interface::of(&stepped)?;
-        interface.check_data(&data.name, &data.train).map_err(|e| shape_hint(&e, &loaded.graph.name))?;
+        for split in [&data.train, &data.test] {
+            let hint = |e: Error| {
+                if interface.takes(split.sample()) { e } else { shape_hint(&e, &loaded, &interface, split) }
+            };
+            interface.check_data(&data.name, split).map_err(hint)?;
+        }
+        let (stepped, _) = opt::apply(stepped, settings.opt)?;
         Batches::training(data, settings.batch, 0, 0)?;
         let compiled = Compiled::new(&stepped, opt::fusion(settings.opt), threads)?;
         let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
@@ -113,18 +119,48 @@ impl<'a> Session<'a> {
                 checkpoint_every: pace.checkpoint_every,
                 past_divergence: pace.past_divergence,
             },
-            report,
+            report: &mut *report,
             stop,
         };
-        trainer.train(run, &self.first)
+        let outcome = trainer.train(run, &self.first)?;
+        if matches!(outcome, Outcome::Diverged { .. }) {
+            report.note(&recipe::against_divergence(settings.lr, &asked(settings)?));
+        }
+        Ok(outcome)
     }
 }
 
-/// What may have to be said to the model so that it fits other samples.
-fn shape_hint(e: &Error, name: &str) -> Error {
-    Error::new(format!(
-        "{e}\nthe consts of `{name}` may have to be set, as with --set image=32 --set channels=3"
-    ))
+/// What a step does, by `settings`.
+fn asked(settings: &Settings) -> Result<StepArgs> {
+    settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::new(e.to_string()))
+}
+
+/// `e`, which is about the shape of samples, with the consts of the model by which it takes them, if there are any.
+fn shape_hint(e: &Error, loaded: &Loaded, interface: &Interface, split: &Split) -> Error {
+    let (name, consts) = (&loaded.graph.name, loaded.consts_of_input(SAMPLES));
+    let (taken, sample) = (&interface.samples.shape[1..], &split.sample()[..]);
+    let mut set = BTreeMap::new();
+    // The first size is that of the batch.
+    let fits = consts.len() == sample.len() + 1
+        && consts.iter().skip(1).zip(taken.iter().zip(sample)).all(|(name, (taken, size))| match name {
+            Some(name) => *set.entry(name).or_insert(size) == size,
+            None => taken == size,
+        });
+    if !fits {
+        return Error::new(format!("{e}\nno const of `{name}` makes it take such samples"));
+    }
+    let changed = |name: &&String| {
+        let mut sizes = consts.iter().skip(1).zip(taken);
+        sizes.any(|(of, taken)| of.as_ref() == Some(*name) && Some(&taken) != set.get(*name))
+    };
+    let mut names: Vec<&String> = Vec::new();
+    for name in consts.iter().flatten().filter(changed) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let flags: Vec<String> = names.iter().map(|name| format!("--set {name}={}", set[*name])).collect();
+    Error::new(format!("{e}\n`{name}` takes such samples with {}", flags.join(" ")))
 }
 
 /// The data that `settings` name, as much of it as they say.

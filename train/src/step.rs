@@ -2,7 +2,7 @@
 
 use fgc_ir::ops::Role;
 use fgc_ir::random::SEED;
-use fgc_ir::{Arrays, DType, Graph, OutputKind, Tensor, Type, arrays, interpret};
+use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
 
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -50,6 +50,8 @@ pub struct Interface {
     pub samples: Type,
     /// Whether labels are bound.
     pub labels: bool,
+    /// How many classes there are, if the program says: labels are below.
+    pub classes: Option<usize>,
     /// Whether a key is bound.
     pub seed: bool,
     /// Whether a learning rate is bound.
@@ -81,6 +83,7 @@ impl Interface {
             name: g.name.clone(),
             samples: Type::scalar(DType::F32),
             labels: false,
+            classes: bounds::bounds(g).get(LABELS).copied(),
             seed: false,
             rate: false,
             loss,
@@ -131,18 +134,48 @@ impl Interface {
         self.samples.shape.first().copied().unwrap_or(0)
     }
 
-    /// Fails unless the samples of `split`, of data set `name`, are what the program takes.
+    /// Fails unless the samples of `split`, of data set `name`, and their labels are what the program takes.
+    ///
+    /// # Errors
+    /// If samples have another shape, or there is a label that the program has no class for.
     pub fn check_data(&self, name: &str, split: &Split) -> Result<()> {
-        if self.samples.shape.get(1..) == Some(&split.sample()[..]) {
-            return Ok(());
+        if !self.takes(split.sample()) {
+            let batch = split.sample().prepend(self.batch());
+            return Err(Error::new(format!(
+                "`{}` takes x: {}, but a batch of `{name}` is f32{batch}{}",
+                self.name,
+                self.samples,
+                if bind::is_channels_first(&batch, &self.samples.shape) { ": channels go last" } else { "" }
+            )));
         }
-        let message = format!(
-            "`{}` takes x: {}, but a batch of `{name}` is f32{}",
-            self.name,
-            self.samples,
-            split.sample().prepend(self.batch())
-        );
-        Err(Error::new(message))
+        let Some(classes) = self.classes.filter(|_| self.labels) else { return Ok(()) };
+        match bounds::outside(split.labels().iter().map(|&y| y.into()), classes) {
+            Some((k, label)) => Err(Error::at(
+                split.labels_place(),
+                format_args!(
+                    "sample {k} has label {label}, but `{}` has {classes} classes: labels from 0 to {}",
+                    self.name,
+                    classes as i64 - 1
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether samples are of shape `sample`.
+    pub fn takes(&self, sample: &Shape) -> bool {
+        self.samples.shape.get(1..) == Some(&sample[..])
+    }
+
+    /// Gives parameters and states among `arrays` that are of other element types those of the program. Gives a
+    /// sentence for each whose numbers had to be rounded.
+    ///
+    /// # Errors
+    /// If one holds a number that its type doesn't have.
+    pub fn adapt_kept(&self, arrays: &mut Arrays) -> Result<Vec<String>> {
+        let kept = self.kept.iter().map(|(name, ty)| (name.as_str(), ty));
+        bind::adapt(kept, arrays)
+            .map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name)))
     }
 
     /// Fails unless `arrays` has everything that is kept, of its type. What else there is doesn't
@@ -219,10 +252,13 @@ pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
     interpret(&program, &key).map_err(|e| fail(&e))
 }
 
-/// Reads parameters and states from an array file, such as a checkpoint.
+/// Reads named arrays from a safetensors file, such as a checkpoint, or an npz file.
 ///
 /// # Errors
 /// If it isn't a valid array file.
 pub fn read_arrays(path: &std::path::Path) -> Result<Arrays> {
-    arrays::read(path).map(|file| file.tensors).map_err(|e| Error::new(e.to_string()))
+    if path.extension().is_some_and(|e| e == "npz") {
+        return crate::data::read_all_npz(path);
+    }
+    fgc_ir::arrays::read(path).map(|file| file.tensors).map_err(|e| Error::new(e.to_string()))
 }

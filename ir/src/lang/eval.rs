@@ -63,6 +63,8 @@ pub(super) struct Elab<'a> {
     pub(super) named_outputs: HashMap<String, Span>,
     /// Outputs and metrics, in order.
     pub(super) outputs: Vec<(String, OutputKind, Value)>,
+    /// Whether there is an `output`, even one that an error hides.
+    pub(super) has_output: bool,
     /// The key of random numbers, once one was drawn.
     pub(super) seed: Option<Value>,
     /// How many random values were drawn in each instance.
@@ -106,6 +108,7 @@ impl<'a> Elab<'a> {
             declared: HashMap::new(),
             named_outputs: HashMap::new(),
             outputs: Vec::new(),
+            has_output: false,
             seed: None,
             draws: HashMap::new(),
             instances: Vec::new(),
@@ -167,7 +170,7 @@ impl<'a> Elab<'a> {
                     self.builder.output("loss", OutputKind::Loss, v);
                 }
             }
-            None if self.outputs.iter().any(|(_, kind, _)| *kind == OutputKind::Value) => {}
+            None if self.has_output => {}
             None => self.report(
                 Diagnostic::new(
                     model.name.span,

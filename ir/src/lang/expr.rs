@@ -108,6 +108,9 @@ impl<'a> Elab<'a> {
         let error = Diagnostic::new(span, format!("there is no variable `{name}`"));
         let near = nearest(name, self.activation.vars.keys().chain(self.constants.keys()).copied());
         let error = match near {
+            _ if self.named_outputs.contains_key(name) => error.help(format!(
+                "`{name}` names a result only; assign it first: `{name} = …`, then `output {name}`"
+            )),
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None if self.is_function(name, span) => {
                 error.help(format!("`{name}` is a function; call it: `{name}(…)`"))

@@ -12,11 +12,14 @@ mod call;
 mod declare;
 mod eval;
 mod expr;
+mod fit;
 mod index;
 mod items;
 mod names;
 mod stmt;
 mod value;
+
+pub use fit::{consts_of_input, models};
 
 use crate::diag::{Diagnostic, Sources};
 use crate::graph::{Graph, Span};
@@ -73,6 +76,13 @@ pub fn load(sources: &mut Sources, file: u32, options: &Options) -> Result<Graph
     }
     match choose(&ast, file, options).map_err(|error| vec![error])? {
         Chosen::Core(graph) => core(graph, options),
+        Chosen::Model(model) if options.batch.unwrap_or(options.default_batch) == 0 => {
+            let at = model.name.span;
+            Err(vec![
+                Diagnostic::new(at, "a batch size of 0: a batch has at least one example")
+                    .here("of this model"),
+            ])
+        }
         Chosen::Model(model) => {
             let prelude_file = sources.add("prelude.fg", PRELUDE);
             let (prelude, errors) = text::parser::parse(sources, prelude_file);

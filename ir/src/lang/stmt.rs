@@ -260,6 +260,7 @@ impl<'a> Elab<'a> {
     }
 
     fn named_output(&mut self, name: &'a Ident, value: Option<&'a Expr>, span: Span) -> Res<()> {
+        self.has_output = true;
         self.only_in_model("output", span)?;
         let (value, at) = match value {
             Some(e) => (self.expr(e), e.span),
@@ -343,7 +344,7 @@ impl<'a> Elab<'a> {
         Ok(())
     }
 
-    /// Poisons the variables that a block that can't be run would assign.
+    /// Poisons the variables that a block that can't be run would assign, and takes note of its outputs.
     fn poison(&mut self, block: &'a Block) {
         for stmt in &block.stmts {
             match &stmt.kind {
@@ -355,6 +356,7 @@ impl<'a> Elab<'a> {
                 StmtKind::Declare { name, .. } => {
                     self.activation.vars.insert(&name.name, Val::Poison);
                 }
+                StmtKind::Output { .. } => self.has_output = true,
                 StmtKind::Repeat { body, .. } => self.poison(body),
                 StmtKind::If { then, otherwise, .. } => {
                     self.poison(then);

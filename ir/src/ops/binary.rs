@@ -1,7 +1,7 @@
 //! Elementwise operations of two operands of one type.
 
 use super::rows::{self, Rows, rows};
-use super::{Batched, Emit, Leaf, Lower, Op, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Leaf, Lower, Op, OpRules, Operand, Positions, Sample, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -216,6 +216,10 @@ impl OpRules for Binary {
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         ty.elements() as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

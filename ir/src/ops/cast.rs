@@ -1,7 +1,7 @@
 //! Conversion between element types.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -78,6 +78,10 @@ impl OpRules for Cast {
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         ty.elements() as u64
+    }
+
+    fn positions(&self, args: &[&Type], _ty: &Type) -> Positions {
+        if args[0].dtype.is_int() && self.dtype != DType::Bool { Positions::Kept } else { Positions::Unknown }
     }
 
     fn samples() -> Vec<Sample> {

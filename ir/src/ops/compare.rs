@@ -1,7 +1,7 @@
 //! Elementwise comparisons.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -110,6 +110,10 @@ impl OpRules for Compare {
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         ty.elements() as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        if matches!(self, Compare::Eq | Compare::Ne) { Positions::Compared } else { Positions::Unknown }
     }
 
     fn samples() -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! Values joined along a dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, batch_all, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, batch_all, expect_dims, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -114,6 +114,10 @@ impl OpRules for Concat {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! General products of two values.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -221,6 +221,10 @@ impl OpRules for Dot {
     fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
         let depth = args[0].shape.pick(&lefts(&self.contract)).elements();
         2 * ty.elements() as u64 * depth as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

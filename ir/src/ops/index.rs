@@ -1,7 +1,7 @@
 //! Reads and writes at computed indices.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -182,6 +182,14 @@ impl OpRules for Index {
 
     fn flops(&self, args: &[&Type], _ty: &Type) -> u64 {
         if self.kind == IndexKind::Gather { 0 } else { args[0].elements() as u64 }
+    }
+
+    fn positions(&self, args: &[&Type], _ty: &Type) -> Positions {
+        let indexed = match &self.kind {
+            IndexKind::Gather => &args[0].shape,
+            IndexKind::ScatterAdd(shape) => shape,
+        };
+        Positions::Of(indexed[self.axis])
     }
 
     fn samples() -> Vec<Sample> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -288,6 +288,13 @@ impl OpRules for Leaf {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], ty: &Type) -> Positions {
+        match self {
+            Leaf::Iota { dim, .. } => Positions::Below(ty.shape[*dim]),
+            Leaf::Bound { .. } | Leaf::Const { .. } => Positions::Unknown,
+        }
     }
 
     fn samples() -> Vec<Sample> {

@@ -56,6 +56,9 @@ pub trait OpRules: Sized {
     /// Floating-point (or integer) operations, a fused multiply-add counted as two.
     fn flops(&self, args: &[&Type], ty: &Type) -> u64;
 
+    /// What its elements have to do with positions in an array, such as class numbers.
+    fn positions(&self, args: &[&Type], ty: &Type) -> Positions;
+
     /// Instances with operands, from which the tests of every law are generated.
     fn samples() -> Vec<Sample>;
 }
@@ -119,6 +122,22 @@ pub enum Lower {
     Random(Random),
     /// Bound by the caller, or a constant.
     Leaf(Leaf),
+}
+
+/// What an operation has to do with positions in an array. [`bounds`](crate::bounds) finds with it which
+/// positions the inputs of a graph may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Positions {
+    /// Nothing that is known.
+    Unknown,
+    /// Every element of the result is a position from 0 to less than this.
+    Below(usize),
+    /// Every element of the result is an element of the first operand.
+    Kept,
+    /// The elements of the second operand are positions in a dimension of this size.
+    Of(usize),
+    /// The operands are compared for equality, so that one is a position where the other is.
+    Compared,
 }
 
 /// Elements of an operand and where they go in a result: two views of one shape.
@@ -256,6 +275,10 @@ macro_rules! families {
 
             fn flops(&self, args: &[&Type], ty: &Type) -> u64 {
                 each!(self, op => op.flops(args, ty))
+            }
+
+            fn positions(&self, args: &[&Type], ty: &Type) -> Positions {
+                each!(self, op => op.positions(args, ty))
             }
 
             fn samples() -> Vec<Sample> {

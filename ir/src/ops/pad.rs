@@ -1,7 +1,7 @@
 //! Zeros before, after and between the elements of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, expect_args, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, int, list};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -155,6 +155,10 @@ impl OpRules for Pad {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

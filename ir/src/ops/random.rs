@@ -1,6 +1,6 @@
 //! Random bits from a counter-based generator.
 
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -109,6 +109,10 @@ impl OpRules for Random {
     /// Ten rounds of two wide products, four exclusive ors and two additions make four words.
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         20 * ty.elements() as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

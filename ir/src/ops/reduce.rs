@@ -1,7 +1,7 @@
 //! Sums, extrema and their positions over dimensions.
 
 use super::rows::spread;
-use super::{Batched, Binary, Compare, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear};
+use super::{Batched, Binary, Compare, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -179,6 +179,13 @@ impl OpRules for Reduce {
 
     fn flops(&self, args: &[&Type], _ty: &Type) -> u64 {
         args[0].elements() as u64
+    }
+
+    fn positions(&self, args: &[&Type], _ty: &Type) -> Positions {
+        match self.kind {
+            ReduceKind::Argmax => Positions::Below(self.axes.iter().map(|&a| args[0].shape[a]).sum()),
+            ReduceKind::Sum | ReduceKind::Max | ReduceKind::Min => Positions::Unknown,
+        }
     }
 
     fn samples() -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! The same elements in another shape.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -67,6 +67,10 @@ impl OpRules for Reshape {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Kept
     }
 
     fn samples() -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! Elementwise choice.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -83,6 +83,10 @@ impl OpRules for Select {
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         ty.elements() as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

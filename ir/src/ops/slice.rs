@@ -1,7 +1,7 @@
 //! Every n-th element of a range of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, expect_args};
+use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, expect_args, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, size};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -139,6 +139,10 @@ impl OpRules for Slice {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Kept
     }
 
     fn samples() -> Vec<Sample> {

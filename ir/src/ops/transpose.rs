@@ -1,7 +1,7 @@
 //! Permuted dimensions.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -85,6 +85,10 @@ impl OpRules for Transpose {
 
     fn flops(&self, _args: &[&Type], _ty: &Type) -> u64 {
         0
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Kept
     }
 
     fn samples() -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! Elementwise operations of one operand.
 
 use super::rows::{self, Rows, rows};
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear, Positions};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -199,6 +199,10 @@ impl OpRules for Unary {
 
     fn flops(&self, _args: &[&Type], ty: &Type) -> u64 {
         ty.elements() as u64
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {

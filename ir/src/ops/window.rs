@@ -2,7 +2,7 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, batch_all, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, batch_all, expect_args, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -340,6 +340,14 @@ impl OpRules for Window {
         let windows = if matches!(self.kind, WindowKind::Scatter(_)) { args[0] } else { ty };
         let taps: u64 = self.spec.size.iter().map(|&s| s as u64).product();
         (windows.elements() as u64).saturating_mul(taps)
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        match self.kind {
+            WindowKind::Argmax => Positions::Below(self.spec.size.iter().product()),
+            WindowKind::Gather | WindowKind::Scatter(_) => Positions::Of(self.spec.size.iter().product()),
+            WindowKind::Sum => Positions::Unknown,
+        }
     }
 
     fn samples() -> Vec<Sample> {

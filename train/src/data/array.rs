@@ -2,7 +2,9 @@
 
 use std::io::Read;
 
-use fgc_ir::{MAX_ELEMENTS, Shape};
+use fgc_ir::{MAX_ELEMENTS, Shape, Tensor, View};
+
+pub use fgc_ir::stored::{Format, Number, Values};
 
 use crate::error::{Error, Result};
 
@@ -17,68 +19,37 @@ pub struct Array {
     pub values: Values,
 }
 
-/// Elements, by type.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Values {
-    /// Bytes: pixels from 0 to 255, or labels.
-    U8(Vec<u8>),
-    /// Floating-point numbers.
-    F32(Vec<f32>),
-    /// Integers of other types.
-    Int(Vec<i64>),
-}
-
-impl Values {
-    /// The number of elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Values::U8(v) => v.len(),
-            Values::F32(v) => v.len(),
-            Values::Int(v) => v.len(),
-        }
+impl Array {
+    /// The array of `values`, which are stored with the first dimension innermost, as Fortran has it.
+    ///
+    /// # Panics
+    /// If there are fewer values than `shape` has.
+    pub fn column_major(place: String, shape: Shape, values: &Values) -> Array {
+        let order: Vec<usize> = (0..shape.rank()).rev().collect();
+        let stored = View::dense(&shape.pick(&order));
+        let strides = order.iter().map(|&d| stored.strides[d]).collect();
+        let view = View { shape: shape.clone(), offset: 0, strides };
+        Array { place, shape, values: values.gathered(view.offsets()) }
     }
 
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// The array with its dimensions in the order `order`.
+    ///
+    /// # Panics
+    /// If `order` isn't a permutation of the dimensions.
+    pub fn transposed(&self, order: &[usize]) -> Array {
+        let whole = View::dense(&self.shape);
+        let strides = order.iter().map(|&d| whole.strides[d]).collect();
+        let view = View { shape: self.shape.pick(order), offset: 0, strides };
+        let values = self.values.gathered(view.offsets());
+        Array { place: self.place.clone(), shape: view.shape, values }
     }
 
-    /// What the elements are called in messages.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Values::U8(_) => "u8",
-            Values::F32(_) => "f32",
-            Values::Int(_) => "integers",
-        }
-    }
-}
-
-/// How elements are stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Format {
-    /// What they are.
-    pub number: Number,
-    /// Whether the most significant byte comes first.
-    pub big_endian: bool,
-}
-
-/// The numbers that data files may hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Number {
-    /// 32- or 64-bit floating-point numbers.
-    Float(usize),
-    /// Two's complement integers of so many bytes.
-    Signed(usize),
-    /// Unsigned integers of so many bytes.
-    Unsigned(usize),
-}
-
-impl Number {
-    /// The bytes of one.
-    pub fn size(self) -> usize {
-        match self {
-            Number::Float(n) | Number::Signed(n) | Number::Unsigned(n) => n,
-        }
+    /// As a tensor, of a type that holds each element exactly.
+    ///
+    /// # Errors
+    /// If there is no such type.
+    pub fn into_tensor(self) -> Result<Tensor> {
+        self.values.into_tensor(self.shape).map_err(|e| Error::at(self.place, e))
     }
 }
 
@@ -119,28 +90,7 @@ pub fn read_header(place: &str, source: &mut impl Read, buffer: &mut [u8]) -> Re
     })
 }
 
-/// The numbers stored in `bytes`. 64-bit floats are rounded to 32 bits, and unsigned integers
-/// beyond 63 bits are negative.
-pub fn decode(format: Format, bytes: Vec<u8>) -> Values {
-    fn each<const N: usize, T>(bytes: &[u8], big: bool, f: impl Fn([u8; N]) -> T) -> Vec<T> {
-        let word = |mut word: [u8; N]| {
-            if big {
-                word.reverse();
-            }
-            f(word)
-        };
-        bytes.as_chunks().0.iter().map(|c| word(*c)).collect()
-    }
-    let (b, big) = (&bytes, format.big_endian);
-    match format.number {
-        Number::Unsigned(1) => Values::U8(bytes),
-        Number::Float(4) => Values::F32(each(b, big, f32::from_le_bytes)),
-        Number::Float(_) => Values::F32(each(b, big, |w| f64::from_le_bytes(w) as f32)),
-        Number::Signed(1) => Values::Int(each(b, big, |w| i8::from_le_bytes(w) as i64)),
-        Number::Signed(2) => Values::Int(each(b, big, |w| i16::from_le_bytes(w) as i64)),
-        Number::Signed(4) => Values::Int(each(b, big, |w| i32::from_le_bytes(w) as i64)),
-        Number::Unsigned(2) => Values::Int(each(b, big, |w| u16::from_le_bytes(w) as i64)),
-        Number::Unsigned(4) => Values::Int(each(b, big, |w| u32::from_le_bytes(w) as i64)),
-        Number::Signed(_) | Number::Unsigned(_) => Values::Int(each(b, big, i64::from_le_bytes)),
-    }
+/// The numbers stored in `bytes`.
+pub fn decode(place: &str, format: Format, bytes: Vec<u8>) -> Result<Values> {
+    Values::decode(format, bytes).map_err(|e| Error::at(place, e))
 }

@@ -1,6 +1,7 @@
 //! The idx format of MNIST: a magic number, big-endian sizes, and bytes. Plain or gzipped.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,35 +12,51 @@ use super::array::{Array, Values, check_size, read_header, read_rest};
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
 
-/// The names of the four files of a set, each with the spelling that some copies have.
-const NAMES: [[&str; 2]; 4] = [
-    ["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
-    ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
-    ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"],
-    ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
+/// What the four files of a set are called behind the prefix that some sets have, each with other spellings.
+const NAMES: [&[&str]; 4] = [
+    &["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
+    &["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
+    &["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test-images-idx3-ubyte"],
+    &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte"],
 ];
 
+/// What the names of the sets of EMNIST begin with. Cohen et al. (2017), "EMNIST: an extension of MNIST to
+/// handwritten letters".
+const EMNIST: &str = "emnist-";
+
 /// The first of the spellings of file `k` of a set that is in `folder`, plain or gzipped.
-fn find(folder: &Path, k: usize) -> Option<PathBuf> {
-    let names = NAMES[k].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
+fn find(folder: &Path, prefix: &str, k: usize) -> Option<PathBuf> {
+    let names = NAMES[k].iter().flat_map(|name| [format!("{prefix}{name}"), format!("{prefix}{name}.gz")]);
     names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Whether `folder` has any of the files of a set.
-pub fn is_in(folder: &Path) -> bool {
-    (0..NAMES.len()).any(|k| find(folder, k).is_some())
+/// The prefixes of the sets that `folder` has files of: `""` for plain names, `emnist-digits-` and the like.
+pub fn prefixes(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()));
+    let prefix = |name: String| {
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        NAMES.iter().copied().flatten().find_map(|end| plain.strip_suffix(*end).map(str::to_owned))
+    };
+    names.filter_map(prefix).collect()
 }
 
 /// Reads the set of four files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
-/// and the same for `t10k`, each plain or with `.gz` behind.
-pub fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
+/// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind.
+pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
     let file = |k: usize| {
-        let path = find(folder, k);
-        let path = path.ok_or_else(|| Error::file(folder, format_args!("`{}` is missing", NAMES[k][0])))?;
-        read_file(&path)
+        let path = find(folder, prefix, k);
+        let missing = || Error::file(folder, format_args!("`{prefix}{}` is missing", NAMES[k][0]));
+        read_file(&path.ok_or_else(missing)?)
     };
-    let train = Split::new(file(0)?, file(1)?)?;
+    let mut train = Split::new(file(0)?, file(1)?)?;
     let test = Split::new(file(2)?, file(3)?)?;
+    if prefix.starts_with(EMNIST) {
+        let folder = folder.display();
+        train.note(format!(
+            "{folder}: the images of EMNIST have rows and columns exchanged; they are read as they are"
+        ));
+    }
     Dataset::new(name, train, test)
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The longest header read.
 const LONGEST_HEADER: usize = 1 << 16;
 
-/// Reads one array, in row-major order, of `u8`, floats or integers.
+/// Reads one array of truth values, integers or floats, stored row by row or column by column.
 pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
     let fail = |message: String| Error::at(place, message);
     let mut start = [0; 8];
@@ -41,17 +41,20 @@ pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
     let descr = field(&header, "descr").ok_or_else(|| invalid("descr"))?;
     let order = field(&header, "fortran_order").ok_or_else(|| invalid("fortran_order"))?;
     let shape = field(&header, "shape").and_then(sizes).ok_or_else(|| invalid("shape"))?;
-    if order.starts_with("True") {
-        let hint = "save `numpy.ascontiguousarray(array)` instead";
-        return Err(fail(format!("the array is stored column by column: {hint}")));
-    }
     let format = format(descr).ok_or_else(|| {
         let name = descr.split(',').next().unwrap_or_default();
-        fail(format!("elements of type {name} aren't read: use uint8, float32, or integers for labels"))
+        fail(format!(
+            "elements of type {name} aren't read: use integers, truth values or floats of up to 64 bits"
+        ))
     })?;
     check_size(place, &shape)?;
     let bytes = read_rest(place, source, shape.elements() * format.number.size())?;
-    Ok(Array { place: place.to_owned(), shape, values: decode(format, bytes) })
+    let (place, values) = (place.to_owned(), decode(place, format, bytes)?);
+    // A vector is stored the same way in either order.
+    Ok(match shape.rank() > 1 && order.starts_with("True") {
+        true => Array::column_major(place, shape, &values),
+        false => Array { place, shape, values },
+    })
 }
 
 /// What follows the key `name` in a header.
@@ -74,7 +77,8 @@ fn format(descr: &str) -> Option<Format> {
     let mut letters = name.chars();
     let (order, kind, size) = (letters.next()?, letters.next()?, letters.as_str().parse().ok()?);
     let number = match (kind, size) {
-        ('f', 4 | 8) => Number::Float(size),
+        ('b', 1) => Number::Bool,
+        ('f', 2 | 4 | 8) => Number::Float(size),
         ('i', 1 | 2 | 4 | 8) => Number::Signed(size),
         ('u', 1 | 2 | 4 | 8) => Number::Unsigned(size),
         _ => return None,

@@ -6,19 +6,20 @@
 //! | a folder with `train.npz` and `test.npz`, or the same with `.safetensors` | `x`, `y` in each |
 //! | a folder with `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy` | one in each |
 //!
-//! Samples are `[n, …]` of `u8` or floats; `[n, h, w]` is taken for images of one channel, and the
-//! last dimension is otherwise that of channels. Labels are `[n]` of integers from 0.
+//! Samples are `[n, …]` of `u8`, which stands for 0 to 1, or of other numbers, as they are; `[n, h, w]` is taken for
+//! images of one channel, `[n, c, h, h]` of 1, 3 or 4 channels for images with channels first, and the last
+//! dimension is otherwise that of channels. Labels are `[n]` of whole numbers from 0.
 
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use fgc_ir::{Shape, diag};
-use safetensors::{Dtype, SafeTensors};
+use fgc_ir::{Arrays, Shape, arrays, diag};
+use safetensors::SafeTensors;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::array::{Array, Format, Number, check_size, decode};
+use super::array::{Array, Format, check_size, decode};
 use super::npy;
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
@@ -60,7 +61,46 @@ pub fn is_in(folder: &Path) -> bool {
 fn assemble(name: &str, arrays: Vec<Array>) -> Result<Dataset> {
     let [x_train, y_train, x_test, y_test]: [Array; 4] =
         arrays.try_into().map_err(|_| Error::at(name, "four arrays make a data set"))?;
-    Dataset::new(name, Split::new(x_train, y_train)?, Split::new(x_test, y_test)?)
+    Dataset::new(name, split(x_train, y_train)?, split(x_test, y_test)?)
+}
+
+/// The most channels that images in colour have: red, green, blue and opacity.
+const COLOURS: [usize; 3] = [1, 3, 4];
+
+/// The split of samples `x` and labels `y`. Square images that have as few channels in front as only colours are, and
+/// more columns than that, are read with their channels last.
+fn split(x: Array, y: Array) -> Result<Split> {
+    let [_, c, h, w] = x.shape[..] else { return Split::new(x, y) };
+    if !COLOURS.contains(&c) || h.min(w) <= COLOURS[2] {
+        return Split::new(x, y);
+    }
+    if h != w {
+        let note = format!(
+            "{}: {} is taken for images of {c}×{h} pixels with {w} channels: channels go last",
+            x.place, x.shape
+        );
+        let mut split = Split::new(x, y)?;
+        split.note(note);
+        return Ok(split);
+    }
+    let last = x.transposed(&[0, 2, 3, 1]);
+    let note = format!(
+        "{}: {} is taken for images with channels first; channels go last: it is read as {}",
+        x.place, x.shape, last.shape
+    );
+    let mut split = Split::new(last, y)?;
+    split.note(note);
+    Ok(split)
+}
+
+/// Every array of an npz file, by name.
+///
+/// # Errors
+/// If it isn't a valid npz file, or has an array of another type than numbers and truth values.
+pub fn read_all_npz(path: &Path) -> Result<Arrays> {
+    let names = names_in(&mut open_npz(path)?);
+    let arrays = read_npz(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    names.into_iter().zip(arrays).map(|(name, array)| Ok((name, array.into_tensor()?))).collect()
 }
 
 /// Reads the arrays `names` of an npz or safetensors file, by its ending.
@@ -72,18 +112,29 @@ fn read_file(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
     }
 }
 
-fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
+fn broken(path: &Path, e: &ZipError) -> Error {
+    Error::file(path, format_args!("not a valid npz file: {e}"))
+}
+
+fn open_npz(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     let file = File::open(path).map_err(|e| Error::file(path, e))?;
-    let broken = |e: ZipError| Error::file(path, format_args!("not a valid npz file: {e}"));
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
-    let there = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned()));
-    let there: Vec<String> = there.collect();
+    ZipArchive::new(BufReader::new(file)).map_err(|e| broken(path, &e))
+}
+
+/// The names of the arrays of an npz file.
+fn names_in(archive: &mut ZipArchive<BufReader<File>>) -> Vec<String> {
+    archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned())).collect()
+}
+
+fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
+    let mut archive = open_npz(path)?;
+    let there = names_in(&mut archive);
     names
         .iter()
         .map(|name| match archive.by_name(&format!("{name}.npy")) {
             Ok(entry) => npy::read(&format!("{}: `{name}`", path.display()), entry),
             Err(ZipError::FileNotFound) => Err(missing(path, name, &there)),
-            Err(e) => Err(broken(e)),
+            Err(e) => Err(broken(path, &e)),
         })
         .collect()
 }
@@ -96,22 +147,11 @@ fn read_safetensors(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
     let array = |name: &&str| {
         let view = file.tensor(name).map_err(|_| missing(path, name, &there))?;
         let place = format!("{}: `{name}`", path.display());
-        let number = match view.dtype() {
-            Dtype::U8 => Number::Unsigned(1),
-            Dtype::I8 => Number::Signed(1),
-            Dtype::U16 => Number::Unsigned(2),
-            Dtype::I16 => Number::Signed(2),
-            Dtype::U32 => Number::Unsigned(4),
-            Dtype::I32 => Number::Signed(4),
-            Dtype::U64 => Number::Unsigned(8),
-            Dtype::I64 => Number::Signed(8),
-            Dtype::F32 => Number::Float(4),
-            Dtype::F64 => Number::Float(8),
-            other => return Err(Error::at(place, format_args!("elements of type {other:?} aren't read"))),
-        };
+        let unread = || Error::at(&place, format_args!("elements of type {:?} aren't read", view.dtype()));
+        let number = arrays::number(view.dtype()).ok_or_else(unread)?;
         let shape = Shape::from(view.shape());
         check_size(&place, &shape)?;
-        let values = decode(Format { number, big_endian: false }, view.data().to_vec());
+        let values = decode(&place, Format { number, big_endian: false }, view.data().to_vec())?;
         Ok(Array { place, shape, values })
     };
     names.iter().map(array).collect()

@@ -23,6 +23,8 @@ pub struct Dataset {
     pub classes: usize,
     /// How samples are normalised before they are given to a model.
     pub normalisation: Normalisation,
+    /// What isn't as it is in the files, for people: a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Samples and their labels.
@@ -32,6 +34,7 @@ pub struct Split {
     pixels: Pixels,
     labels: Vec<i32>,
     places: [String; 2],
+    notes: Vec<String>,
 }
 
 /// The elements of all samples of a split.
@@ -44,8 +47,8 @@ pub enum Pixels {
 }
 
 impl Split {
-    /// The split of samples `x`, `[n, …]` of bytes or floats, and labels `y`, `[n]` or `[n, 1]`
-    /// of integers. `[n, h, w]` is taken for images of one channel.
+    /// The split of samples `x`, `[n, …]` of bytes or other numbers, and labels `y`, `[n]` or `[n, 1]`
+    /// of whole numbers. `[n, h, w]` is taken for images of one channel.
     ///
     /// # Errors
     /// If the shapes don't fit each other, there are no samples, a number isn't finite, or a
@@ -70,14 +73,16 @@ impl Split {
             let labels = y.shape[0];
             return Err(Error::at(&y.place, format_args!("{labels} labels, but {n} samples in {}", x.place)));
         }
+        let mut notes = Vec::new();
         let pixels = match x.values {
             Values::U8(v) => Pixels::U8(v),
             Values::F32(v) => Pixels::F32(finite(&x.place, &x.shape, v)?),
-            Values::Int(_) => {
-                return Err(Error::at(
-                    &x.place,
-                    "samples are of u8 (0 to 255) or of floats, not of other integers",
-                ));
+            Values::Bool(v) => Pixels::F32(v.into_iter().map(|b| b as u8 as f32).collect()),
+            Values::F64(v) => Pixels::F32(single(&x.place, &x.shape, v, "f64", &mut notes)?),
+            Values::Int(v) => {
+                // What is lost beyond 2^53 is lost in single precision anyway.
+                let v = v.into_iter().map(|x| x as f64).collect();
+                Pixels::F32(single(&x.place, &x.shape, v, "integers", &mut notes)?)
             }
         };
         Ok(Split {
@@ -85,7 +90,13 @@ impl Split {
             pixels,
             labels: labels(&y.place, y.values)?,
             places: [x.place, y.place],
+            notes,
         })
+    }
+
+    /// Adds a sentence to what there is to say of the split.
+    pub(super) fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// The number of samples.
@@ -134,6 +145,11 @@ impl Split {
         (Tensor::of(self.sample.prepend(y.len()), x), Tensor::of([y.len()], y))
     }
 
+    /// Where the labels are from, for messages.
+    pub fn labels_place(&self) -> &str {
+        &self.places[1]
+    }
+
     /// How many samples of each class there are.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
@@ -176,8 +192,21 @@ impl Split {
 /// `v`, unless one of its numbers isn't finite.
 fn finite(place: &str, shape: &Shape, v: Vec<f32>) -> Result<Vec<f32>> {
     let Some(at) = v.iter().position(|x| !x.is_finite()) else { return Ok(v) };
-    let index: Vec<usize> = shape.strides().iter().zip(shape.iter()).map(|(s, d)| at / s % d).collect();
-    Err(Error::at(place, format_args!("element {index:?} is {}", v[at])))
+    Err(Error::at(place, format_args!("element {:?} is {}", shape.index(at), v[at])))
+}
+
+/// The numbers `v`, which are of type `kind`, in single precision; a note if that rounds some.
+fn single(place: &str, shape: &Shape, v: Vec<f64>, kind: &str, notes: &mut Vec<String>) -> Result<Vec<f32>> {
+    if let Some(at) = v.iter().position(|&x| !(x as f32).is_finite()) {
+        let (index, found) = (shape.index(at), v[at]);
+        let message = if found.is_finite() { ", which f32 can't hold" } else { "" };
+        return Err(Error::at(place, format_args!("element {index:?} is {found}{message}")));
+    }
+    let rounded = v.iter().filter(|&&x| x as f32 as f64 != x).count();
+    if rounded > 0 {
+        notes.push(format!("{place}: {rounded} of {} numbers are rounded from {kind} to f32", v.len()));
+    }
+    Ok(v.into_iter().map(|x| x as f32).collect())
 }
 
 fn labels(place: &str, values: Values) -> Result<Vec<i32>> {
@@ -188,10 +217,16 @@ fn labels(place: &str, values: Values) -> Result<Vec<i32>> {
             format_args!("label {k} is {label}: labels are class numbers from 0 to {}", MOST_CLASSES - 1),
         )),
     };
+    let whole = |(k, label): (usize, f64)| match label.fract() == 0.0 && label.abs() < i64::MAX as f64 {
+        true => number((k, label as i64)),
+        false => Err(Error::at(place, format_args!("label {k} is {label}: labels are integers"))),
+    };
     match values {
         Values::U8(v) => Ok(v.into_iter().map(i32::from).collect()),
+        Values::Bool(v) => Ok(v.into_iter().map(i32::from).collect()),
         Values::Int(v) => v.into_iter().enumerate().map(number).collect(),
-        Values::F32(_) => Err(Error::at(place, "labels are integers, not floats")),
+        Values::F32(v) => v.into_iter().map(f64::from).enumerate().map(whole).collect(),
+        Values::F64(v) => v.into_iter().enumerate().map(whole).collect(),
     }
 }
 
@@ -231,7 +266,8 @@ impl Dataset {
             }
         }
         let normalisation = Normalisation::of(&train);
-        Ok(Dataset { name: name.to_owned(), train, test, classes, normalisation })
+        let notes = train.notes.iter().chain(&test.notes).cloned().collect();
+        Ok(Dataset { name: name.to_owned(), train, test, classes, normalisation, notes })
     }
 
     /// The SHA-256 of all samples and labels, in hexadecimal: what a run was trained on.

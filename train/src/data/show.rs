@@ -46,6 +46,9 @@ pub fn describe(spec: &str, folder: &Path) -> Result<String> {
         let _ = writeln!(out, "measured are  {measured}");
     }
     let _ = writeln!(out, "sha256 of the content: {}", set.fingerprint());
+    for note in &set.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
     if let Some(known) = public {
         fetch::verify(known, &folder.join(known.name))?;
         let _ = writeln!(out, "files: {} with the published MD5", known.files.len());

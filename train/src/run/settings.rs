@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::ranges;
 
 /// The content of `run.toml`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -68,6 +69,17 @@ pub struct DataSettings {
 }
 
 impl Settings {
+    /// Fails unless the numbers of the run itself are in their ranges; those of the step, see [`recipe::config`](crate::recipe::config).
+    ///
+    /// # Errors
+    /// Says what the number has to be.
+    pub fn check(&self) -> Result<()> {
+        let epochs = ranges::count("the number of epochs", self.epochs).map(|_| ());
+        let batch = ranges::count("the size of a batch", self.batch).map(|_| ());
+        let lr = ranges::learning_rate(self.lr).map(|_| ());
+        epochs.and(batch).and(lr).map_err(Error::new)
+    }
+
     /// As text for `run.toml`.
     ///
     /// # Errors

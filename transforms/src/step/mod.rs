@@ -54,7 +54,7 @@ impl StepConfig {
         self.estimator.check()?;
         self.optimiser.check()?;
         check_bound("the largest norm of a gradient", self.clip)?;
-        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+        if !((self.weight_decay as f32).is_finite() && self.weight_decay >= 0.0) {
             return Err(PassError::new(format!("a weight decay of {} isn't 0 or more", self.weight_decay)));
         }
         Ok(())
@@ -63,11 +63,14 @@ impl StepConfig {
 
 /// Fails if there is a bound that isn't positive.
 fn check_bound(what: &str, bound: Option<f64>) -> Passed<()> {
-    match bound {
-        Some(bound) if !(bound.is_finite() && bound > 0.0) => {
-            Err(PassError::new(format!("{what} has to be positive, not {bound}")))
-        }
-        _ => Ok(()),
+    bound.map_or(Ok(()), |bound| check_positive(what, bound))
+}
+
+/// Fails unless `x` is positive, also in single precision, and finite.
+fn check_positive(what: &str, x: f64) -> Passed<()> {
+    match x.is_finite() && x as f32 > 0.0 {
+        true => Ok(()),
+        false => Err(PassError::new(format!("{what} has to be positive, not {x}"))),
     }
 }
 

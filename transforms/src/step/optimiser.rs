@@ -53,18 +53,16 @@ impl Optimiser {
 
     /// Fails unless its numbers are in range.
     pub fn check(&self) -> Passed<()> {
-        let betas: &[f64] = match self {
+        let betas: &[(&str, f64)] = match self {
             Optimiser::Sgd => &[],
-            Optimiser::Momentum { beta } | Optimiser::Nesterov { beta } => &[*beta],
-            Optimiser::Adam { beta1, beta2, .. } => &[*beta1, *beta2],
+            Optimiser::Momentum { beta } | Optimiser::Nesterov { beta } => &[("beta", *beta)],
+            Optimiser::Adam { beta1, beta2, .. } => &[("beta1", *beta1), ("beta2", *beta2)],
         };
-        if let Some(beta) = betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
-            return Err(PassError::new(format!("a decay of {beta} isn't from 0 to less than 1")));
+        if let Some((name, beta)) = betas.iter().find(|(_, beta)| !(0.0..1.0).contains(beta)) {
+            return Err(PassError::new(format!("{name}: a decay of {beta} isn't from 0 to less than 1")));
         }
         match self {
-            Optimiser::Adam { eps, .. } if !(eps.is_finite() && *eps > 0.0) => {
-                Err(PassError::new(format!("Adam's ε has to be positive, not {eps}")))
-            }
+            Optimiser::Adam { eps, .. } => super::check_positive("eps: Adam's ε", *eps),
             _ => Ok(()),
         }
     }

@@ -46,6 +46,31 @@ fn padding(
     }
 }
 
+/// Fails if what slides doesn't fit into `x` padded by `padding`, in some dimension: there would be no result.
+fn fits(e: &Elab, args: &Args, x: crate::graph::Value, slides: &[Slide], padding: &[(i64, i64)]) -> Res<()> {
+    let sizes = spatial(e, args, x)?;
+    let span = |s: &Slide| (s.size as i64 - 1) * s.dilation as i64 + 1;
+    let padded = |k: usize| sizes[k] as i64 + padding[k].0 + padding[k].1;
+    if (0..sizes.len()).all(|k| span(&slides[k]) <= padded(k)) {
+        return Ok(());
+    }
+    let shown =
+        |of: &dyn Fn(usize) -> i64| (0..sizes.len()).map(|k| of(k).to_string()).collect::<Vec<_>>().join("×");
+    let what = if args.name() == "convolve" { "kernel" } else { "window" };
+    let (window, image) = (shown(&|k| span(&slides[k])), shown(&|k| sizes[k] as i64));
+    let with = if padding.iter().any(|p| *p != (0, 0)) {
+        format!(", {} with its padding", shown(&padded))
+    } else {
+        String::new()
+    };
+    let message =
+        format!("`{}`: a {what} of {window} doesn't fit into an image of {image}{with}", args.name());
+    let error = Diagnostic::new(args.span, message).also(args.at(0), e.builder.ty(x).to_string());
+    Err(Box::new(error.help(
+        "images are [batch, height, width, channels]; `padding=\"same\"` gives results at the edges too",
+    )))
+}
+
 /// The sizes of the dimensions between batch and channels.
 fn spatial(e: &Elab, args: &Args, x: crate::graph::Value) -> Res<Vec<usize>> {
     let ty = e.builder.ty(x);
@@ -101,6 +126,7 @@ pub(super) fn convolve(e: &mut Elab, args: &Args) -> Res {
     let slides: Vec<Slide> =
         (0..n).map(|k| Slide { size: kernel.shape[k], stride: stride[k], dilation: dilation[k] }).collect();
     let padding = padding(e, args, 3, "same", &sizes, &slides)?;
+    fits(e, args, x, &slides, &padding)?;
     let conv = Conv {
         dims: ConvDims::channels_last(n),
         stride,
@@ -122,6 +148,7 @@ fn windows(e: &Elab, args: &Args, x: crate::graph::Value) -> Res<WindowSpec> {
     let slide = |k: usize| Slide { size: size[k], stride: stride[k], dilation: 1 };
     let slides: Vec<Slide> = (0..n).map(slide).collect();
     let padding = padding(e, args, 3, "valid", &sizes, &slides)?;
+    fits(e, args, x, &slides, &padding)?;
     fn outer<T: Copy>(inner: &[T], end: T) -> Vec<T> {
         std::iter::once(end).chain(inner.iter().copied()).chain([end]).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Reverse, Sample, expect_args, not_linear};
+use super::{Batched, Emit, Lower, OpRules, Operand, Reverse, Sample, expect_args, not_linear, Positions};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -427,6 +427,10 @@ impl OpRules for Conv {
         // Without features the taps are looked at all the same.
         let features = args[1].shape[self.dims.rhs.inner].max(1) as u64;
         (2 * ty.elements() as u64).saturating_mul(taps).saturating_mul(features)
+    }
+
+    fn positions(&self, _args: &[&Type], _ty: &Type) -> Positions {
+        Positions::Unknown
     }
 
     fn samples() -> Vec<Sample> {
