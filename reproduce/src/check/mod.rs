@@ -251,9 +251,14 @@ impl Sides {
         Ok(Sides { first: side("first")?, second: side("second")?, best })
     }
 
+    /// What both sides are in `case`.
+    fn each(&self, case: &Where) -> [Where; 2] {
+        [case.and(&self.first), case.and(&self.second)]
+    }
+
     /// The runs of both sides in `case`, and what was chosen for them, for people.
     fn find<'r>(&self, rows: &'r [Row], matrix: &Matrix, case: &Where) -> ([Kind<'r>; 2], String) {
-        let mut sides = [case.and(&self.first), case.and(&self.second)];
+        let mut sides = self.each(case);
         let mut chosen = String::new();
         if let Some(best) = &self.best {
             let found = [0, 1].map(|k| best.find(rows, matrix, &sides[best.of.unwrap_or(k)]));
@@ -396,10 +401,13 @@ impl Check {
                 let kind = kind(&Where::default());
                 let diverged = kind.diverged().len();
                 let wanted = if *expected { kind.count() } else { 0 };
+                if kind.count() == 0 {
+                    return Seen::nothing();
+                }
                 Seen {
-                    measured: kind.text("test_loss", None),
+                    measured: format!("{diverged} of {} runs; test loss {}", kind.count(), kind.text("test_loss", None)),
                     short: format!("✕ {diverged} of {}", kind.count()),
-                    holds: (kind.count() > 0).then_some(diverged == wanted),
+                    holds: Some(diverged == wanted),
                 }
             }
             Check::Noisier { of, sides, times } => {
@@ -426,8 +434,7 @@ impl Check {
                 course::steps(of, &kinds, &chosen, bounds, cost.as_ref(), costs)
             }
             Check::HigherRate { sides, rate, bounds } => {
-                let [a, b] = rates::both(sides, rows, matrix, case, rate);
-                rates::compared(a, b, bounds)
+                rates::compared(sides, rows, matrix, case, rate, bounds)
             }
             Check::StableRate { rate, bounds } => rates::within(rows, matrix, case, rate, bounds),
             Check::HighestRate { rate, among, is } => rates::highest(rows, matrix, case, rate, among, is),

@@ -38,11 +38,15 @@ fn told(rate: Option<f64>) -> String {
 
 /// The highest stable rates of both sides.
 pub fn both(sides: &Sides, rows: &[Row], matrix: &Matrix, case: &Where, rate: &str) -> [Option<f64>; 2] {
-    [&sides.first, &sides.second].map(|side| highest_stable(rows, matrix, &case.and(side), rate))
+    sides.each(case).map(|side| highest_stable(rows, matrix, &side, rate))
 }
 
-/// The ratio of two highest stable rates, where no stable rate is below any.
-pub fn compared(a: Option<f64>, b: Option<f64>, bounds: &Bounds) -> Seen {
+/// The ratio of the highest stable rates of both sides, where no stable rate is below any.
+pub fn compared(sides: &Sides, rows: &[Row], matrix: &Matrix, case: &Where, rate: &str, bounds: &Bounds) -> Seen {
+    if !sides.each(case).iter().all(|side| measured(rows, matrix, side)) {
+        return Seen::nothing();
+    }
+    let [a, b] = both(sides, rows, matrix, case, rate);
     let ratio = match (a, b) {
         (Some(a), Some(b)) => Some(a / b),
         (Some(_), None) => Some(f64::INFINITY),

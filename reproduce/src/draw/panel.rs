@@ -250,7 +250,9 @@ impl Line {
         let (_, top, _, height) = layout.frame();
         let edge = |stop: Stop| {
             let y = if stop.up { top + EDGE } else { top + height - EDGE };
-            Some((layout.frame().0 + spans.0.place(stop.x)? * layout.frame().2, y))
+            let (left, _, width, _) = layout.frame();
+            let x = left + spans.0.place(stop.x)? * width;
+            Some((x.clamp(left + EDGE, (left + width - EDGE).max(left + EDGE)), y))
         };
         let stop = series.stops.and_then(edge);
         Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end, stop }
