@@ -133,7 +133,11 @@ fn build() -> &'static str {
     BUILD.get_or_init(|| {
         let program = std::env::current_exe().and_then(fs::read).unwrap_or_default();
         let hash = Sha256::digest(&program);
-        if program.is_empty() { String::new() } else { hash.iter().take(6).map(|b| format!("{b:02x}")).collect() }
+        if program.is_empty() {
+            String::new()
+        } else {
+            hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
+        }
     })
 }
 

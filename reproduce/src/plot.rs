@@ -181,7 +181,9 @@ impl Plot {
         for measure in &self.y {
             let of = match (course, measure.moment) {
                 (false, _) => "the last epoch".to_owned(),
-                (true, Moment::Step) if measure.mean_of > 1 => format!("means of {} logged steps", measure.mean_of),
+                (true, Moment::Step) if measure.mean_of > 1 => {
+                    format!("means of {} logged steps", measure.mean_of)
+                }
                 (true, Moment::Step) => "logged steps".to_owned(),
                 (true, _) => "ends of epochs".to_owned(),
             };
@@ -194,7 +196,10 @@ impl Plot {
         let seeds: BTreeSet<u64> =
             rows.iter().filter(|row| row.matrix == self.matrix.name).map(|row| row.seed).collect();
         if seeds.len() > 1 {
-            told += &format!("; lines are means over {} seeds, bands go from the lowest to the highest", seeds.len());
+            told += &format!(
+                "; lines are means over {} seeds, bands go from the lowest to the highest",
+                seeds.len()
+            );
         }
         let mut series = figure.panels.iter().flat_map(|panel| &panel.series);
         if series.any(|s| s.stops.is_some() || s.points.last().is_some_and(|p| p.y.is_nan())) {

@@ -176,7 +176,11 @@ impl Checked {
         let mut wanted = Vec::new();
         for key in ["of", "best_by"] {
             if let Some(item) = check.get(key) {
-                wanted.push(Wanted { matrix: matrix.name.clone(), of: item.text()?.to_owned(), at: item.span() });
+                wanted.push(Wanted {
+                    matrix: matrix.name.clone(),
+                    of: item.text()?.to_owned(),
+                    at: item.span(),
+                });
             }
         }
         let checked = Checked {
@@ -307,7 +311,8 @@ impl Check {
         Ok(match kind.text()? {
             "compare" => {
                 let is = table.need("is")?;
-                let found = Order::ALL.into_iter().find(|(name, _)| is.text().is_ok_and(|text| text == *name));
+                let found =
+                    Order::ALL.into_iter().find(|(name, _)| is.text().is_ok_and(|text| text == *name));
                 let Some((_, order)) = found else {
                     return Err(is.unknown(is.text()?, Order::ALL.iter().map(|(name, _)| *name)));
                 };
@@ -350,7 +355,11 @@ impl Check {
                 if !axis_among.known.iter().any(|known| known == label) {
                     return Err(is.unknown(label, axis_among.known.iter().map(String::as_str)));
                 }
-                Check::HighestRate { rate: axis("rate")?, among: axis_among.name.clone(), is: label.to_owned() }
+                Check::HighestRate {
+                    rate: axis("rate")?,
+                    among: axis_among.name.clone(),
+                    is: label.to_owned(),
+                }
             }
             "rate-gap-grows" => {
                 Check::RateGapGrows { sides: sides()?, rate: axis("rate")?, along: axis("along")? }
@@ -372,7 +381,8 @@ impl Check {
         match self {
             Check::Compare { of, sides, order, by, times, epoch } => {
                 let (kinds, chosen) = sides.find(rows, matrix, case);
-                let [a, b] = kinds.each_ref().map(|kind| standing(kind, of, *epoch, f64::INFINITY * sign(of)));
+                let [a, b] =
+                    kinds.each_ref().map(|kind| standing(kind, of, *epoch, f64::INFINITY * sign(of)));
                 let holds = a.zip(b).map(|(a, b)| match order {
                     Order::Less => a < b && a * times + by <= b,
                     Order::More => a > b && a >= b * times + by,
@@ -405,7 +415,11 @@ impl Check {
                     return Seen::nothing();
                 }
                 Seen {
-                    measured: format!("{diverged} of {} runs; test loss {}", kind.count(), kind.text("test_loss", None)),
+                    measured: format!(
+                        "{diverged} of {} runs; test loss {}",
+                        kind.count(),
+                        kind.text("test_loss", None)
+                    ),
                     short: format!("✕ {diverged} of {}", kind.count()),
                     holds: Some(diverged == wanted),
                 }
