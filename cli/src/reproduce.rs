@@ -25,6 +25,7 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
         None => vec![name.clone()],
     };
     let names = args.experiments.iter().flat_map(named);
+    fgc_reproduce::built_from(env!("FGC_COMMIT"));
     // What can't be found is said before anything is done.
     let found = names.map(|name| Ok((experiment::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
     let threads = compiled::threads(threads.map(usize::from))?.current_num_threads();

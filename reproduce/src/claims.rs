@@ -64,7 +64,8 @@ pub fn decide(file: &File, store: &Store) -> Result<Decided> {
     if let Some(item) = root.get("open") {
         for item in item.list()? {
             let table = item.table()?;
-            let pair = (table.need("what")?.text()?.to_owned(), table.need("chosen")?.text()?.trim().to_owned());
+            let pair =
+                (table.need("what")?.text()?.to_owned(), table.need("chosen")?.text()?.trim().to_owned());
             decided.open.push(pair);
             table.finish()?;
         }

@@ -123,7 +123,10 @@ impl Figure {
     /// Whether there is anything to draw.
     pub fn has_data(&self) -> bool {
         let mut series = self.panels.iter().flat_map(|panel| &panel.series);
-        series.any(|s| s.role == Role::Data && (s.stops.is_some() || s.points.iter().any(|p| p.x.is_finite() && p.y.is_finite())))
+        series.any(|s| {
+            s.role == Role::Data
+                && (s.stops.is_some() || s.points.iter().any(|p| p.x.is_finite() && p.y.is_finite()))
+        })
     }
 }
 

@@ -24,10 +24,10 @@ mod show;
 mod store;
 
 pub use choice::Choice;
+pub use claims::{CLAIMS, Decided, carried, decide};
 pub use experiment::{Asked, Experiment};
 pub use figure::{Axis, Figure, Panel, Point, Role, Scale, Series, Stop};
-pub use claims::{CLAIMS, Decided, carried, decide};
-pub use made::Made;
+pub use made::{Made, built_from};
 pub use publish::{Published, publish, section};
 pub use read::{File, Item, Reader};
 pub use runs::{Ended, Folders, Work};

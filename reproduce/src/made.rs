@@ -41,7 +41,7 @@ impl Made {
             asked,
             own,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: env!("FGC_COMMIT").to_owned(),
+            commit: COMMIT.get().copied().unwrap_or_default().to_owned(),
             build: build().to_owned(),
             cpu: cpu(),
             features: features().join(", "),
@@ -119,13 +119,25 @@ impl Made {
     }
 }
 
+/// What [`built_from`] was told.
+static COMMIT: OnceLock<&str> = OnceLock::new();
+
+/// Tells the commit that the program is built from; nothing if that isn't known. What is told first counts.
+pub fn built_from(commit: &'static str) {
+    COMMIT.get_or_init(|| commit);
+}
+
 /// The first digits of the SHA-256 of this program; nothing if it can't be read.
 fn build() -> &'static str {
     static BUILD: OnceLock<String> = OnceLock::new();
     BUILD.get_or_init(|| {
         let program = std::env::current_exe().and_then(fs::read).unwrap_or_default();
         let hash = Sha256::digest(&program);
-        if program.is_empty() { String::new() } else { hash.iter().take(6).map(|b| format!("{b:02x}")).collect() }
+        if program.is_empty() {
+            String::new()
+        } else {
+            hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
+        }
     })
 }
 

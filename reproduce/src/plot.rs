@@ -176,37 +176,42 @@ impl Plot {
 
     /// What the points of `figure`, its bands and its crosses are.
     fn points_are(&self, rows: &[Row], figure: &Figure) -> String {
-        let series = || figure.panels.iter().flat_map(|panel| &panel.series);
-        let mut told = Vec::new();
         let course = !matches!(self.x, Across::Axis(_));
         let mut kinds: Vec<String> = Vec::new();
         for measure in &self.y {
             let of = match (course, measure.moment) {
                 (false, _) => "the last epoch".to_owned(),
-                (true, Moment::Step) if measure.mean_of > 1 => format!("{} logged steps", measure.mean_of),
-                (true, Moment::Step) => "a logged step".to_owned(),
-                (true, _) => "the end of an epoch".to_owned(),
+                (true, Moment::Step) if measure.mean_of > 1 => {
+                    format!("means of {} logged steps", measure.mean_of)
+                }
+                (true, Moment::Step) => "logged steps".to_owned(),
+                (true, _) => "ends of epochs".to_owned(),
             };
-            let text = format!("{}: {of}", measure.label);
+            let text = format!("{of} ({})", measure.label);
             if !kinds.contains(&text) {
                 kinds.push(text);
             }
         }
-        told.push(format!("Points are of ({})", kinds.join("; ")));
+        let mut told = format!("Points are {}", kinds.join(", "));
         let seeds: BTreeSet<u64> =
             rows.iter().filter(|row| row.matrix == self.matrix.name).map(|row| row.seed).collect();
         if seeds.len() > 1 {
-            told.push(format!("means over {} seeds, with bands from the lowest to the highest", seeds.len()));
+            told += &format!(
+                "; lines are means over {} seeds, bands go from the lowest to the highest",
+                seeds.len()
+            );
         }
-        let ends = |s: &Series| s.stops.is_some() || s.points.last().is_some_and(|p| p.y.is_nan());
-        if series().any(ends) {
-            let place = match course {
-                true => "where the first seed's loss isn't finite any more, at the frame's edge if that is before the first point",
-                false => "before the first rate at which a seed diverges",
+        let mut series = figure.panels.iter().flat_map(|panel| &panel.series);
+        if series.any(|s| s.stops.is_some() || s.points.last().is_some_and(|p| p.y.is_nan())) {
+            told += match course {
+                true => {
+                    ". A cross is where the loss of the first seed isn't finite any more, at the frame's edge if that is \
+                     before the first point"
+                }
+                false => ". A cross is at the last rate before the first at which a seed diverges",
             };
-            told.push(format!("a ✕ is {place}"));
         }
-        told.join(", ") + "."
+        told + "."
     }
 
     fn x_axis(&self) -> Axis {

@@ -88,7 +88,8 @@ pub fn publish(out: &Path) -> Result<Published> {
     // What no experiment here is about would only be open.
     let about = |claim: &&Claim| claim.evidence.iter().any(|evidence| store.has(&evidence.experiment));
     let shown: Vec<Claim> = decided.claims.iter().filter(about).cloned().chain(own.clone()).collect();
-    let sources = decided.sources.iter().filter(|s| shown.iter().any(|claim| claim.source == s.name)).cloned();
+    let sources =
+        decided.sources.iter().filter(|s| shown.iter().any(|claim| claim.source == s.name)).cloned();
     let of_own = sections.iter().filter(|section| !section.claims.is_empty()).map(|section| Source {
         name: section.name.clone(),
         title: section.title.clone(),

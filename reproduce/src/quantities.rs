@@ -49,9 +49,11 @@ impl Quantities {
                 let named = metrics.iter().map(String::as_str).chain([LOSS]);
                 quantities.extend(named.map(|name| format!("{split}_{name}")));
             }
-            let args: StepArgs = choice.step.clone().try_into().map_err(|e: toml::de::Error| {
-                Error::new(e.message().to_owned())
-            })?;
+            let args: StepArgs = choice
+                .step
+                .clone()
+                .try_into()
+                .map_err(|e: toml::de::Error| Error::new(e.message().to_owned()))?;
             let config = recipe::config(&args)?;
             if config.figures {
                 quantities.insert(format!("train_{}", names.grad_norm));

@@ -296,9 +296,9 @@ fn plain(value: &DeValue<'_>) -> std::result::Result<toml::Value, String> {
         DeValue::Integer(n) => integer(n).map_err(|e| e.to_string())?.into(),
         DeValue::Float(x) => x.as_str().parse::<f64>().map_err(|e| e.to_string())?.into(),
         DeValue::Datetime(date) => (*date).into(),
-        DeValue::Array(list) => {
-            toml::Value::Array(list.iter().map(|v| plain(v.get_ref())).collect::<std::result::Result<_, _>>()?)
-        }
+        DeValue::Array(list) => toml::Value::Array(
+            list.iter().map(|v| plain(v.get_ref())).collect::<std::result::Result<_, _>>()?,
+        ),
         DeValue::Table(table) => {
             let pairs = table.iter().map(|(key, v)| Ok((key.get_ref().to_string(), plain(v.get_ref())?)));
             toml::Value::Table(pairs.collect::<std::result::Result<_, String>>()?)

@@ -149,7 +149,8 @@ impl Claim {
 
     /// The numbers that were measured.
     pub fn measured(&self) -> String {
-        let told: Vec<String> = self.evidence.iter().map(Evidence::measured).filter(|m| !m.is_empty()).collect();
+        let told: Vec<String> =
+            self.evidence.iter().map(Evidence::measured).filter(|m| !m.is_empty()).collect();
         if told.is_empty() { "nothing".to_owned() } else { told.join(". ") }
     }
 

@@ -68,10 +68,14 @@ impl Stored {
         let name = self.folder.as_deref().and_then(Path::file_name);
         section.name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // A figure without a single point is none: it is said what is missing.
-        let (drawn, empty): (Vec<_>, Vec<_>) = section.figures.into_iter().partition(|figure| figure.has_data());
+        let (drawn, empty): (Vec<_>, Vec<_>) =
+            section.figures.into_iter().partition(|figure| figure.has_data());
         section.figures = drawn;
         let note = |title: &str| match self.trained.as_ref().is_some_and(|(_, rows)| !timed(rows)) {
-            true => format!("\"{title}\" isn't drawn: nothing was measured of it, or `{}` is missing.", results::TIMES),
+            true => format!(
+                "\"{title}\" isn't drawn: nothing was measured of it, or `{}` is missing.",
+                results::TIMES
+            ),
             false => format!("\"{title}\" isn't drawn: nothing was measured of it."),
         };
         section.missing = empty.iter().map(|figure| figure.name.clone()).collect();
@@ -79,7 +83,12 @@ impl Stored {
         Ok(section)
     }
 
-    fn evidence(&self, name: &str, check: &Item<'_>, costs: &dyn Fn(&Cost) -> Option<f64>) -> Result<Evidence> {
+    fn evidence(
+        &self,
+        name: &str,
+        check: &Item<'_>,
+        costs: &dyn Fn(&Cost) -> Option<f64>,
+    ) -> Result<Evidence> {
         match (&self.trained, measure::Experiment::of(&self.file)?) {
             (Some((experiment, rows)), _) => {
                 Ok(Checked::read(check, &experiment.matrices)?.evidence(name, rows, costs))

@@ -126,7 +126,9 @@ fn ends(kind: &Kind<'_>, of: &str) -> Vec<(f64, f64)> {
 fn reached(course: &[(f64, f64)], goal: f64) -> Option<f64> {
     let k = course.iter().position(|(_, x)| *x <= goal)?;
     let (step, x) = *course.get(k)?;
-    let Some((before, above)) = k.checked_sub(1).and_then(|k| course.get(k)).copied() else { return Some(step) };
+    let Some((before, above)) = k.checked_sub(1).and_then(|k| course.get(k)).copied() else {
+        return Some(step);
+    };
     Some(before + (step - before) * (above - goal) / (above - x))
 }
 

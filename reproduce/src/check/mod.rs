@@ -176,7 +176,11 @@ impl Checked {
         let mut wanted = Vec::new();
         for key in ["of", "best_by"] {
             if let Some(item) = check.get(key) {
-                wanted.push(Wanted { matrix: matrix.name.clone(), of: item.text()?.to_owned(), at: item.span() });
+                wanted.push(Wanted {
+                    matrix: matrix.name.clone(),
+                    of: item.text()?.to_owned(),
+                    at: item.span(),
+                });
             }
         }
         let checked = Checked {
@@ -251,9 +255,14 @@ impl Sides {
         Ok(Sides { first: side("first")?, second: side("second")?, best })
     }
 
+    /// What both sides are in `case`.
+    fn each(&self, case: &Where) -> [Where; 2] {
+        [case.and(&self.first), case.and(&self.second)]
+    }
+
     /// The runs of both sides in `case`, and what was chosen for them, for people.
     fn find<'r>(&self, rows: &'r [Row], matrix: &Matrix, case: &Where) -> ([Kind<'r>; 2], String) {
-        let mut sides = [case.and(&self.first), case.and(&self.second)];
+        let mut sides = self.each(case);
         let mut chosen = String::new();
         if let Some(best) = &self.best {
             let found = [0, 1].map(|k| best.find(rows, matrix, &sides[best.of.unwrap_or(k)]));
@@ -302,7 +311,8 @@ impl Check {
         Ok(match kind.text()? {
             "compare" => {
                 let is = table.need("is")?;
-                let found = Order::ALL.into_iter().find(|(name, _)| is.text().is_ok_and(|text| text == *name));
+                let found =
+                    Order::ALL.into_iter().find(|(name, _)| is.text().is_ok_and(|text| text == *name));
                 let Some((_, order)) = found else {
                     return Err(is.unknown(is.text()?, Order::ALL.iter().map(|(name, _)| *name)));
                 };
@@ -345,7 +355,11 @@ impl Check {
                 if !axis_among.known.iter().any(|known| known == label) {
                     return Err(is.unknown(label, axis_among.known.iter().map(String::as_str)));
                 }
-                Check::HighestRate { rate: axis("rate")?, among: axis_among.name.clone(), is: label.to_owned() }
+                Check::HighestRate {
+                    rate: axis("rate")?,
+                    among: axis_among.name.clone(),
+                    is: label.to_owned(),
+                }
             }
             "rate-gap-grows" => {
                 Check::RateGapGrows { sides: sides()?, rate: axis("rate")?, along: axis("along")? }
@@ -367,7 +381,8 @@ impl Check {
         match self {
             Check::Compare { of, sides, order, by, times, epoch } => {
                 let (kinds, chosen) = sides.find(rows, matrix, case);
-                let [a, b] = kinds.each_ref().map(|kind| standing(kind, of, *epoch, f64::INFINITY * sign(of)));
+                let [a, b] =
+                    kinds.each_ref().map(|kind| standing(kind, of, *epoch, f64::INFINITY * sign(of)));
                 let holds = a.zip(b).map(|(a, b)| match order {
                     Order::Less => a < b && a * times + by <= b,
                     Order::More => a > b && a >= b * times + by,
@@ -396,10 +411,17 @@ impl Check {
                 let kind = kind(&Where::default());
                 let diverged = kind.diverged().len();
                 let wanted = if *expected { kind.count() } else { 0 };
+                if kind.count() == 0 {
+                    return Seen::nothing();
+                }
                 Seen {
-                    measured: kind.text("test_loss", None),
+                    measured: format!(
+                        "{diverged} of {} runs; test loss {}",
+                        kind.count(),
+                        kind.text("test_loss", None)
+                    ),
                     short: format!("✕ {diverged} of {}", kind.count()),
-                    holds: (kind.count() > 0).then_some(diverged == wanted),
+                    holds: Some(diverged == wanted),
                 }
             }
             Check::Noisier { of, sides, times } => {
@@ -426,8 +448,7 @@ impl Check {
                 course::steps(of, &kinds, &chosen, bounds, cost.as_ref(), costs)
             }
             Check::HigherRate { sides, rate, bounds } => {
-                let [a, b] = rates::both(sides, rows, matrix, case, rate);
-                rates::compared(a, b, bounds)
+                rates::compared(sides, rows, matrix, case, rate, bounds)
             }
             Check::StableRate { rate, bounds } => rates::within(rows, matrix, case, rate, bounds),
             Check::HighestRate { rate, among, is } => rates::highest(rows, matrix, case, rate, among, is),

@@ -38,11 +38,22 @@ fn told(rate: Option<f64>) -> String {
 
 /// The highest stable rates of both sides.
 pub fn both(sides: &Sides, rows: &[Row], matrix: &Matrix, case: &Where, rate: &str) -> [Option<f64>; 2] {
-    [&sides.first, &sides.second].map(|side| highest_stable(rows, matrix, &case.and(side), rate))
+    sides.each(case).map(|side| highest_stable(rows, matrix, &side, rate))
 }
 
-/// The ratio of two highest stable rates, where no stable rate is below any.
-pub fn compared(a: Option<f64>, b: Option<f64>, bounds: &Bounds) -> Seen {
+/// The ratio of the highest stable rates of both sides, where no stable rate is below any.
+pub fn compared(
+    sides: &Sides,
+    rows: &[Row],
+    matrix: &Matrix,
+    case: &Where,
+    rate: &str,
+    bounds: &Bounds,
+) -> Seen {
+    if !sides.each(case).iter().all(|side| measured(rows, matrix, side)) {
+        return Seen::nothing();
+    }
+    let [a, b] = both(sides, rows, matrix, case, rate);
     let ratio = match (a, b) {
         (Some(a), Some(b)) => Some(a / b),
         (Some(_), None) => Some(f64::INFINITY),
@@ -71,10 +82,8 @@ pub fn highest(rows: &[Row], matrix: &Matrix, case: &Where, rate: &str, among: &
         let chosen = case.with(among, label);
         measured(rows, matrix, &chosen).then(|| highest_stable(rows, matrix, &chosen, rate))
     };
-    let all: Vec<(&str, Option<f64>)> = values(matrix, case, among)
-        .into_iter()
-        .filter_map(|label| Some((label, of(label)?)))
-        .collect();
+    let all: Vec<(&str, Option<f64>)> =
+        values(matrix, case, among).into_iter().filter_map(|label| Some((label, of(label)?))).collect();
     let text = all.iter().map(|(label, rate)| format!("{label} {}", told(*rate))).collect::<Vec<_>>();
     let own = all.iter().find(|(label, _)| *label == is).map(|(_, rate)| rate.unwrap_or(0.0));
     let holds = own.filter(|_| all.len() > 1).map(|own| all.iter().all(|(_, r)| r.unwrap_or(0.0) <= own));
@@ -86,7 +95,14 @@ pub fn highest(rows: &[Row], matrix: &Matrix, case: &Where, rate: &str, among: &
 
 /// Whether the ratio of the highest stable rates of two sides grows along an axis: never falls, and is higher in the
 /// end.
-pub fn gap_grows(sides: &Sides, rows: &[Row], matrix: &Matrix, case: &Where, rate: &str, along: &str) -> Seen {
+pub fn gap_grows(
+    sides: &Sides,
+    rows: &[Row],
+    matrix: &Matrix,
+    case: &Where,
+    rate: &str,
+    along: &str,
+) -> Seen {
     let ratio = |label: &str| {
         let [a, b] = both(sides, rows, matrix, &case.with(along, label), rate);
         Some(a? / b?)

@@ -34,8 +34,7 @@ impl Check {
             Check::Compare { of, sides, order, by, times, epoch } => {
                 let [a, b] = sides.titles();
                 let by = if *by == 0.0 { String::new() } else { format!(" by {}", number(*by)) };
-                let factor =
-                    if *times == 1.0 { String::new() } else { format!(" {} times", number(*times)) };
+                let factor = if *times == 1.0 { String::new() } else { format!(" {} times", number(*times)) };
                 let order = match order {
                     Order::Less => format!("less{by} than"),
                     Order::More => format!("more{by} than"),
@@ -76,7 +75,9 @@ impl Check {
             Check::StableRate { bounds, .. } => {
                 format!("the highest stable rate is {}", bounds.told(show::rate))
             }
-            Check::HighestRate { among, is, .. } => format!("no `{among}` has a higher stable rate than `{is}`"),
+            Check::HighestRate { among, is, .. } => {
+                format!("no `{among}` has a higher stable rate than `{is}`")
+            }
             Check::RateGapGrows { sides, along, .. } => {
                 let [a, b] = sides.titles();
                 format!("the ratio of the highest stable rate of {a} to that of {b} grows along `{along}`")
@@ -89,7 +90,10 @@ impl Check {
                 let [a, b] = sides.titles();
                 let what = if cost.is_some() { "time" } else { "number of steps" };
                 let of = spoken(of);
-                format!("the {what} that {a} takes to a {of} that both reach is {} times that of {b}", bounds.told(number))
+                format!(
+                    "the {what} that {a} takes to a {of} that both reach is {} times that of {b}",
+                    bounds.told(number)
+                )
             }
         }
     }

@@ -107,7 +107,8 @@ impl Layout {
             let ends: Vec<(f64, f64)> = ends.collect();
             ends.windows(2).all(|w| w[1].0 - w[1].1 - (w[0].0 + w[0].1) > 6.0)
         };
-        let mut values: Vec<f64> = panel.series.iter().flat_map(|s| s.points.iter().map(|p| p.x)).collect();
+        let measured = panel.series.iter().flat_map(|s| &s.points).filter(|p| p.y.is_finite());
+        let mut values: Vec<f64> = measured.map(|p| p.x).collect();
         values.sort_by(f64::total_cmp);
         values.dedup();
         if (2..=FEW_VALUES).contains(&values.len()) {
@@ -134,7 +135,8 @@ fn spans(figure: &Figure) -> Vec<(Span, Span)> {
         let alike: Vec<&Panel> = alike.collect();
         let points: Vec<Point> = alike.iter().flat_map(|panel| points(panel)).collect();
         let value = |p: &Point| if vertical { p.y } else { p.x };
-        let stops = alike.iter().flat_map(|panel| &panel.series).filter_map(|s| s.stops).filter(|_| !vertical);
+        let stops =
+            alike.iter().flat_map(|panel| &panel.series).filter_map(|s| s.stops).filter(|_| !vertical);
         let values: Vec<f64> = points.iter().map(value).chain(stops.map(|stop| stop.x)).collect();
         let spreads = points.iter().filter_map(|p| p.spread.filter(|_| vertical));
         let spreads: Vec<f64> = spreads.flat_map(|(low, high)| [low, high]).collect();
@@ -169,14 +171,15 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
     let _ = write!(out, r#"<clipPath id="{id}"><rect x="{a}" y="{b}" width="{w}" height="{h}"/></clipPath>"#);
     let _ = write!(out, r#"<g class="data" clip-path="url(#{id})">"#);
     let mut drawn = 0;
-    let mut lines = String::new();
+    let (mut lines, mut ended) = (String::new(), String::new());
     for (s, series) in panel.series.iter().enumerate() {
         let line = Line::new(series, layout, spans);
         drawn += line.points.iter().flatten().count() + usize::from(line.stop.is_some());
         let colour = palette::series_class(series);
         let _ = write!(out, r#"<path class="band {colour}" data-s="{s}" d="{}"/>"#, line.band());
+        // Crosses are above what other lines have there.
         let _ = write!(
-            lines,
+            if line.end.is_some() || line.stop.is_some() { &mut ended } else { &mut lines },
             r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/>{}</g>"#,
             palette::dash_class(series.dash),
             line.line(),
@@ -184,6 +187,7 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
         );
     }
     out += &lines;
+    out += &ended;
     out += "</g>";
     if drawn == 0 {
         out += &label(left + width / 2.0, top + height / 2.0, "middle", "no data");
@@ -230,6 +234,8 @@ struct Line {
     end: Option<usize>,
     /// Where a cross is at the edge of the frame.
     stop: Option<(f64, f64)>,
+    /// Between what crosses are, vertically.
+    inner: (f64, f64),
 }
 
 impl Line {
@@ -250,10 +256,13 @@ impl Line {
         let (_, top, _, height) = layout.frame();
         let edge = |stop: Stop| {
             let y = if stop.up { top + EDGE } else { top + height - EDGE };
-            Some((layout.frame().0 + spans.0.place(stop.x)? * layout.frame().2, y))
+            let (left, _, width, _) = layout.frame();
+            let x = left + spans.0.place(stop.x)? * width;
+            Some((x.clamp(left + EDGE, (left + width - EDGE).max(left + EDGE)), y))
         };
         let stop = series.stops.and_then(edge);
-        Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end, stop }
+        let inner = (top + EDGE, (top + height - EDGE).max(top + EDGE));
+        Line { points, band: kept.iter().map(|k| band(&series.points[*k])).collect(), end, stop, inner }
     }
 
     /// The line, as data of a path.
@@ -300,6 +309,8 @@ impl Line {
         }
         for (k, class, shape) in marks.chain(ends) {
             if let Some((x, y)) = self.points.get(k).copied().flatten() {
+                // A line that leaves the frame before it ends has its cross at the edge.
+                let y = if class == "mark" { y } else { y.clamp(self.inner.0, self.inner.1) };
                 let (x, y) = (n(x), n(y));
                 let _ = write!(
                     out,

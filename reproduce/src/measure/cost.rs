@@ -227,7 +227,8 @@ impl Kind for Settings {
 /// The median time of one program over that of another, if both were timed.
 pub fn time_ratio(records: &[Record], cost: &Cost) -> Option<f64> {
     let ms = |program| {
-        let fits = |r: &&Record| r.curve == cost.curve && r.x == cost.x && r.program == program && r.calls > 0;
+        let fits =
+            |r: &&Record| r.curve == cost.curve && r.x == cost.x && r.program == program && r.calls > 0;
         records.iter().find(fits).map(|r| r.ms)
     };
     Some(ms(cost.of)? / ms(cost.to)?)

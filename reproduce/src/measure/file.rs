@@ -67,7 +67,8 @@ impl<'de, C: DeserializeOwned> Deserialize<'de> for Checks<C> {
             Value::Array(all) => all,
             one => vec![one],
         };
-        let read = |value: Value| value.try_into().map_err(|e: toml::de::Error| D::Error::custom(e.message()));
+        let read =
+            |value: Value| value.try_into().map_err(|e: toml::de::Error| D::Error::custom(e.message()));
         Ok(Checks(all.into_iter().map(read).collect::<std::result::Result<_, _>>()?))
     }
 }

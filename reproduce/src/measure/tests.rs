@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use fgc_train::compiled;
 
 use super::*;
-use crate::section::Verdict;
 use crate::runs::{Folders, model_path};
+use crate::section::Verdict;
 
 /// Runs the experiment `text` in `folder`, stopped at once if `stopped`. Gives whether it is complete.
 fn run(text: &str, folder: &Path, stopped: bool) -> Result<bool> {
@@ -166,10 +166,22 @@ fn what_is_wrong_is_said() {
     wrong("'time', 'relative'", "'time', 'beauty'", "unknown variant `beauty`");
     // What isn't measured is refused before anything is.
     wrong("curves = ['timed']", "curves = ['timd']", "did you mean `timed`?");
-    wrong("curve = 'planned', of = 'jvp'", "curve = 'planned', of = 'forward'", "`planned` has no program `forward`");
-    wrong("curve = 'planned', of = 'jvp', quantity = 'workspace'", "curve = 'planned', of = 'jvp', quantity = 'time'", "isn't timed");
+    wrong(
+        "curve = 'planned', of = 'jvp'",
+        "curve = 'planned', of = 'forward'",
+        "`planned` has no program `forward`",
+    );
+    wrong(
+        "curve = 'planned', of = 'jvp', quantity = 'workspace'",
+        "curve = 'planned', of = 'jvp', quantity = 'time'",
+        "isn't timed",
+    );
     wrong("panels = ['workspace']", "panels = ['time']", "isn't timed");
-    wrong("programs = ['jvp', 'backprop'], panels = ['workspace']", "programs = ['jvp', 'backprop'], seconds = 1, panels = ['relative']", "`forward` isn't among");
+    wrong(
+        "programs = ['jvp', 'backprop'], panels = ['workspace']",
+        "programs = ['jvp', 'backprop'], seconds = 1, panels = ['relative']",
+        "`forward` isn't among",
+    );
     assert!(of("kind = 'cooking'").is_err_and(|e| e.contains("not of a kind")));
     assert!(of("kind = 3").is_err());
     assert!(of("kind").is_err());

@@ -157,7 +157,8 @@ fn marks(evidence: &Evidence) -> String {
 pub fn details(report: &Report, section: &Section, out: &mut String) {
     for claim in report.claims.iter().filter(|claim| home(report, claim) == Some(&section.name)) {
         let number = claim.number.map(|number| format!("<b>{number}</b> ")).unwrap_or_default();
-        let source = report.sources.iter().find(|source| source.name == claim.source && claim.number.is_some());
+        let source =
+            report.sources.iter().find(|source| source.name == claim.source && claim.number.is_some());
         let source = source.map(|source| source.title.as_str()).unwrap_or(claim.source.as_str());
         let source = [source, claim.place.as_str()].into_iter().filter(|part| !part.is_empty());
         let _ = writeln!(
@@ -194,7 +195,8 @@ fn evidence(report: &Report, evidence: &Evidence, out: &mut String) {
         |id| format!("<a href=\"#{id}\"><code>{}</code></a>", escaped(&evidence.experiment)),
     );
     let rule = prose(&evidence.rule);
-    let _ = writeln!(out, "<p class=\"rule\">{} Asked of {link}: {rule}{most}.</p>", badge(evidence.verdict()));
+    let _ =
+        writeln!(out, "<p class=\"rule\">{} Asked of {link}: {rule}{most}.</p>", badge(evidence.verdict()));
     if evidence.counts().1 == 0 {
         out.push_str("<p class=\"note\">Nothing was measured that decides on it.</p>\n");
         return;

@@ -72,7 +72,8 @@
       const span = (axis) => [even(axis, axis.low), even(axis, axis.high)];
       this.home = { x: span(data.x), y: span(data.y) };
       this.view = this.home;
-      this.lines = [...this.svg.querySelectorAll(".series")];
+      // Drawn in another order, where some end with a cross.
+      this.lines = [...this.svg.querySelectorAll(".series")].sort((a, b) => a.dataset.s - b.dataset.s);
       this.bands = [...this.svg.querySelectorAll(".band")];
       const rises = (xs) => xs.every((x, k) => k === 0 || x >= xs[k - 1]);
       this.along = data.series.every((s) => rises(s.x));
@@ -176,7 +177,9 @@
           const p = at[mark.dataset.k];
           const visible = p !== undefined && shown(p);
           mark.classList.toggle("off", !visible);
-          if (visible) mark.setAttribute("transform", `translate(${round(p[0])} ${round(p[1])})`);
+          // A cross is in the frame where its line leaves it.
+          const y = mark.classList.contains("mark") ? p?.[1] : clamp(p?.[1], this.top + 7, this.top + this.height - 7);
+          if (visible) mark.setAttribute("transform", `translate(${round(p[0])} ${round(y)})`);
         }
         this.bands[k].setAttribute("d", series.low ? this.band(series) : "");
       });

@@ -26,7 +26,10 @@ fn everything_is_on_the_page() {
     let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
     assert!(place("id=\"found\"") < place("id=\"claims\"") && place("id=\"claims\"") < place("<figure "));
     // Details come with the figures of their experiment.
-    assert!(place("id=\"claim-1\"") > place("id=\"figure-1\"") && place("id=\"claim-1\"") < place("id=\"figure-2\""));
+    assert!(
+        place("id=\"claim-1\"") > place("id=\"figure-1\"")
+            && place("id=\"claim-1\"") < place("id=\"figure-2\"")
+    );
     for (name, value) in report.environment.iter().chain(&report.open) {
         assert!(page.contains(&prose(name)) && page.contains(&prose(value)), "{name}");
     }

@@ -34,6 +34,11 @@ pub fn section(settings: &Settings, figure: &FigureSettings, records: &[Record])
     }
 }
 
+/// Forward gradients are dashed, so that a line under theirs is seen.
+fn dash(which: Which) -> usize {
+    usize::from(which == Which::ForwardStep)
+}
+
 /// What a program is called here: there is no training in it.
 fn title(which: Which) -> &'static str {
     if which == Which::ForwardStep { "forward gradient" } else { "gradient" }
@@ -71,7 +76,7 @@ fn plane(function: &Function, records: &[Record]) -> Panel {
         let paths = || of(records, &function.name, What::Path, Some(which));
         for run in 0..=paths().map(|r| r.run).max().unwrap_or(0) {
             let points: Vec<Point> = paths().filter(|r| r.run == run).filter_map(point).collect();
-            series.push(Series::new(title(which), which.colour(), 0, points));
+            series.push(Series::new(title(which), which.colour(), dash(which), points));
         }
     }
     let axis = |label: &str, [low, high]: [f64; 2]| Axis { range: Some((low, high)), ..Axis::linear(label) };
@@ -87,7 +92,7 @@ fn losses(function: &Function, records: &[Record], time: bool) -> Panel {
             Point { x, y: r.loss, spread: r.low.zip(r.high) }
         };
         let points = of(records, &function.name, What::Loss, Some(which)).map(point).collect();
-        Series::new(title(which), which.colour(), usize::from(which == Which::ForwardStep), points)
+        Series::new(title(which), which.colour(), dash(which), points)
     };
     Panel {
         title: function.title.clone(),

@@ -219,8 +219,7 @@ pub fn find(check: &Check, records: &[Record]) -> Finding {
                 let off: Vec<f64> = kept.iter().map(off).collect();
                 deviations(place, "of ‖∇f‖ off", &scaled, &off, *sigmas)
             };
-            let rule =
-                format!("the mean of a component is its derivative, within {sigmas} standard errors");
+            let rule = format!("the mean of a component is its derivative, within {sigmas} standard errors");
             Finding { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
         }
         Check::Growth { cases, tangents, of, at_least, at_most } => {
