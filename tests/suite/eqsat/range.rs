@@ -4,7 +4,7 @@ use fgc_codegen::{Executable, Fusion};
 use fgc_ir::{Arrays, DType, Graph, Limits, Tensor, interpret, interpret_within};
 use fgc_tests::numeric::graph_to_f64;
 use fgc_tests::range::{self, Law};
-use fgc_transforms::eqsat::{self, BEFORE, Equality, optimise, table, uses};
+use fgc_transforms::eqsat::{self, AFTER, BEFORE, Equality, optimise, table, uses};
 use fgc_transforms::jvp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
