@@ -275,6 +275,18 @@ pub struct Check {
     /// What parameters, inputs and directions are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Where to check
+    #[arg(long, value_enum, default_value_t = Point::Near)]
+    pub at: Point,
+}
+
+/// Where derivatives are checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Point {
+    /// At initial values, those that are constants moved at random, so that nothing is zero by chance
+    Near,
+    /// At the model's own initial values, kinks and singular points too
+    Init,
 }
 
 #[derive(Subcommand)]

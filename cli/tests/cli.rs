@@ -253,6 +253,30 @@ fn check_passes_on_models_and_reports_each_error() {
     assert_eq!(printed.matches("  ok\n").count(), 6, "{printed}");
 }
 
+/// At an initial point that is singular: where slopes of what isn't chosen are infinite, and at kinks.
+#[test]
+fn check_at_the_initial_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = path(&folder, "m.fg");
+    for loss in [
+        "sum(select(x < 1, x, sqrt(x)))",
+        "sum(maximum(x + 5, sqrt(x)))",
+        "sum(relu(x) + abs(x) + maximum(x, 2 * x))",
+    ] {
+        let text = format!("model m() {{\n  param x: f32[1] ~ zeros\n  loss = {loss}\n}}\n");
+        std::fs::write(&model, text).unwrap();
+        let report = stdout(&["check", &model, "--at", "init"]);
+        assert_eq!(report.matches("  ok\n").count(), 6, "{loss}: {report}");
+    }
+    let report = stdout(&["check", "models/rnn.fg", "--set", "hidden=8", "--at", "init"]);
+    assert_eq!(report.matches("  ok\n").count(), 6, "{report}");
+    // The slope of √x at 0 is infinite: neither mode has a number.
+    std::fs::write(&model, "model m() {\n  param x: f32[3] ~ zeros\n  loss = sum(sqrt(x))\n}\n").unwrap();
+    let output = fgc(&["check", &model, "--at", "init"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && error.contains("comparisons fail"), "{error}");
+}
+
 #[test]
 fn wrong_input_is_exit_code_1_and_says_what_and_where() {
     let folder = tempfile::tempdir().unwrap();

@@ -367,6 +367,12 @@ impl Float for Builder {
     fn pow(&mut self, a: Value, b: Value) -> Value {
         self.elementwise(Binary::Pow, &[a, b])
     }
+    fn strong_mul(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::StrongMul, &[a, b])
+    }
+    fn strong_div(&mut self, a: Value, b: Value) -> Value {
+        self.elementwise(Binary::StrongDiv, &[a, b])
+    }
 }
 
 impl Logic for Builder {

@@ -87,6 +87,21 @@ pub trait Float: Scalar {
     fn round(&mut self, a: Self::V) -> Self::V;
     /// aᵇ.
     fn pow(&mut self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`, and 0 where a factor is 0, whatever the other is: what a slope makes of a tangent.
+    fn strong_mul(&mut self, a: Self::V, b: Self::V) -> Self::V {
+        let (zero, product) = (self.lit(a, 0.0), self.mul(a, b));
+        let (left, right) = (self.ne(a, zero), self.ne(b, zero));
+        let kept = self.select(right, product, zero);
+        self.select(left, kept, zero)
+    }
+    /// `a / b`, and 0 where `a` or `1 / b` is 0: `strong_mul` by the reciprocal, rounded once.
+    fn strong_div(&mut self, a: Self::V, b: Self::V) -> Self::V {
+        let (zero, infinity) = (self.lit(a, 0.0), self.lit(a, f64::INFINITY));
+        let (ratio, size) = (self.div(a, b), self.abs(b));
+        let (left, right) = (self.ne(a, zero), self.ne(size, infinity));
+        let kept = self.select(right, ratio, zero);
+        self.select(left, kept, zero)
+    }
 }
 
 /// What integers and truth values share.

@@ -19,5 +19,6 @@ mod props;
 mod random;
 mod reproduce;
 mod runs;
+mod singular;
 mod step;
 mod tidy;

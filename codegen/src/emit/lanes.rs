@@ -322,6 +322,20 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.lane(dtype, values)
     }
 
+    /// `a` where the truth value `m` holds, else 0.
+    pub(super) fn where_or_zero(&mut self, m: Lane, a: Lane) -> Lane {
+        let dtype = self.dtype_of(a);
+        if self.width == Width::Scalar || dtype != DType::F32 {
+            let zero = self.constant(dtype, 0.0);
+            return self.choose(m, a, zero);
+        }
+        self.map2(m, a, dtype, |b, m, a| {
+            let a = b.ins().bitcast(I32X4, bits(), a);
+            let kept = b.ins().band(m, a);
+            b.ins().bitcast(F32X4, bits(), kept)
+        })
+    }
+
     /// A comparison, as a truth value.
     pub(super) fn compare(
         &mut self,

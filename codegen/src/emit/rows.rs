@@ -20,6 +20,12 @@ impl Emitter<'_, '_> {
     fn is_float(&self, x: Lane) -> bool {
         self.dtype_of(x).is_float()
     }
+
+    /// Whether `x` is a known number that is neither zero nor infinite nor NaN.
+    fn is_plain(&self, x: Lane) -> bool {
+        let rounded = |c: f64| if self.single(x) { f64::from(c as f32) } else { c };
+        self.constant_of(x).map(rounded).is_some_and(|c| c != 0.0 && c.is_finite())
+    }
 }
 
 impl Scalar for Emitter<'_, '_> {
@@ -206,6 +212,26 @@ impl Float for Emitter<'_, '_> {
         } else {
             self.call(host::wide2(host::pow), &[a, b], DType::F64)
         }
+    }
+    fn strong_mul(&mut self, a: Lane, b: Lane) -> Lane {
+        let product = self.mul(a, b);
+        if [a, b].into_iter().any(|x| self.is_plain(x)) {
+            return product;
+        }
+        let zero = self.lit(a, 0.0);
+        let (left, right) = (self.ne(a, zero), self.ne(b, zero));
+        let both = Logic::and(self, left, right);
+        self.where_or_zero(both, product)
+    }
+    fn strong_div(&mut self, a: Lane, b: Lane) -> Lane {
+        let ratio = Scalar::div(self, a, b);
+        if [a, b].into_iter().any(|x| self.is_plain(x)) {
+            return ratio;
+        }
+        let (zero, infinity, size) = (self.lit(a, 0.0), self.lit(a, f64::INFINITY), Scalar::abs(self, b));
+        let (left, right) = (self.ne(a, zero), self.ne(size, infinity));
+        let both = Logic::and(self, left, right);
+        self.where_or_zero(both, ratio)
     }
 }
 

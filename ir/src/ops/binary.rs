@@ -1,7 +1,7 @@
 //! Elementwise operations of two operands of one type.
 
 use super::rows::{self, Rows, rows};
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear};
+use super::{Batched, Emit, Leaf, Lower, Op, OpRules, Operand, Sample, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -20,11 +20,11 @@ rows! {
         /// a − b.
         Sub "sub" [-2.0, 2.0] |s, a, b| s.sub(a, b) => |y, d| [d, s.neg(d)];
         /// a · b.
-        Mul "mul" [-2.0, 2.0] |s, a, b| s.mul(a, b) => |y, d| [s.mul(d, b), s.mul(a, d)];
+        Mul "mul" [-2.0, 2.0] |s, a, b| s.mul(a, b) => |y, d| [s.strong_mul(d, b), s.strong_mul(a, d)];
         /// a / b.
         Div "div" [0.5, 2.0] |s, a, b| s.div(a, b) => |y, d| [
-            s.div(d, b),
-            { let ratio = s.div(y, b); let slope = s.neg(ratio); s.mul(d, slope) }
+            s.strong_div(d, b),
+            { let ratio = s.div(y, b); let slope = s.neg(ratio); s.strong_mul(d, slope) }
         ];
         /// The remainder of the truncated quotient.
         Rem "rem" [1.1, 1.9] |s, a, b| s.rem(a, b) => |y, d| [
@@ -34,18 +34,18 @@ rows! {
                 let ratio = s.div(whole, b);
                 let minus = s.neg(ratio);
                 let slope = s.round(minus);
-                s.mul(d, slope)
+                s.strong_mul(d, slope)
             }
         ];
         /// The larger; NaN if either is.
         Maximum "maximum" [-2.0, 2.0] |s, a, b| s.maximum(a, b) => |y, d| [
-            { let share = tie_share(s, a, b, y); s.mul(d, share) },
-            { let share = tie_share(s, b, a, y); s.mul(d, share) }
+            share(s, a, b, y, d),
+            share(s, b, a, y, d)
         ];
         /// The smaller; NaN if either is.
         Minimum "minimum" [-2.0, 2.0] |s, a, b| s.minimum(a, b) => |y, d| [
-            { let share = tie_share(s, a, b, y); s.mul(d, share) },
-            { let share = tie_share(s, b, a, y); s.mul(d, share) }
+            share(s, a, b, y, d),
+            share(s, b, a, y, d)
         ];
     }
     float {
@@ -67,7 +67,7 @@ rows! {
                 let less = s.sub(b, one);
                 let rest = s.pow(base, less);
                 let slope = s.mul(b, rest);
-                s.mul(d, slope)
+                s.strong_mul(d, slope)
             },
             {
                 // log(a)·aᵇ, and its limit 0 where a power of 0 or ∞ is 0.
@@ -79,8 +79,16 @@ rows! {
                 let none = s.eq(y, zero);
                 let none = s.select(none, zero, slope);
                 let slope = s.select(at_zero, zero, none);
-                s.mul(d, slope)
+                s.strong_mul(d, slope)
             }
+        ];
+        /// a · b, and 0 where a factor is 0, even if the other is infinite or NaN: the product of a tangent
+        /// and a slope. It is bilinear and associative as the product is, and equal to it on finite numbers.
+        StrongMul "strong_mul" [-2.0, 2.0] |s, a, b| s.strong_mul(a, b) => |y, d| [s.strong_mul(d, b), s.strong_mul(a, d)];
+        /// a / b, and 0 where a or 1 / b is 0: the strong product with the reciprocal, rounded once.
+        StrongDiv "strong_div" [0.5, 2.0] |s, a, b| s.strong_div(a, b) => |y, d| [
+            s.strong_div(d, b),
+            { let ratio = s.strong_div(y, b); let slope = s.neg(ratio); s.strong_mul(d, slope) }
         ];
     }
     int {
@@ -101,14 +109,43 @@ rows! {
     }
 }
 
-/// The share of the derivative of the extremum `y` of `a` and `b` that is due to `a`: 1, 0, or
+/// The part of the tangent `d` of `a` that the extremum `y` of `a` and `b` has: all of it, none, or
 /// a half where they tie.
-fn tie_share<S: Float>(s: &mut S, a: S::V, b: S::V, y: S::V) -> S::V {
-    let (zero, half, one) = (s.lit(y, 0.0), s.lit(y, 0.5), s.lit(y, 1.0));
+fn share<S: Float>(s: &mut S, a: S::V, b: S::V, y: S::V, d: S::V) -> S::V {
+    let (zero, half) = (s.lit(y, 0.0), s.lit(y, 0.5));
+    let halved = s.mul(d, half);
     let other = s.eq(b, y);
-    let share = s.select(other, half, one);
+    let tied = s.select(other, halved, d);
     let this = s.eq(a, y);
-    s.select(this, share, zero)
+    s.select(this, tied, zero)
+}
+
+/// Whether every element of `v` is a known number that is neither zero nor infinite nor NaN.
+fn is_plain(b: &Builder, v: Value) -> bool {
+    match &b.graph().node(v).op {
+        Op::Leaf(leaf @ Leaf::Const { .. }) => leaf.rounded().all(|c| c != 0.0 && c.is_finite()),
+        _ => false,
+    }
+}
+
+impl Binary {
+    /// The product or quotient that takes zeros for strong, of one that doesn't.
+    pub fn strong(self) -> Option<Binary> {
+        match self {
+            Binary::Mul => Some(Binary::StrongMul),
+            Binary::Div => Some(Binary::StrongDiv),
+            _ => None,
+        }
+    }
+
+    /// The inverse of [`strong`](Binary::strong).
+    pub fn plain(self) -> Option<Binary> {
+        match self {
+            Binary::StrongMul => Some(Binary::Mul),
+            Binary::StrongDiv => Some(Binary::Div),
+            _ => None,
+        }
+    }
 }
 
 impl OpRules for Binary {
@@ -136,6 +173,10 @@ impl OpRules for Binary {
         match (self, dx) {
             // One difference instead of a sum with a negated term.
             (Binary::Sub, [Some(left), Some(right)]) => b.push(*self, &[*left, *right]).map(Some),
+            // A slope that is such a number meets no tangent at which the strong product is another.
+            (Binary::Mul, [Some(d), None]) if is_plain(b, x[1]) => b.push(*self, &[*d, x[1]]).map(Some),
+            (Binary::Mul, [None, Some(d)]) if is_plain(b, x[0]) => b.push(*self, &[x[0], *d]).map(Some),
+            (Binary::Div, [Some(d), None]) if is_plain(b, x[1]) => b.push(*self, &[*d, x[1]]).map(Some),
             _ => rows::jvp::<2, _>(*self, b, x, dx, y),
         }
     }
@@ -148,9 +189,15 @@ impl OpRules for Binary {
                 let minus = if linear[1] { Some(b.push(super::Unary::Neg, &[ct])?) } else { None };
                 vec![linear[0].then_some(ct), minus]
             }
-            (Binary::Mul, Operand::Linear(_), Operand::Known(k)) => vec![Some(b.push(*self, &[ct, *k])?), None],
-            (Binary::Mul, Operand::Known(k), Operand::Linear(_)) => vec![None, Some(b.push(*self, &[*k, ct])?)],
-            (Binary::Div, Operand::Linear(_), Operand::Known(k)) => vec![Some(b.push(*self, &[ct, *k])?), None],
+            (Binary::Mul | Binary::StrongMul, Operand::Linear(_), Operand::Known(k)) => {
+                vec![Some(b.push(*self, &[ct, *k])?), None]
+            }
+            (Binary::Mul | Binary::StrongMul, Operand::Known(k), Operand::Linear(_)) => {
+                vec![None, Some(b.push(*self, &[*k, ct])?)]
+            }
+            (Binary::Div | Binary::StrongDiv, Operand::Linear(_), Operand::Known(k)) => {
+                vec![Some(b.push(*self, &[ct, *k])?), None]
+            }
             _ => return not_linear(self.spelling()),
         })
     }

@@ -151,7 +151,8 @@ impl OpRules for Reduce {
                 let count = b.sum(hits, &self.axes)?;
                 let hit_dx = b.select(at, dx, zero);
                 let total = b.sum(hit_dx, &self.axes)?;
-                b.push(Binary::Div, &[total, count]).map(Some)
+                // Of a NaN nothing is equal to it, and the count is 0.
+                b.push(Binary::StrongDiv, &[total, count]).map(Some)
             }
         }
     }

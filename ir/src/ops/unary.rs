@@ -30,43 +30,43 @@ rows! {
         /// −1, 0 or 1.
         Sign "sign" [0.1, 2.0] |s, x| s.sign(x) => |y, d| [];
         /// x².
-        Square "square" [-2.0, 2.0] |s, x| s.mul(x, x) => |y, d| [{ let slope = s.add(x, x); s.mul(d, slope) }];
+        Square "square" [-2.0, 2.0] |s, x| s.mul(x, x) => |y, d| [{ let slope = s.add(x, x); s.strong_mul(d, slope) }];
     }
     float {
         /// eˣ.
-        Exp "exp" [-2.0, 2.0] |s, x| s.exp(x) => |y, d| [s.mul(d, y)];
+        Exp "exp" [-2.0, 2.0] |s, x| s.exp(x) => |y, d| [s.strong_mul(d, y)];
         /// eˣ − 1.
-        Expm1 "expm1" [-2.0, 2.0] |s, x| s.expm1(x) => |y, d| [{ let one = s.lit(y, 1.0); let slope = s.add(y, one); s.mul(d, slope) }];
+        Expm1 "expm1" [-2.0, 2.0] |s, x| s.expm1(x) => |y, d| [{ let one = s.lit(y, 1.0); let slope = s.add(y, one); s.strong_mul(d, slope) }];
         /// The natural logarithm.
-        Log "log" [0.2, 3.0] |s, x| s.log(x) => |y, d| [s.div(d, x)];
+        Log "log" [0.2, 3.0] |s, x| s.log(x) => |y, d| [s.strong_div(d, x)];
         /// log(1 + x).
-        Log1p "log1p" [-0.5, 2.0] |s, x| s.log1p(x) => |y, d| [{ let one = s.lit(x, 1.0); let by = s.add(x, one); s.div(d, by) }];
+        Log1p "log1p" [-0.5, 2.0] |s, x| s.log1p(x) => |y, d| [{ let one = s.lit(x, 1.0); let by = s.add(x, one); s.strong_div(d, by) }];
         /// √x.
-        Sqrt "sqrt" [0.2, 3.0] |s, x| s.sqrt(x) => |y, d| [{ let half = s.lit(y, 0.5); let slope = s.div(half, y); s.mul(d, slope) }];
+        Sqrt "sqrt" [0.2, 3.0] |s, x| s.sqrt(x) => |y, d| [{ let half = s.lit(y, 0.5); let slope = s.div(half, y); s.strong_mul(d, slope) }];
         /// 1/√x.
         Rsqrt "rsqrt" [0.2, 3.0] |s, x| s.rsqrt(x) => |y, d| [{
             let half = s.lit(y, -0.5);
             let ratio = s.div(y, x);
             let slope = s.mul(half, ratio);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// The sine of radians.
-        Sin "sin" [-3.0, 3.0] |s, x| s.sin(x) => |y, d| [{ let slope = s.cos(x); s.mul(d, slope) }];
+        Sin "sin" [-3.0, 3.0] |s, x| s.sin(x) => |y, d| [{ let slope = s.cos(x); s.strong_mul(d, slope) }];
         /// The cosine of radians.
-        Cos "cos" [-3.0, 3.0] |s, x| s.cos(x) => |y, d| [{ let sin = s.sin(x); let slope = s.neg(sin); s.mul(d, slope) }];
+        Cos "cos" [-3.0, 3.0] |s, x| s.cos(x) => |y, d| [{ let sin = s.sin(x); let slope = s.neg(sin); s.strong_mul(d, slope) }];
         /// The hyperbolic tangent.
         Tanh "tanh" [-2.0, 2.0] |s, x| s.tanh(x) => |y, d| [{
             let one = s.lit(y, 1.0);
             let square = s.mul(y, y);
             let slope = s.sub(one, square);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// 1/(1 + e⁻ˣ).
         Logistic "logistic" [-3.0, 3.0] |s, x| s.logistic(x) => |y, d| [{
             let one = s.lit(y, 1.0);
             let rest = s.sub(one, y);
             let slope = s.mul(y, rest);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// log(1 + eˣ), without overflow: max(x, 0) + log(1 + e^−|x|).
         Softplus "softplus" [-3.0, 3.0] |s, x| {
@@ -76,7 +76,7 @@ rows! {
             let small = s.exp(minus);
             let rest = s.log1p(small);
             s.add(positive, rest)
-        } => |y, d| [{ let slope = s.logistic(x); s.mul(d, slope) }];
+        } => |y, d| [{ let slope = s.logistic(x); s.strong_mul(d, slope) }];
         /// x·logistic(x), also called swish; at −∞ the limit, 0.
         Silu "silu" [-3.0, 3.0] |s, x| {
             let (gate, low) = (s.logistic(x), above(s, x, -SATURATED));
@@ -91,7 +91,7 @@ rows! {
             let tail = s.mul(within, rest);
             let sum = s.add(one, tail);
             let slope = s.mul(gate, sum);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// max(x, 0), with derivative 0 at 0 as `jax.nn.relu` has.
         Relu "relu" [0.1, 2.0] |s, x| { let zero = s.lit(x, 0.0); s.maximum(x, zero) } => |y, d| [{
@@ -102,12 +102,12 @@ rows! {
         /// The error function, 2/√π ∫₀ˣ exp(−t²) dt.
         Erf "erf" [-2.0, 2.0] |s, x| s.erf(x) => |y, d| [{
             let slope = bell(s, x, std::f64::consts::FRAC_2_SQRT_PI);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// 1 − erf x, to full precision where that is near 0.
         Erfc "erfc" [-2.0, 2.0] |s, x| s.erfc(x) => |y, d| [{
             let slope = bell(s, x, -std::f64::consts::FRAC_2_SQRT_PI);
-            s.mul(d, slope)
+            s.strong_mul(d, slope)
         }];
         /// x, taken as constant by differentiation.
         StopGradient "stop_gradient" [-2.0, 2.0] |s, x| x => |y, d| [];

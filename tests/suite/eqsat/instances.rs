@@ -235,4 +235,37 @@ pub const INSTANCES: &[(&str, &str, &str)] = &[
     ("logistic", "x: f32[9]", "y = 1 / (1 + exp(-x))"),
     ("log-logistic", "x: f32[9]", "y = log(logistic(x))"),
     ("silu", "x: f32[9]", "y = x * logistic(x)"),
+    ("strong-constant", "x: f32[9]", "y = strong_mul(x, 3) + strong_div(x, 3) + strong_div(3, x)"),
+    ("strong-zero", "x: f32[9]", "y = strong_mul(x, 0) + strong_div(0, x)"),
+];
+
+/// For each rule that holds of strong products too, programs in which it applies to those.
+pub const STRONG: &[(&str, &str, &str)] = &[
+    ("mul-neg", "x: f32[9], z: f32[9]", "y = strong_mul(-x, z) + strong_mul(-z, -x)"),
+    ("div-neg", "x: f32[9], z: f32[9]", "y = strong_div(-x, z)"),
+    ("factor", "x: f32[9], z: f32[9], k: f32[9]", "y = strong_mul(x, k) + strong_mul(k, z)"),
+    ("factor", "x: f32[9], z: f32[9], k: f32[9]", "y = strong_mul(x, k) - k * z"),
+    ("div-sqrt", "x: f32[9], z: f32[9]", "y = strong_div(x, sqrt(z))"),
+    ("scale-scale", "x: f32[3, 4], k: f32[4], l: f32[]", "y = strong_mul(strong_mul(x, k), l)"),
+    ("scale-scale", "x: f32[3, 4], k: f32[4], l: f32[]", "y = strong_mul(x, k) * l"),
+    (
+        "scale-product",
+        "x: f32[3, 4], z: f32[3, 4], k: f32[], l: f32[]",
+        "y = strong_mul(strong_mul(x, k), strong_mul(z, l))",
+    ),
+    ("scale-bubble", "x: f32[3, 4], z: f32[3, 4], k: f32[]", "y = strong_mul(strong_mul(x, k), z)"),
+    ("div-scaled", "x: f32[3, 4], k: f32[4], l: f32[]", "y = strong_div(strong_mul(x, k), l)"),
+    ("div-broadcast", "x: f32[3, 4], s: f32[4]", "y = strong_div(x, s)"),
+    ("mul-reciprocal", "x: f32[9], s: f32[9]", "y = strong_mul(x, 1 / s)"),
+    ("mul-mask", "x: f32[9], s: f32[9]", "y = strong_mul(x, f32(s > 0))"),
+    ("scale-masked", "x: f32[9], s: f32[9], k: f32[]", "y = strong_mul(select(s > 0, x, 0), k)"),
+    ("sum-scaled", "x: f32[3, 4], k: f32[3, 1]", "y = sum(strong_mul(x, k), [1])"),
+    ("dot-scaled", "x: f32[4, 3], z: f32[3, 5], k: f32[4, 1]", "y = strong_mul(x, k) @ z"),
+    ("conv-scaled", "x: f32[2, 5, 2], w: f32[3, 2, 4], k: f32[2, 1, 1]", "y = convolve(strong_mul(x, k), w)"),
+    ("window-scaled", "x: f32[2, 6, 2], k: f32[]", "y = window_sum(strong_mul(x, k), 2)"),
+    (
+        "scale-scatter",
+        "graph",
+        "%x = input[\"x\"] : f32[3]\n %i = input[\"i\"] : i32[3]\n %k = input[\"k\"] : f32[]\n %b = broadcast[dims=[]] %k : f32[5]\n %s = scatter_add[axis=0] %x, %i : f32[5]\n %y = strong_mul %s, %b : f32[5]",
+    ),
 ];

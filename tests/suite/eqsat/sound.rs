@@ -10,7 +10,7 @@ use fgc_transforms::eqsat::{AFTER, BEFORE, Equality, Rule, table, uses};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::instances::INSTANCES;
+use super::instances::{INSTANCES, STRONG};
 use super::program;
 
 /// Values at which floating-point arithmetic is special, the finite ones first.
@@ -91,6 +91,50 @@ fn each_rule_is_sound_by_itself() {
                 Ok(0) => failures.push(format!("{} doesn't apply to {body}", rule.name)),
                 Ok(_) => {}
                 Err(e) => failures.push(e),
+            }
+        }
+    }
+    assert_none(failures);
+}
+
+/// What a slope may be, and a tangent.
+const SLOPES: [f64; 9] = [0.0, 1.0, -1.0, 2.0, 0.5, -3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+
+/// In a rule of strong products a number stays the same number, whatever is infinite or NaN within.
+#[test]
+fn rules_of_strong_products_keep_numbers() {
+    let mut rng = StdRng::seed_from_u64(10);
+    let mut failures = Vec::new();
+    for rule in table().filter(|rule| rule.holds_strongly()) {
+        let instances: Vec<_> = STRONG.iter().filter(|(name, ..)| *name == rule.name).collect();
+        if instances.is_empty() {
+            failures.push(format!("{} has no instance with strong products", rule.name));
+        }
+        for (_, inputs, body) in instances {
+            let g = graph_to_f64(&program(inputs, body)).unwrap();
+            let found = uses(&g, rule).unwrap();
+            if found.is_empty() {
+                failures.push(format!("{} doesn't apply to {body}", rule.name));
+            }
+            for both in &found {
+                let product = |v: fgc_ir::Value| {
+                    let name = both.node(v).op.name();
+                    // What is there already stays in the graph.
+                    v.index() >= g.len() && (name == "mul" || name == "div")
+                };
+                if both.values().any(product) {
+                    failures.push(format!("{} writes a product that isn't strong:\n{both}", rule.name));
+                }
+                for _ in 0..300 {
+                    let mut drawn = arrays(both, MODERATE, &mut rng);
+                    for x in drawn.values_mut().filter(|x| x.dtype().is_float()) {
+                        *x = Tensor::generate(&x.ty(), |_| SLOPES[rng.random_range(0..SLOPES.len())]);
+                    }
+                    if let Some(wrong) = differ(both, &drawn, 1e-9, false) {
+                        failures.push(format!("{}: {wrong} in\n{both}{drawn:?}", rule.name));
+                        break;
+                    }
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use egg::Id;
 
 use super::cost::{Form, Work, distinct, output};
 use super::node::{ENode, Eg};
-use super::rules::terms::Values;
+use super::rules::terms::{Reading, Values};
 
 /// How often the classes are gone through.
 const PASSES: usize = 3;
@@ -81,7 +81,7 @@ impl<'g> Problem<'g> {
     fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> Problem<'g> {
         let order = rank(eg, roots, first);
         let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
-        let values = Values(eg);
+        let values = Values(eg, Reading::Plain);
         let mut problem = Problem {
             ids: order.clone(),
             candidates: Vec::with_capacity(order.len()),

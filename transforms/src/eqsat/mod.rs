@@ -26,7 +26,7 @@ use crate::error::{PassError, Passed};
 pub use explain::{Change, proof};
 pub use node::ENode;
 pub use report::Report;
-pub use rules::terms::{Rewriter, Term, Values};
+pub use rules::terms::{Reading, Rewriter, Term, Values};
 pub use rules::{Equality, Rule, table};
 pub use saturate::{Limits, Stop};
 
@@ -79,16 +79,16 @@ fn run(g: &Graph, rules: &[&'static Rule], limits: &Limits) -> Passed<Run> {
 /// [`BEFORE`] and [`AFTER`]. That is how rules are tested one by one.
 pub fn uses(g: &Graph, rule: &Rule) -> Passed<Vec<Graph>> {
     let loaded = convert::load(g, true);
-    let values = Values(&loaded.eg);
+    let values = Values(&loaded.eg, Reading::Plain);
     let mut found = Vec::new();
     for v in g.values() {
         let id = loaded.ids[v.index()];
         let node = loaded.node(g, v);
-        if !(rule.root)(node.op()) {
+        if !rule.is_at(node.op()) {
             continue;
         }
         let mut rewriter = Rewriter::new(values, id);
-        (rule.rewrite)(values, &node, &mut rewriter);
+        rule.apply(values, &node, &mut rewriter);
         for &term in &rewriter.found {
             found.push(loaded.both(g, v, &rewriter.drafts, term)?);
         }

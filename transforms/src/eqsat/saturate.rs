@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::node::{Args, ENode, Eg};
 use super::rules::Rule;
-use super::rules::terms::{Draft, Rewriter, Term, Values};
+use super::rules::terms::{Draft, Reading, Rewriter, Term, Values};
 
 /// How many operands below its root a rule looks, at most.
 const DEPTH: usize = 3;
@@ -120,7 +120,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
         }
         found.iterations += 1;
 
-        let values = Values(eg);
+        let values = Values(eg, Reading::Plain);
         let Some(&any) = dirty.first() else { continue };
         let mut rewriter = Rewriter::new(values, any);
         let mut matches: Vec<Match> = Vec::new();
@@ -132,7 +132,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
                     by_op.resize(at + 1, None);
                 }
                 let fitting = by_op[at].get_or_insert_with(|| {
-                    (0..rules.len()).filter(|&k| (rules[k].root)(node.op())).map(|k| k as u16).collect()
+                    (0..rules.len()).filter(|&k| rules[k].is_at(node.op())).map(|k| k as u16).collect()
                 });
                 for rule in fitting.iter().map(|&k| usize::from(k)) {
                     if !rested(rule, &rests) || counts[rule] >= most_matches {
@@ -140,7 +140,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&'static Rule], limits: &Limits) -> Satura
                         continue;
                     }
                     rewriter.begin(class);
-                    (rules[rule].rewrite)(values, node, &mut rewriter);
+                    rules[rule].apply(values, node, &mut rewriter);
                     counts[rule] += rewriter.found.len();
                     let terms = std::mem::take(&mut rewriter.found);
                     matches.extend(terms.into_iter().map(|term| Match {

@@ -3,7 +3,7 @@
 use fgc_ir::ops::Op;
 
 use super::node::ENode;
-use terms::{Rewriter, Values};
+use terms::{Reading, Rewriter, Values};
 
 mod algebra;
 mod constants;
@@ -15,6 +15,7 @@ mod place;
 mod reduce;
 mod scale;
 mod softmax;
+mod strong;
 pub mod terms;
 mod window;
 
@@ -44,9 +45,38 @@ pub struct Rule {
     pub rewrite: fn(Values, &ENode, &mut Rewriter),
 }
 
+impl Rule {
+    /// Whether it can say something of an operation.
+    pub fn is_at(&self, op: &Op) -> bool {
+        (self.root)(op) || self.holds_strongly() && strong::plain(op).is_some_and(|op| (self.root)(&op))
+    }
+
+    /// Offers the right sides for `n`: as the rule is written, and if it holds of strong products too and there
+    /// are any, in that reading.
+    pub fn apply(&self, g: Values, n: &ENode, r: &mut Rewriter) {
+        if (self.root)(n.op()) {
+            (self.rewrite)(g, n, r);
+        }
+        let is_strong = |n: &ENode| strong::plain(n.op()).is_some();
+        // A plain product that is taken for a strong one may be a number where it was NaN, which no exact rule
+        // gives.
+        let below = || self.equality != Equality::Exact && n.args.iter().any(|&a| g.nodes(a).any(is_strong));
+        if self.holds_strongly() && (is_strong(n) || below()) {
+            r.read(Reading::Strong);
+            (self.rewrite)(Values(g.0, Reading::Strong), n, r);
+            r.read(Reading::Plain);
+        }
+    }
+
+    /// Whether it holds as well if each product and quotient in it is a strong one.
+    pub fn holds_strongly(&self) -> bool {
+        strong::ALSO.contains(&self.name)
+    }
+}
+
 /// Every rule, in the order in which they are tried.
 pub fn table() -> impl Iterator<Item = &'static Rule> {
-    let tables: [&'static [Rule]; 11] = [
+    let tables: [&'static [Rule]; 12] = [
         constants::RULES,
         algebra::RULES,
         scale::RULES,
@@ -58,6 +88,7 @@ pub fn table() -> impl Iterator<Item = &'static Rule> {
         window::RULES,
         gather::RULES,
         softmax::RULES,
+        strong::RULES,
     ];
     tables.into_iter().flatten()
 }

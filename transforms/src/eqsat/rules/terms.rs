@@ -6,9 +6,18 @@ use fgc_ir::{DType, OpRules, Real, Shape, Type};
 
 use crate::eqsat::node::{ENode, Eg};
 
-/// The values of an e-graph, to be looked at.
+/// The values of an e-graph, to be looked at, and how products are read.
 #[derive(Clone, Copy)]
-pub struct Values<'g>(pub &'g Eg);
+pub struct Values<'g>(pub &'g Eg, pub Reading);
+
+/// What a rule means by products and quotients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// What is written.
+    Plain,
+    /// Strong ones: as such it reads those of either kind, and writes strong ones.
+    Strong,
+}
 
 impl<'g> Values<'g> {
     /// The type of `id`.
@@ -57,6 +66,9 @@ impl<'g> Values<'g> {
 
     /// The pairs of operands of which `id` is `op`, in their order.
     pub fn binary(self, id: Id, op: Binary) -> impl Iterator<Item = [Id; 2]> + 'g {
+        let strong = op.strong().filter(|_| self.1 == Reading::Strong).map(Op::Binary);
+        let is_strong = strong.as_ref().is_some_and(|op| self.nodes(id).any(|n| n.op() == op));
+        let op = op.strong().filter(|_| is_strong).unwrap_or(op);
         self.of(id, move |o| (*o == Op::Binary(op)).then_some(())).map(|(_, args)| [args[0], args[1]])
     }
 
@@ -178,8 +190,14 @@ impl<'g> Rewriter<'g> {
 
     /// Goes on with a node of class `root`.
     pub fn begin(&mut self, root: Id) {
+        self.values.1 = Reading::Plain;
         self.root = self.values.ty(root);
         self.found.clear();
+    }
+
+    /// Writes products as they are read so.
+    pub fn read(&mut self, reading: Reading) {
+        self.values.1 = reading;
     }
 
     /// Offers what `term` makes as equal to the root.
@@ -227,9 +245,10 @@ impl<'g> Rewriter<'g> {
         self.op(op, &[x.into()])
     }
 
-    /// `op` of two operands.
+    /// `op` of two operands; the strong form of it, if there is one and that is how products are read.
     pub fn binary(&mut self, op: Binary, a: impl Into<Term>, b: impl Into<Term>) -> Option<Term> {
-        self.op(op, &[a.into(), b.into()])
+        let strong = op.strong().filter(|_| self.values.1 == Reading::Strong);
+        self.op(strong.unwrap_or(op), &[a.into(), b.into()])
     }
 
     /// `a + b`.
