@@ -150,6 +150,10 @@ def quotient(a, b):
     return nan if mp.isinf(a) and mp.isinf(b) else a / b
 
 
+def strong_quotient(a, b):
+    return mpf(0) if a == 0 or mp.isinf(b) else quotient(a, b)
+
+
 def remainder(a, b):
     if mp.isinf(a) or b == 0:
         return nan
@@ -179,6 +183,14 @@ BINARY = {
         quotient,
         lambda a, b: quotient(mpf(1), b),
         lambda a, b: -quotient(quotient(a, b), b),
+        VALUES,
+        VALUES,
+    ),
+    "strong_mul": (lambda a, b: mpf(0) if a == 0 or b == 0 else a * b, lambda a, b: b, lambda a, b: a, VALUES, VALUES),
+    "strong_div": (
+        strong_quotient,
+        lambda a, b: strong_quotient(mpf(1), b),
+        lambda a, b: -strong_quotient(strong_quotient(a, b), b),
         VALUES,
         VALUES,
     ),

@@ -365,9 +365,10 @@ fn masked_attention_attends_to_nothing() {
 #[test]
 fn mixed_derivatives_of_powers_are_equal_in_both_orders() {
     let mixed = |a: f64, b: f64| a.powf(b - 1.0) * (1.0 + b * a.ln());
-    let points: [(f64, f64, f64); 9] = [
+    let points: [(f64, f64, f64); 10] = [
         (0.0, 1.0, 0.0),
         (0.0, 2.0, 0.0),
+        (0.0, 0.5, 0.0),
         (0.0, 1.5, 0.0),
         (0.0, 3.0, 0.0),
         (0.0, 0.0, 0.0),

@@ -123,7 +123,7 @@ fn share<S: Float>(s: &mut S, a: S::V, b: S::V, y: S::V, d: S::V) -> S::V {
 /// Whether every element of `v` is a known number that is neither zero nor infinite nor NaN.
 fn is_plain(b: &Builder, v: Value) -> bool {
     match &b.graph().node(v).op {
-        Op::Leaf(Leaf::Const { values, .. }) => values.iter().all(|c| c.get() != 0.0 && c.get().is_finite()),
+        Op::Leaf(leaf @ Leaf::Const { .. }) => leaf.rounded().all(|c| c != 0.0 && c.is_finite()),
         _ => false,
     }
 }

@@ -137,9 +137,18 @@ impl Leaf {
     /// The value that every element of a constant has, rounded to its element type, if they have one.
     pub fn uniform(&self) -> Option<f64> {
         match self {
-            Leaf::Const { ty, values } if values.len() == 1 => Some(round(ty.dtype, values[0].get()).get()),
+            Leaf::Const { values, .. } if values.len() == 1 => self.rounded().next(),
             _ => None,
         }
+    }
+
+    /// The values of a constant, one or each, rounded to its element type; none of another leaf.
+    pub fn rounded(&self) -> impl Iterator<Item = f64> {
+        let (dtype, values): (DType, &[Real]) = match self {
+            Leaf::Const { ty, values } => (ty.dtype, values),
+            Leaf::Bound { ty, .. } | Leaf::Iota { ty, .. } => (ty.dtype, &[]),
+        };
+        values.iter().map(move |c| round(dtype, c.get()).get())
     }
 }
 
