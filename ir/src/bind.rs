@@ -49,7 +49,7 @@ pub fn adapt<'a>(
                 *x = converted;
             }
             Err(Unrepresentable { at, value }) => {
-                let (index, dtype) = (ty.shape.index(at), ty.dtype);
+                let (index, dtype, value) = (ty.shape.index(at), ty.dtype, stored::shown(value));
                 problems.push(format!(
                     "`{name}` is expected to be {ty}: element {index:?} is {value}, which {dtype} can't hold"
                 ));

@@ -163,6 +163,11 @@ fn all<T>(v: &[i64], f: impl Fn(i64) -> Option<T>) -> Option<Vec<T>> {
     v.iter().map(|&x| f(x)).collect()
 }
 
+/// A number for messages: whole ones in full unless they are long, others in the shortest form that is exact.
+pub fn shown(x: f64) -> String {
+    if x.fract() == 0.0 && x.abs() < 1e15 { format!("{x:.0}") } else { format!("{x:?}") }
+}
+
 /// Why an array can't be converted.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Unrepresentable {
@@ -226,6 +231,12 @@ mod tests {
         assert_eq!(dtype(vec![(1 << 32) - 1]), Ok(DType::U32));
         assert_eq!(dtype(vec![1 << 32]), Ok(DType::F64));
         assert!(dtype(vec![(1 << 53) + 1]).is_err_and(|e| e.contains("element [0] is 9007199254740993")));
+    }
+
+    #[test]
+    fn numbers_are_shown_as_people_write_them() {
+        let numbers = [1099511627776.0, 1e300, 0.5, -1.0, f64::NAN, f64::NEG_INFINITY];
+        assert_eq!(numbers.map(shown), ["1099511627776", "1e300", "0.5", "-1", "NaN", "-inf"]);
     }
 
     #[test]

@@ -199,8 +199,9 @@ fn finite(place: &str, shape: &Shape, v: Vec<f32>) -> Result<Vec<f32>> {
 fn single(place: &str, shape: &Shape, v: Vec<f64>, kind: &str, notes: &mut Vec<String>) -> Result<Vec<f32>> {
     if let Some(at) = v.iter().position(|&x| !(x as f32).is_finite()) {
         let (index, found) = (shape.index(at), v[at]);
+        let value = fgc_ir::stored::shown(found);
         let message = if found.is_finite() { ", which f32 can't hold" } else { "" };
-        return Err(Error::at(place, format_args!("element {index:?} is {found}{message}")));
+        return Err(Error::at(place, format_args!("element {index:?} is {value}{message}")));
     }
     let rounded = v.iter().filter(|&&x| x as f32 as f64 != x).count();
     if rounded > 0 {
