@@ -16,15 +16,15 @@ use rayon::prelude::*;
 
 use crate::models::arrays;
 
-/// Models, large enough that kernels have epilogues, parts and Winograd's transforms.
+/// Models, as large as takes no long time.
 const MODELS: [(&str, &str); 7] = [
     ("logistic", "image=28"),
-    ("mlp", "image=28 hidden=256"),
-    ("mlp_bn", "image=16 hidden=64"),
-    ("cnn", "image=16 features=16 hidden=32"),
-    ("resnet", "image=12 features=16 blocks=2"),
-    ("rnn", "image=8 hidden=32"),
-    ("transformer", "image=8 patch=4 width=16 heads=2"),
+    ("mlp", "image=12 hidden=64"),
+    ("mlp_bn", "image=6 hidden=32"),
+    ("cnn", "image=8 features=16 hidden=16"),
+    ("resnet", "image=8 features=16 blocks=1"),
+    ("rnn", "image=6 hidden=16"),
+    ("transformer", "image=4 patch=2 width=16 heads=2"),
 ];
 
 const ESTIMATORS: [Estimator; 4] = [
@@ -115,7 +115,7 @@ fn bits(x: &Tensor) -> Vec<u64> {
     x.to_f64().into_iter().map(f64::to_bits).collect()
 }
 
-/// The first of `cases` that isn't `expected`, bit by bit.
+/// Which of what was `found` isn't what was `expected`, bit by bit.
 fn differing(expected: &Arrays, found: &Arrays) -> Vec<String> {
     assert!(expected.keys().eq(found.keys()));
     expected.iter().filter(|(name, x)| bits(x) != bits(&found[*name])).map(|(name, _)| name.clone()).collect()
@@ -127,9 +127,10 @@ fn metrics_never_change_an_update() {
     for (name, set) in MODELS {
         for estimator in ESTIMATORS {
             for optimiser in OPTIMISERS {
-                for level in [0, 1, 2] {
-                    cases.push((name, set, estimator, optimiser, level));
-                }
+                // What isn't fused differs by what is rewritten alone: two optimisers show that.
+                let all = OPTIMISERS[0] == optimiser || OPTIMISERS[3] == optimiser;
+                let levels: &[u8] = if all { &[0, 1, 2] } else { &[2] };
+                cases.extend(levels.iter().map(|&level| (name, set, estimator, optimiser, level)));
             }
         }
     }

@@ -80,4 +80,3 @@ pub(crate) fn vmap_with(
     }
     Ok(b.finish()?)
 }
-

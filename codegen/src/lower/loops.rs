@@ -88,9 +88,7 @@ impl Lowering<'_> {
         }
         let id = match same.split_first() {
             None => self.new_loop(ty, level),
-            Some((&first, rest)) => {
-                rest.iter().fold(first, |into, &other| self.join(into, other))
-            }
+            Some((&first, rest)) => rest.iter().fold(first, |into, &other| self.join(into, other)),
         };
         let args = self.args(id, &node.args);
         self.step(id, v, Step::Apply { op: node.op.clone(), args });

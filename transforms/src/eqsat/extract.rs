@@ -80,12 +80,7 @@ pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSe
 }
 
 impl<'g> Problem<'g> {
-    fn new(
-        eg: &'g Eg,
-        roots: &[Id],
-        first: &HashMap<Id, ENode>,
-        fixed: &HashSet<Id>,
-    ) -> Problem<'g> {
+    fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSet<Id>) -> Problem<'g> {
         let (order, relaxed) = rank(eg, roots, first);
         let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let values = Values(eg, Reading::Plain);
