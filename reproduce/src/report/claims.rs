@@ -150,7 +150,7 @@ fn marks(evidence: &Evidence) -> String {
             .collect(),
         _ => escaped(&label),
     };
-    format!("<span role=\"img\" aria-label=\"as claimed in {label}\">{inner}</span>")
+    format!("<span role=\"group\" aria-label=\"as claimed in {label}\">{inner}</span>")
 }
 
 /// The details of the claims that are shown with `section`, folded.
