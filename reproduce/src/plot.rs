@@ -264,7 +264,10 @@ impl Plot {
     fn points(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> (Vec<Point>, Option<Stop>) {
         let matrix = &self.matrix.name;
         let Across::Axis(axis) = &self.x else {
-            return self.course(&Kind::of(rows, matrix, chosen), measure);
+            let (points, stop) = self.course(&Kind::of(rows, matrix, chosen), measure);
+            // Without times there is no place for a cross on an axis of time.
+            let placed = self.x != Across::Seconds || rows.iter().any(|row| row.seconds.is_some());
+            return (points, stop.filter(|_| placed));
         };
         let at = |(index, label): (usize, &String)| {
             let kind = Kind::of(rows, matrix, &chosen.with(axis, label));

@@ -73,7 +73,9 @@ impl Quantities {
         for Wanted { matrix, of, at } in wanted {
             let Some(known) = self.0.get(matrix).filter(|known| !known.contains(of)) else { continue };
             let known = known.iter().map(String::as_str);
-            let help = match nearest(of, known.clone()) {
+            // An abbreviation is no misspelling.
+            let longer = known.clone().find(|name| name.starts_with(of.as_str()));
+            let help = match longer.or(nearest(of, known.clone())) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
             };

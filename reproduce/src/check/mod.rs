@@ -341,9 +341,10 @@ impl Check {
                 Check::Trend { of: of()?, along: axis("along")?, better, by: number("by", 0.0)? }
             }
             "higher-rate" => {
-                let bounds = match table.get("times") {
-                    Some(times) => Bounds { at_least: Some(times.number()?), at_most: None },
-                    None => Bounds::read(table)?,
+                let bound = |key| table.get(key).map(|item| item.number()).transpose();
+                let bounds = match (bound("at_least")?.or(bound("times")?), bound("at_most")?) {
+                    (None, None) => Bounds { at_least: Some(1.0), at_most: None },
+                    (at_least, at_most) => Bounds { at_least, at_most },
                 };
                 Check::HigherRate { sides: sides()?, rate: axis("rate")?, bounds }
             }

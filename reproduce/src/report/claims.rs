@@ -150,12 +150,13 @@ fn marks(evidence: &Evidence) -> String {
             .collect(),
         _ => escaped(&label),
     };
-    format!("<span role=\"img\" aria-label=\"as claimed in {label}\">{inner}</span>")
+    format!("<span role=\"group\" aria-label=\"as claimed in {label}\">{inner}</span>")
 }
 
 /// The details of the claims that are shown with `section`, folded.
 pub fn details(report: &Report, section: &Section, out: &mut String) {
-    for claim in report.claims.iter().filter(|claim| home(report, claim) == Some(&section.name)) {
+    let here = |claim: &&Claim| home(report, claim).is_some_and(|home| std::ptr::eq(home, section));
+    for claim in report.claims.iter().filter(here) {
         let number = claim.number.map(|number| format!("<b>{number}</b> ")).unwrap_or_default();
         let source =
             report.sources.iter().find(|source| source.name == claim.source && claim.number.is_some());
@@ -180,10 +181,9 @@ pub fn details(report: &Report, section: &Section, out: &mut String) {
 }
 
 /// The section that has the details of `claim`: that of its experiment, or the first that it has results of.
-fn home<'r>(report: &'r Report, claim: &Claim) -> Option<&'r String> {
-    let named = |name: &str| report.sections.iter().map(|section| &section.name).find(|known| *known == name);
-    let others = claim.evidence.iter().filter_map(|evidence| named(&evidence.experiment));
-    named(&claim.experiment).or_else(|| others.into_iter().next())
+fn home<'r>(report: &'r Report, claim: &Claim) -> Option<&'r Section> {
+    let named = |name: &str| report.sections.iter().find(|section| section.name == name);
+    named(&claim.experiment).or_else(|| claim.evidence.iter().find_map(|e| named(&e.experiment)))
 }
 
 /// A comparison: what was asked, and each case.

@@ -15,7 +15,8 @@ fn everything_is_on_the_page() {
         }
         for evidence in &claim.evidence {
             assert!(page.contains(&prose(&evidence.rule)), "{}", evidence.rule);
-            for case in &evidence.cases {
+            // A comparison without a single measurement says that instead.
+            for case in evidence.cases.iter().filter(|_| evidence.counts().1 > 0) {
                 assert!(page.contains(&escaped(&case.measured)) && page.contains(&escaped(&case.place)));
             }
         }

@@ -237,7 +237,7 @@ fn lines_are_hidden_and_keys_read_values() {
 fn the_page_is_for_phones_too() {
     let mut page = Page::open();
     page.fits(1280.0);
-    for width in [360, 390] {
+    for width in [390, 360] {
         page.size(width, 844, true);
         page.fits(width.into());
     }
