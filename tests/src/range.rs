@@ -224,7 +224,12 @@ fn run(g: &Graph, arrays: &Arrays, mut rng: Option<&mut StdRng>) -> Run {
         }
         values.push(x);
     }
-    Run { outputs: g.outputs.iter().map(|o| values[o.value.index()].to_f64()).collect(), clean, infinite, of_zero }
+    Run {
+        outputs: g.outputs.iter().map(|o| values[o.value.index()].to_f64()).collect(),
+        clean,
+        infinite,
+        of_zero,
+    }
 }
 
 fn smallest(dtype: DType) -> f64 {
@@ -268,7 +273,8 @@ impl<'g> Law<'g> {
                 let wide = self.wide.as_ref().map(|run| run.outputs[k][at]);
                 if was.is_nan() {
                     let in_range = !self.infinite && self.wide.as_ref().is_some_and(|wide| !wide.infinite);
-                    let genuine = in_range && wide.is_some_and(f64::is_nan) && others.clone().all(f64::is_nan);
+                    let genuine =
+                        in_range && wide.is_some_and(f64::is_nan) && others.clone().all(f64::is_nan);
                     if strict && genuine && is.is_finite() {
                         return say("a NaN is hidden");
                     }

@@ -176,7 +176,10 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<
     // The operands of a class: those of its original node first.
     let operands = |id: Id| -> Vec<Id> {
         let original = first.get(&id).into_iter();
-        original.chain(Values(eg, Reading::Plain).nodes(id)).flat_map(|n| n.args.iter().map(|&a| eg.find(a))).collect()
+        original
+            .chain(Values(eg, Reading::Plain).nodes(id))
+            .flat_map(|n| n.args.iter().map(|&a| eg.find(a)))
+            .collect()
     };
     let feasible = |id: Id, marks: &HashMap<Id, Mark>| {
         let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
