@@ -52,6 +52,9 @@ pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
             graph.name
         )));
     }
+    if mode.step.tangents == Some(0) {
+        return Err(input("--tangents 0: there has to be at least one tangent"));
+    }
     let transformed = match (mode.mode, mode.step.tangents) {
         (ModeName::Grad, _) => timed("grad", || grad(graph, &wrt)),
         (ModeName::Hvp, _) => timed("hvp", || hvp(graph, &wrt)),

@@ -22,6 +22,12 @@ use super::rules::terms::{Reading, Values};
 /// How often the classes are gone through.
 const PASSES: usize = 3;
 
+/// How many operands deep candidates are compared by what they share.
+const NEAR: usize = 4;
+
+/// How many classes are near, at most.
+const MOST_NEAR: usize = 64;
+
 /// The nodes chosen.
 pub struct Extraction {
     chosen: HashMap<Id, ENode>,
@@ -321,13 +327,59 @@ impl<'p, 'g> Cover<'p, 'g> {
         change
     }
 
+    /// What all of `candidates` need and is needed now, as far as it is near. Whichever is chosen, this stays: what
+    /// lies behind it needn't be looked at, however much it is.
+    fn shared(&self, candidates: &[Candidate]) -> Vec<usize> {
+        let reach = |candidate: &Candidate| {
+            let mut found = candidate.args.clone();
+            let mut last = 0;
+            for _ in 0..NEAR {
+                for at in last..found.len().min(MOST_NEAR) {
+                    let args = &self.candidate(found[at]).args;
+                    last = at + 1;
+                    for &a in args {
+                        if !found.contains(&a) {
+                            found.push(a);
+                        }
+                    }
+                }
+            }
+            found
+        };
+        let mut candidates = candidates.iter();
+        let mut found = candidates.next().map(reach).unwrap_or_default();
+        for candidate in candidates {
+            let others = reach(candidate);
+            found.retain(|a| others.contains(a));
+        }
+        found.retain(|&a| self.uses[a] > 0);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The cost of what `args` need and isn't needed yet, as far as it is near.
+    fn price(&self, args: &[usize]) -> f64 {
+        let mut found: Vec<usize> = Vec::new();
+        let mut stack = args.to_vec();
+        while let Some(c) = stack.pop() {
+            if self.uses[c] == 0 && found.len() < MOST_NEAR && !found.contains(&c) {
+                found.push(c);
+                stack.extend(&self.candidate(c).args);
+            }
+        }
+        found.into_iter().map(|c| self.costs[c]).sum()
+    }
+
     /// Gives each class the candidate that costs least as things are.
     fn improve(&mut self) {
         for c in 0..self.choice.len() {
             let candidates = &self.problem.candidates[c];
             if candidates.len() > 1 {
                 let used = self.uses[c] > 0;
+                let shared = if used { self.shared(candidates) } else { Vec::new() };
                 if used {
+                    shared.iter().for_each(|&a| self.uses[a] += 1);
                     self.candidate(c).args.iter().for_each(|&a| self.release(a));
                 }
                 let mut best = f64::INFINITY;
@@ -335,10 +387,12 @@ impl<'p, 'g> Cover<'p, 'g> {
                 for (k, candidate) in candidates.iter().enumerate() {
                     let (own, form) = self.problem.cost(candidate, &self.forms);
                     let mut cost = own + self.for_users(c, form);
-                    for &a in &candidate.args {
-                        cost += self.take(a);
+                    if used {
+                        cost += candidate.args.iter().map(|&a| self.take(a)).sum::<f64>();
+                        candidate.args.iter().for_each(|&a| self.release(a));
+                    } else {
+                        cost += self.price(&candidate.args);
                     }
-                    candidate.args.iter().for_each(|&a| self.release(a));
                     // The present choice stays unless another is better.
                     if cost < best || cost == best && k == self.choice[c] {
                         (best, choice) = (cost, k);
@@ -349,6 +403,7 @@ impl<'p, 'g> Cover<'p, 'g> {
                     for &a in &self.candidate(c).args {
                         self.take(a);
                     }
+                    shared.iter().for_each(|&a| self.release(a));
                 }
             }
             (self.costs[c], self.forms[c]) = self.problem.cost(self.candidate(c), &self.forms);

@@ -18,7 +18,7 @@ rules! {
     "dot-broadcast"   Exact    Op::Dot(_)       => dot_broadcast,   "A product with an operand that repeats along a dimension that stays repeats along it.";
     "dot-repeated"    Wider Op::Dot(_)       => dot_repeated,    "A product with an operand that repeats along a contracted dimension is one with the other operand's sum along it, if that is known not to overflow before the whole does.";
     "dot-slice"       Exact    Op::Dot(_)       => dot_slice,       "A product with slices of an operand along dimensions that stay is a slice of the whole product, which several may share.";
-    "dot-factor"      Wider Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +, if a + b is known not to overflow.";
+    "dot-factor"      Wider Op::Binary(Binary::Add | Binary::Sub) => dot_factor, "a k + b k = (a + b) k for products of equal form, and with − for +, if the sums of (a + b) k are known not to overflow.";
     "dot-dot"         Wider Op::Dot(_)       => dot_dot,         "x (a b) = (x a) b, if that takes less arithmetic, what is contracted with x comes from one factor, there are no batch dimensions, and x a is known to stay in range where the whole does.";
 }
 
@@ -299,7 +299,9 @@ fn dot_factor(g: Values, n: &ENode, r: &mut Rewriter) {
             for side in 0..2 {
                 let fits = g.same(a.args[1 - side], b.args[1 - side]) && !g.same(a.args[side], b.args[side]);
                 let both = [a.args[side], b.args[side]];
-                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds(n.op(), both, Bounds::UNKNOWN) {
+                let depth = dims(g, a).map_or(1, |form| form.depth(g, a));
+                let shared = g.bounds(a.args[1 - side]);
+                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds_products(n.op(), both, shared, depth) {
                     r.offer(|r| {
                         let sum = r.op(n.op().clone(), &[a.args[side].into(), b.args[side].into()])?;
                         r.op(a.op().clone(), &with(a, side, sum))

@@ -17,7 +17,7 @@ rules! {
     "transpose-conv" Exact    Op::Transpose(_) => transpose_conv, "A transposed result is absorbed likewise.";
     "conv-reverse"   Exact    Op::Conv(_)      => conv_reverse,   "A kernel that runs backwards in all spatial dimensions is the convolution flipped.";
     "conv-pad"       Finite   Op::Conv(_)      => conv_pad,       "Zeros around and between the elements of the left operand are the convolution's own padding and dilation; it doesn't multiply them with a kernel that isn't finite.";
-    "conv-factor"    Wider Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +, if that is known not to overflow.";
+    "conv-factor"    Wider Op::Binary(Binary::Add | Binary::Sub) => conv_factor, "A sum of convolutions of equal form that share an operand is one of a sum, and with − for +, if its products are known not to overflow.";
 }
 
 fn form(n: &ENode) -> Option<&Conv> {
@@ -149,7 +149,9 @@ fn conv_factor(g: Values, n: &ENode, r: &mut Rewriter) {
             for side in 0..2 {
                 let fits = g.same(a.args[1 - side], b.args[1 - side]) && !g.same(a.args[side], b.args[side]);
                 let both = [a.args[side], b.args[side]];
-                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds(n.op(), both, Bounds::UNKNOWN) {
+                let shared = g.bounds(a.args[1 - side]);
+                let depth = g.shape(a.args[1]).elements();
+                if fits && g.ty(both[0]) == g.ty(both[1]) && g.adds_products(n.op(), both, shared, depth) {
                     r.offer(|r| {
                         let sum = r.op(n.op().clone(), &[a.args[side].into(), b.args[side].into()])?;
                         r.op(a.op().clone(), &with(a, side, sum))

@@ -70,6 +70,16 @@ impl<'g> Values<'g> {
         !dtype.is_float() || either.sum_fits(dtype, 1, k)
     }
 
+    /// Whether Σ (a + b) · k, or with − for +, of `depth` products stays in range wherever Σ a · k + Σ b · k does. The
+    /// sums on the left may cancel in the end, so that it isn't enough that a + b does.
+    pub fn adds_products(self, op: &Op, [a, b]: [Id; 2], k: Bounds, depth: usize) -> bool {
+        let sum = self.bounds(a).size() + self.bounds(b).size();
+        let products = Bounds { lo: -sum, hi: sum, least: 0.0 }.mul(k);
+        !self.dtype(a).is_float()
+            || self.adds(op, [a, b], Bounds::UNKNOWN)
+                && products.sum_fits(self.dtype(a), depth, Bounds::UNKNOWN)
+    }
+
     /// Whether `a` and `b` are equal values.
     pub fn same(self, a: Id, b: Id) -> bool {
         self.0.find(a) == self.0.find(b)
