@@ -38,6 +38,8 @@ pub struct Order {
     /// The sizes of the dimensions that aren't reduced, and of those that are.
     kept: Vec<usize>,
     pub reduced: Vec<usize>,
+    /// The first of the reduced dimensions that count as one, and the rest of them, if they are all that is reduced.
+    rows: Option<[usize; 2]>,
     pub along: Along,
 }
 
@@ -45,9 +47,12 @@ impl Order {
     /// That of a loop over `shape` that reduces `axes`.
     pub fn new(shape: &Shape, axes: &[usize]) -> Order {
         let (mut kept, mut reduced) = (Vec::new(), Vec::new());
-        let mut last = None;
+        let (mut first, mut last) = (None, None);
         for (k, &size) in shape.iter().enumerate().filter(|(_, size)| **size != 1) {
             let is_reduced = axes.contains(&k);
+            if is_reduced {
+                first.get_or_insert(size);
+            }
             let sizes = if is_reduced { &mut reduced } else { &mut kept };
             match sizes.last_mut() {
                 Some(inner) if last == Some(is_reduced) => *inner *= size,
@@ -56,7 +61,11 @@ impl Order {
             last = Some(is_reduced);
         }
         let vectors = last == Some(false) && kept.last().is_some_and(|&size| size >= 4);
-        Order { kept, reduced, along: if vectors { Along::Kept } else { Along::Reduced } }
+        let rows = match (first, &reduced[..]) {
+            (Some(first), [all]) if first < *all => Some([first, all / first]),
+            _ => None,
+        };
+        Order { kept, reduced, rows, along: if vectors { Along::Kept } else { Along::Reduced } }
     }
 
     /// Whether sums of `f32` need totals in `f64`.
@@ -84,7 +93,26 @@ impl Order {
             (Along::Kept, _) => RUN,
         };
         let part = size.div_ceil(wanted).next_multiple_of(whole);
+        // An index of the first dimension makes a part, if that is about as much: then loops are in this order too
+        // in which that dimension is one of its own.
+        if let (Some([rows, row]), Along::Kept) = (self.rows, self.along)
+            && (part / 4..=part * 4).contains(&row)
+            && rows <= PARTS
+        {
+            return Some((row, rows));
+        }
         Some((part, size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
+    }
+
+    /// Whether a loop over reduced dimensions of these sizes, those of one index left out, is in this order if parts
+    /// are of so many indices of the first: the indices of the first that make a part.
+    pub fn part_of(&self, sizes: &[usize]) -> Option<usize> {
+        let part = self.parts().map(|(part, _)| part);
+        match (self.rows, part, sizes) {
+            (Some([rows, row]), Some(part), &[first, rest]) if [first, rest] == [rows, row] && part == row => Some(1),
+            (_, part, sizes) if sizes == self.reduced => part,
+            _ => None,
+        }
     }
 }
 

@@ -173,13 +173,14 @@ impl<'a> Plan<'a> {
     /// folding in parts lets more tasks run at a time; and the number of parts.
     pub fn parts(&self) -> Option<(usize, usize)> {
         let positions = self.nest.folds.iter().any(|(_, reduce, _)| reduce.kind == ReduceKind::Argmax);
-        self.order.parts().filter(|_| !positions && self.is_merged())
+        let sizes = self.reduced();
+        let part = self.order.part_of(&sizes).filter(|_| !positions)?;
+        sizes.first().map(|size| (part, size.div_ceil(part))).filter(|(_, parts)| *parts > 1)
     }
 
-    /// Whether reduced dimensions are merged as the order says.
-    fn is_merged(&self) -> bool {
-        let reduced = self.dims.iter().filter(|d| d.folded && d.size != 1).map(|d| d.size);
-        reduced.eq(self.order.reduced.iter().copied())
+    /// The sizes of the reduced dimensions, without those of one index.
+    fn reduced(&self) -> Vec<usize> {
+        self.dims.iter().filter(|d| d.folded && d.size != 1).map(|d| d.size).collect()
     }
 
     /// Whether its sums of floating-point numbers, if it has any, are in the order of its shape.
@@ -189,7 +190,9 @@ impl<'a> Plan<'a> {
         let wide = self.order.reduced.last().is_some_and(|&size| size >= 4);
         let vectors = self.dims.iter().any(|d| d.folded && d.vector);
         let along = vectors || !(single && wide && self.order.along == Along::Reduced);
-        sums.count() == 0 || (self.is_merged() && along)
+        let sizes = self.reduced();
+        let merged = sizes == self.order.reduced || self.order.part_of(&sizes).is_some();
+        sums.count() == 0 || merged && along
     }
 }
 
