@@ -50,7 +50,7 @@ const RUN: usize = 128;
 
 /// The `k` of a result up to which blocks of `k` are added to it one after another; the sums of more
 /// blocks are added up with more digits.
-const LONG: usize = 2 * DEEP;
+const LONG: usize = 4 * DEEP;
 
 /// A sum of products: `result[r] = Σ lhs·rhs` over the terms of each result.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ pub use plan::Plan;
 use plan::{Dim, accesses};
 
 /// The most steps of a loop of which whole runs are written out.
-const UNROLLED: usize = 4;
+const UNROLLED: usize = 12;
 
 /// Emits the loop for the indices `range` of the dimension that tasks split, with buffers of the
 /// element type and as far from `base` as `place` says.
