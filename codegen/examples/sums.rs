@@ -12,7 +12,9 @@ use fgc_ir::{Builder, DType, Graph, OutputKind, Role, Tensor, Type};
 
 /// Name, shape, the axes summed over, and whether the squares are summed too and the position of
 /// the largest is found.
-const CASES: &[(&str, &[usize], &[usize], bool, bool)] = &[
+type Case = (&'static str, &'static [usize], &'static [usize], bool, bool);
+
+const CASES: &[Case] = &[
     ("leading, 3 columns", &[131_072, 3], &[0], false, false),
     ("leading, 16 columns", &[10_000, 16], &[0], false, false),
     ("leading, 64 columns", &[262_144, 64], &[0], false, false),

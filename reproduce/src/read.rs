@@ -251,7 +251,7 @@ impl<'a> Item<'a> {
     pub fn decode<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
         let mut value = plain(self.value.get_ref()).map_err(|e| self.error(e))?;
         if let toml::Value::Table(table) = &mut value {
-            table.retain(|key, _| !except.iter().any(|other| key == *other));
+            table.retain(|key, _| !except.contains(&key));
         }
         value.try_into().map_err(|e: toml::de::Error| self.error(e.message()))
     }

@@ -109,7 +109,11 @@ impl Order {
     pub fn part_of(&self, sizes: &[usize]) -> Option<usize> {
         let part = self.parts().map(|(part, _)| part);
         match (self.rows, part, sizes) {
-            (Some([rows, row]), Some(part), &[first, rest]) if [first, rest] == [rows, row] && part == row => Some(1),
+            (Some([rows, row]), Some(part), &[first, rest])
+                if [first, rest] == [rows, row] && part == row =>
+            {
+                Some(1)
+            }
             (_, part, sizes) if sizes == self.reduced => part,
             _ => None,
         }

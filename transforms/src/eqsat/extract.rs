@@ -332,17 +332,17 @@ impl<'p, 'g> Cover<'p, 'g> {
     fn shared(&self, candidates: &[Candidate]) -> Vec<usize> {
         let reach = |candidate: &Candidate| {
             let mut found = candidate.args.clone();
-            let mut last = 0;
+            let mut from = 0;
             for _ in 0..NEAR {
-                for at in last..found.len().min(MOST_NEAR) {
-                    let args = &self.candidate(found[at]).args;
-                    last = at + 1;
-                    for &a in args {
+                let to = found.len().min(MOST_NEAR);
+                for at in from..to {
+                    for &a in &self.candidate(found[at]).args {
                         if !found.contains(&a) {
                             found.push(a);
                         }
                     }
                 }
+                from = from.max(to);
             }
             found
         };
