@@ -59,6 +59,12 @@ const CASES: &[Case] = &[
         &[0.10499358540350662, 0.10499358540350662],
         &[-0.28994967186316634, -0.07996250105615312],
     ),
+    Case(
+        "sum((softmax(einsum(\"i,j->ij\", x, x) + log(tensor([[1.0, 1.0], [0.0, 0.0]]))) @ x)[0:1])",
+        &[1.0, 3.0],
+        &[0.3291900928291308, 1.0907842487848955],
+        &[-0.7898865145333459, 0.050062168694707],
+    ),
     // The chain of slopes is 0 · ∞, which is 0: the distance's slope at the point itself, and its square's.
     Case("sqrt(sum(square(x)))", &[0.0, 0.0], &[0.0, 0.0], &[INF, INF]),
     Case("sqrt(sum(square(x)))**2", &[0.0, 0.0], &[0.0, 0.0], &[0.0, 0.0]),
