@@ -30,8 +30,8 @@ pub(crate) fn divide(program: &mut Program) {
 }
 
 /// Has the folds of `nest` fill new buffers with what each part comes to. Gives the kernels that
-/// put these together; of sums of floating-point numbers it is in `f64`. `partial` says, for the type of a result, the shape of its parts and the
-/// dimensions of that to fold over.
+/// put these together; what parts of sums of floating-point numbers come to is in `f64`. `partial` says, for the type
+/// of a result, the shape of its parts and the dimensions of that to fold over.
 pub(crate) fn put_together(
     program: &mut Program,
     nest: &mut Loop,

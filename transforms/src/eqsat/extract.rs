@@ -347,7 +347,7 @@ impl<'p, 'g> Cover<'p, 'g> {
             found
         };
         let mut candidates = candidates.iter();
-        let mut found = candidates.next().map(reach).unwrap_or_default();
+        let mut found = reach(candidates.next().expect("a class has a candidate"));
         for candidate in candidates {
             let others = reach(candidate);
             found.retain(|a| others.contains(a));
