@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use fgc_ir::ops::index::IndexKind;
-use fgc_ir::ops::{Index, Leaf, Lower, Placement, Reduce, Role};
+use fgc_ir::ops::{Index, Leaf, Lower, Placement, Reduce, Role, Window};
 use fgc_ir::text::print::spelling;
 use fgc_ir::{DType, Graph, OpRules, OutputKind, Real, Type, Value, View};
 
@@ -215,7 +215,7 @@ impl Lowering<'_> {
             Lower::Dot(op) => self.contract(v, Product::Dot(op)),
             Lower::Conv(op) => self.contract(v, Product::Conv(op)),
             Lower::Gather(op) => self.gather(v, op),
-            Lower::Window(op) => self.other(v, |args, out| Kernel::Window(op, args, out)),
+            Lower::Window(op) => self.window(v, op),
             Lower::Random(op) => self.random(v, op),
         }
     }
@@ -412,18 +412,25 @@ impl Lowering<'_> {
         self.contractions.insert(v, self.others.len() - 1);
     }
 
-    /// What is added up at one index is many elements, perhaps: in `f64` then, and rounded at the end.
     fn gather(&mut self, v: Value, op: Index) {
-        let ty = self.g.ty(v).clone();
         let index = &self.g.ty(self.g.node(v).args[1]).shape;
         let most = index[op.batch..].iter().product();
-        let long =
-            matches!(op.kind, IndexKind::ScatterAdd(_)) && ty.dtype == DType::F32 && !emit::is_few(most);
-        let wide = if long { Type::new(DType::F64, ty.shape.clone()) } else { ty.clone() };
-        let (sums, level) = self.kernel(v, &wide, |args, out| Kernel::Gather(op, pair(args), out));
-        if !long {
-            return self.set(v, Form::Source(sums), level);
+        let many = matches!(op.kind, IndexKind::ScatterAdd(_)) && !emit::is_few(most);
+        self.adding(v, many, |args, out| Kernel::Gather(op, pair(args), out));
+    }
+
+    fn window(&mut self, v: Value, op: Window) {
+        self.adding(v, emit::adds_many(&op), |args, out| Kernel::Window(op, args, out));
+    }
+
+    /// A kernel that adds up elements at some places: in `f64` if they may be `many` at one, which is
+    /// rounded at the end.
+    fn adding(&mut self, v: Value, many: bool, kernel: impl FnOnce(Vec<Source>, BufferId) -> Kernel) {
+        if !many || self.g.ty(v).dtype != DType::F32 {
+            return self.other(v, kernel);
         }
+        let ty = self.g.ty(v).clone();
+        let (sums, level) = self.kernel(v, &Type::new(DType::F64, ty.shape.clone()), kernel);
         let out = self.whole(&ty, Origin::Computed);
         // Each a sum of one.
         let folds = vec![(0, Reduce::sum(&[]), out.buffer)];

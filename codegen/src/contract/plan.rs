@@ -46,7 +46,7 @@ const NEAR: usize = 3 << 16;
 pub(super) const PANEL: usize = 1 << 13;
 
 /// The most `k` that a tile sums in registers, in `f32` one after another.
-const RUN: usize = 128;
+pub(super) const RUN: usize = 128;
 
 /// The `k` of a result up to which blocks of `k` are added to it one after another; the sums of more
 /// blocks are added up with more digits.

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Contraction, Isa, Operand, Product, Term};
 
+mod digits;
 mod terms;
 mod winograd;
 
@@ -103,6 +104,12 @@ fn strided(ty: &Type, rng: &mut StdRng) -> (Tensor, View) {
     (random(&Type::new(ty.dtype, [reach]), rng), view)
 }
 
+/// The magnitudes of elements, in `f64`.
+fn magnitude(x: &Tensor) -> Tensor {
+    let v = x.to_f64();
+    Tensor::generate(&x.ty().cast(DType::F64), |i| v[i].abs())
+}
+
 /// The engine on views of buffers, compared with the interpreter on copies of the views.
 fn check(op: &Op, dtype: DType, lhs: (&Tensor, View), rhs: (&Tensor, View)) {
     sets().for_each(|isa| check_on(isa, op, dtype, (lhs.0, &lhs.1), (rhs.0, &rhs.1)));
@@ -120,12 +127,6 @@ fn check_on(isa: Isa, op: &Op, dtype: DType, lhs: (&Tensor, &View), rhs: (&Tenso
     }
     // Each sum of products is within a rounding error for each term of the sum of magnitudes.
     // That would hide a lost term of many; integers, which are exact, wouldn't.
-    let magnitude = |x: &Tensor| {
-        Tensor::generate(&x.ty().cast(DType::F64), {
-            let v = x.to_f64();
-            move |i| v[i].abs()
-        })
-    };
     let bound = op.eval(&[&magnitude(&dense[0]), &magnitude(&dense[1])]).to_f64();
     let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
     let terms = plan.flops() as f64 / 2.0 / expected.len().max(1) as f64;

@@ -22,6 +22,7 @@ use crate::program::{BufferId, Contract, Epilogue, Kernel, Loop, Program, Source
 
 pub use lanes::Emitter;
 pub use order::is_ordered;
+pub use windows::adds_many;
 
 /// The least work of a task, in elements read.
 const TASK: usize = 1 << 14;
@@ -158,7 +159,7 @@ pub fn emit(
             let index = args.get(1).map(|s| (&s.view, at[1]));
             let x = &args[0];
             let dtype = ty(x.buffer).dtype;
-            windows::emit(e, op, dtype, (&x.view, at[0]), index, (&ty(*out).shape, to), split);
+            windows::emit(e, op, dtype, (&x.view, at[0]), index, (ty(*out), to), split);
         }
     }
 }

@@ -7,11 +7,11 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
-use fgc_ir::ops::Window;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::window::{WindowKind, WindowSpec};
+use fgc_ir::ops::{Emit, Window};
 use fgc_ir::scalar::Scalar;
-use fgc_ir::{DType, Shape, View};
+use fgc_ir::{DType, Shape, Type, View};
 
 use super::folds::{Fold, RUN, Summation};
 use super::lanes::{Emitter, Lane};
@@ -22,6 +22,7 @@ const UNROLLED: usize = 16;
 
 /// An array that indices lead into.
 struct Array {
+    dtype: DType,
     shape: Shape,
     at: Value,
     /// In bytes.
@@ -29,9 +30,9 @@ struct Array {
 }
 
 impl Array {
-    fn new(view: &View, at: Value, size: i64) -> Array {
-        let strides = view.strides.iter().map(|&s| s as i64 * size).collect();
-        Array { shape: view.shape.clone(), at, strides }
+    fn new(dtype: DType, view: &View, at: Value) -> Array {
+        let strides = view.strides.iter().map(|&s| s as i64 * dtype.size() as i64).collect();
+        Array { dtype, shape: view.shape.clone(), at, strides }
     }
 
     fn address(&self, e: &mut Emitter<'_, '_>, index: &[Value]) -> Value {
@@ -42,8 +43,8 @@ impl Array {
         self.strides.last().copied().unwrap_or(0)
     }
 
-    fn load(&self, e: &mut Emitter<'_, '_>, dtype: DType, at: Value) -> Lane {
-        e.load(dtype, at, self.innermost())
+    fn load(&self, e: &mut Emitter<'_, '_>, at: Value) -> Lane {
+        e.load(self.dtype, at, self.innermost())
     }
 
     fn store(&self, e: &mut Emitter<'_, '_>, x: Lane, at: Value) {
@@ -54,7 +55,6 @@ impl Array {
 /// What is known of a kernel.
 struct Sweep<'a> {
     spec: &'a WindowSpec,
-    dtype: DType,
     /// What the windows slide over.
     base: Array,
     /// What has one element for each of them.
@@ -64,28 +64,28 @@ struct Sweep<'a> {
 }
 
 /// Emits `op` for its operand `x` and index, at their addresses, on the windows that `split`
-/// says.
+/// says. What is scattered as `f32` may be added up as `f64`, if it [is a lot](adds_many).
 pub fn emit(
     e: &mut Emitter<'_, '_>,
     op: &Window,
     dtype: DType,
     x: (&View, Value),
     index: Option<(&View, Value)>,
-    out: (&Shape, Value),
+    out: (&Type, Value),
     split: Split,
 ) {
-    let size = dtype.size() as i64;
-    let (operand, result) = (Array::new(x.0, x.1, size), Array::new(&View::dense(out.0), out.1, size));
-    let given = index.map(|(view, at)| Array::new(view, at, 4));
+    let dense = View::dense(&out.0.shape);
+    let (operand, result) = (Array::new(dtype, x.0, x.1), Array::new(out.0.dtype, &dense, out.1));
+    let given = index.map(|(view, at)| Array::new(DType::I32, view, at));
     let (base, windows, index) = match op.kind {
         WindowKind::Scatter(_) => (result, operand, given),
         WindowKind::Argmax => {
-            let positions = Array::new(&View::dense(out.0), out.1, 4);
+            let positions = Array::new(DType::I32, &dense, out.1);
             (operand, result, Some(positions))
         }
         _ => (operand, result, given),
     };
-    let sweep = Sweep { spec: &op.spec, dtype, base, windows, index };
+    let sweep = Sweep { spec: &op.spec, base, windows, index };
     let counts = sweep.windows.shape.to_vec();
     let Some((&channels, outer)) = counts.split_last().filter(|_| sweep.in_vectors()) else {
         return each_in(e, &counts, split, &mut |e, window| sweep.window(e, &op.kind, window));
@@ -123,15 +123,25 @@ fn few(spec: &WindowSpec) -> bool {
     spec.size.iter().product::<usize>() <= UNROLLED
 }
 
+/// Whether what is scattered to one place may be so much that `f64` has to be summed: more than a run
+/// of windows that hold an element, where they aren't small. Small ones, of which at most 16 hold
+/// an element, stay in vectors of `f32`.
+pub fn adds_many(op: &Window) -> bool {
+    let spec = &op.spec;
+    let over = |k: usize| (spec.size[k].saturating_sub(1) * spec.dilation[k] + 1).div_ceil(spec.stride[k]);
+    let windows = (0..spec.size.len()).map(|k| over(k).min(spec.size[k])).fold(1, usize::saturating_mul);
+    matches!(op.kind, WindowKind::Scatter(_)) && !few(spec) && windows > RUN
+}
+
 impl Sweep<'_> {
     fn in_vectors(&self) -> bool {
         let (spec, rank) = (self.spec, self.windows.shape.rank());
         let flat = |k: usize| spec.size[k] == 1 && spec.stride[k] == 1 && spec.padding[k] == (0, 0);
-        rank > 1 && flat(rank - 1) && few(spec) && self.dtype.size() == 4
+        rank > 1 && flat(rank - 1) && few(spec) && self.base.dtype.size() == 4
     }
 
     fn window(&self, e: &mut Emitter<'_, '_>, kind: &WindowKind, window: &[Value]) {
-        let dtype = self.dtype;
+        let dtype = self.base.dtype;
         let own = self.windows.address(e, window);
         let index = self.index.as_ref().map(|index| (index, index.address(e, window)));
         match (kind, index) {
@@ -140,7 +150,7 @@ impl Sweep<'_> {
                 let summation = if few { Summation::Few } else { Summation::Single };
                 let fold = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()], summation);
                 self.taps(e, window, |e, at, _| {
-                    let x = self.base.load(e, dtype, at);
+                    let x = self.base.load(e, at);
                     fold.take(e, x, None);
                 });
                 let sum = fold.finish(e);
@@ -149,7 +159,7 @@ impl Sweep<'_> {
             (WindowKind::Argmax, Some((index, to))) => {
                 let fold = Fold::start(e, ReduceKind::Argmax, dtype, &[e.width()], Summation::Few);
                 self.taps(e, window, |e, at, position| {
-                    let x = self.base.load(e, dtype, at);
+                    let x = self.base.load(e, at);
                     fold.take(e, x, Some(position));
                 });
                 let best = fold.finish(e);
@@ -157,25 +167,25 @@ impl Sweep<'_> {
             }
             (WindowKind::Gather, Some((index, from))) if few(self.spec) => {
                 let found = Fold::start(e, ReduceKind::Sum, dtype, &[e.width()], Summation::Few);
-                let wanted = index.load(e, DType::I32, from);
+                let wanted = index.load(e, from);
                 self.taps(e, window, |e, at, position| {
                     let here = is(e, wanted, position);
-                    let x = self.base.load(e, dtype, at);
+                    let x = self.base.load(e, at);
                     found.replace(e, here, x);
                 });
                 let found = found.finish(e);
                 self.windows.store(e, found, own);
             }
             (WindowKind::Scatter(shape), Some((index, from))) if few(self.spec) => {
-                let wanted = index.load(e, DType::I32, from);
-                let x = self.windows.load(e, dtype, own);
+                let wanted = index.load(e, from);
+                let x = self.windows.load(e, own);
                 let zero = e.constant(dtype, 0.0);
                 let alone = tiles(self.spec, shape);
                 self.taps(e, window, |e, at, position| {
                     let here = is(e, wanted, position);
                     let mut part = e.select(here, x, zero);
                     if !alone {
-                        let sum = self.base.load(e, dtype, at);
+                        let sum = self.base.load(e, at);
                         part = e.add(sum, part);
                     }
                     self.base.store(e, part, at);
@@ -267,17 +277,18 @@ impl Sweep<'_> {
         let inside = within.map_or(known, |within| e.b.ins().band(known, within));
         let there = self.base.address(e, &at);
         if *kind == WindowKind::Gather {
-            let zero = e.constant(self.dtype, 0.0);
+            let zero = e.constant(self.base.dtype, 0.0);
             let zero = e.parts(zero)[0];
             let x = guarded(e, inside, zero, |e| {
-                let x = self.base.load(e, self.dtype, there);
+                let x = self.base.load(e, there);
                 e.parts(x)[0]
             });
-            let x = e.wrap(self.dtype, vec![x]);
+            let x = e.wrap(self.base.dtype, vec![x]);
             self.windows.store(e, x, own);
         } else {
             when(e, Some(inside), |e| {
-                let (x, sum) = (self.windows.load(e, self.dtype, own), self.base.load(e, self.dtype, there));
+                let (x, sum) = (self.windows.load(e, own), self.base.load(e, there));
+                let x = e.cast(x, self.base.dtype);
                 let sum = e.add(sum, x);
                 self.base.store(e, sum, there);
             });

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::super::isa::{Isa, Kernels, Scalar};
 use super::super::loops::Axis;
 use super::super::memory::Shared;
-use super::super::plan::{PANEL, Panel, Part, Shape, panels};
+use super::super::plan::{PANEL, Panel, Part, RUN, Shape, panels};
 use super::super::run::{self, ALIGN, Block, Epilogue, Operands};
 use super::super::split::{self, LANES};
 use super::super::tile::{Seg, Tile};
@@ -200,7 +200,7 @@ impl Convolution {
     /// groups for which the weights' panel stays in the first-level cache. `tiles` and `weights` say
     /// whose each source has.
     fn runs(&self, slot: &Slot, tiles: &[usize], weights: &[usize], width: usize) -> Vec<Vec<Vec<Seg>>> {
-        let most = (PANEL / width).max(1);
+        let most = (PANEL / width).clamp(1, RUN);
         let of = |point: usize, r: usize| {
             let mut groups: Vec<Vec<Seg>> = Vec::new();
             let mut room = 0;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::super::isa::{Isa, Kernels, Scalar};
 use super::super::loops::Axis;
 use super::super::memory::Shared;
-use super::super::plan::{Panel, Part, Shape, panels};
+use super::super::plan::{Panel, Part, RUN, Shape, panels};
 use super::super::run::{self, ALIGN, Epilogue, Operands};
 use super::super::split::{self, LANES};
 use super::super::tile::{Seg, Tile};
@@ -222,23 +222,32 @@ impl KernelGradient {
         // the rest is in this lane's scratch.
         unsafe { self.images.spread(image, rows.clone(), &edges, call.transforms.spread, x) };
         self.spread(call, rows, &edges, y);
-        let run = Seg { a: 0, b: 0, len: tiles };
+        let runs: Vec<Seg> = (0..tiles)
+            .step_by(RUN)
+            .map(|first| Seg {
+                a: (first * self.inner) as isize,
+                b: (first * self.channels) as isize,
+                len: RUN.min(tiles - first),
+            })
+            .collect();
         for point in 0..POINTS {
             let sums = call.sums.at(((part * POINTS + point) * self.matrix()) as isize);
-            for panel in &self.panels {
+            for (panel, (i, run)) in
+                self.panels.iter().flat_map(|p| runs.iter().enumerate().map(move |r| (p, r)))
+            {
                 let tile = Tile {
                     a: x.at.wrapping_add(point * x.apart).cast_const(),
                     rows: call.rows[0].as_ptr(),
                     a_step: self.inner as isize,
                     b: y.at.wrapping_add(point * y.apart + panel.column).cast_const(),
                     b_step: self.channels as isize,
-                    segs: &run,
+                    segs: run,
                     table: std::ptr::null(),
                     count: 1,
                     dense: false,
                     c: sums.wrapping_add(panel.column),
                     c_rows: call.rows[1].as_ptr(),
-                    add,
+                    add: add || i > 0,
                     last: panel.last,
                     packed: std::ptr::null_mut(),
                     ahead: x.at.cast_const(),
