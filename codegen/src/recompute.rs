@@ -3,7 +3,8 @@
 //! A step of a loop that only other loops read can be computed in each of them from what it is made of: that takes
 //! arithmetic, and perhaps more reads, but no write and no read of its own. Whether that pays is estimated, in
 //! nanoseconds an element. Loops on large arrays wait for memory, so what is recomputed is mostly what is left of an
-//! array by a few operations with small ones: a value minus its mean, say.
+//! array by a few operations with small ones: a value minus its mean, say; or a few operations on what the loop stores
+//! anyway, such as the square of a value that a product reads.
 
 use std::collections::HashMap;
 
@@ -67,20 +68,32 @@ fn taken(
     if uses.is_result(buffer) || !alone || !whole {
         return None;
     }
-    let cone = Cone::of(program, nest, step)?;
-    let elements = ty.elements() as f64;
-    let mut saved = bytes(program, buffer) * elements;
-    let mut loops = Vec::new();
-    if uses.readers(buffer).iter().any(|&k| !matches!(kernels[k].1, Kernel::Loop(_))) {
-        return None;
-    }
-    for &k in uses.readers(buffer) {
-        let Kernel::Loop(reader) = &kernels[k].1 else { return None };
-        let (reader, cost) = cone.put_into(program, reader, buffer)?;
-        saved -= cost;
-        loops.push((k, reader));
-    }
-    (saved > 0.0 && !loops.is_empty()).then_some(loops)
+    let reader = |&k: &usize| match &kernels[k].1 {
+        Kernel::Loop(reader) => Some((k, reader)),
+        _ => None,
+    };
+    let readers: Option<Vec<(usize, &Loop)>> = uses.readers(buffer).iter().map(reader).collect();
+    let readers = readers.filter(|readers| !readers.is_empty())?;
+    // What loop `p` stores on the way, and still does, can be read.
+    let stored: HashMap<usize, &Source> = nest
+        .stores
+        .iter()
+        .filter(|(k, to)| *k < step && to.view == View::dense(&nest.shape) && uses.writers(to.buffer) == [p])
+        .map(|(k, to)| (*k, to))
+        .collect();
+    let ways = if stored.is_empty() { vec![HashMap::new()] } else { vec![HashMap::new(), stored] };
+    let best = ways.into_iter().filter_map(|stored| {
+        let cone = Cone::of(program, nest, step, &stored)?;
+        let mut saved = bytes(program, buffer) * ty.elements() as f64;
+        let mut loops = Vec::new();
+        for &(k, reader) in &readers {
+            let (reader, cost) = cone.put_into(program, reader, buffer)?;
+            saved -= cost;
+            loops.push((k, reader));
+        }
+        (saved > 0.0).then_some((saved, loops))
+    });
+    best.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, loops)| loops)
 }
 
 /// What an element of a buffer costs to read or write.
@@ -89,22 +102,33 @@ fn bytes(program: &Program, buffer: BufferId) -> f64 {
     ty.dtype.size() as f64 * if ty.bytes() > LARGE { MEMORY } else { CACHED }
 }
 
-/// The steps that one is made of, itself the last.
+/// The steps that one is made of, itself the last, down to what is loaded.
 struct Cone<'l> {
     nest: &'l Loop,
-    steps: Vec<usize>,
+    steps: Vec<(usize, Step)>,
 }
 
 impl<'l> Cone<'l> {
-    /// That of `step`, if it can be computed in another loop and at another time.
-    fn of(program: &Program, nest: &'l Loop, step: usize) -> Option<Cone<'l>> {
+    /// That of `step`, if it can be computed in another loop and at another time; what is `stored` of other steps is
+    /// loaded.
+    fn of(
+        program: &Program,
+        nest: &'l Loop,
+        step: usize,
+        stored: &HashMap<usize, &Source>,
+    ) -> Option<Cone<'l>> {
         let mut needed = vec![false; step + 1];
         needed[step] = true;
+        let mut steps = Vec::new();
         for k in (0..=step).rev() {
             if !needed[k] {
                 continue;
             }
-            match &nest.steps[k].0 {
+            let this = match stored.get(&k) {
+                Some(&source) => Step::Load(source.clone()),
+                None => nest.steps[k].0.clone(),
+            };
+            match &this {
                 Step::Apply { args, .. } => args.iter().for_each(|&a| needed[a] = true),
                 Step::Constant(_) => {}
                 // What is bound may have been updated by then.
@@ -116,8 +140,9 @@ impl<'l> Cone<'l> {
                 }
                 Step::Index(_) | Step::Random(..) => return None,
             }
+            steps.push((k, this));
         }
-        let steps = (0..=step).filter(|&k| needed[k]).collect();
+        steps.reverse();
         Some(Cone { nest, steps })
     }
 
@@ -161,15 +186,15 @@ impl<'l> Cone<'l> {
     fn steps_for(&self, view: &View, loaded: &[&Source], taken: &mut Taken, elements: f64) -> Option<usize> {
         let mut at: HashMap<usize, usize> = HashMap::new();
         let mut last = 0;
-        for &k in &self.steps {
-            let (step, dtype) = &self.nest.steps[k];
-            let mut step = step.clone();
+        for (k, step) in &self.steps {
+            let (k, dtype, mut step) = (*k, self.nest.steps[*k].1, step.clone());
+            let is_stored = matches!(step, Step::Load(_)) && !matches!(self.nest.steps[k].0, Step::Load(_));
             match &mut step {
                 Step::Load(source) => source.view = compose(&source.view, view)?,
                 Step::Apply { args, .. } => args.iter_mut().for_each(|a| *a = at[a]),
                 _ => {}
             }
-            let (place, new) = taken.steps.place(step, *dtype);
+            let (place, new) = taken.steps.place(step, dtype);
             taken.cost += match &taken.steps.steps[place].0 {
                 _ if !new => 0.0,
                 Step::Load(source) if loaded.contains(&source) => 0.0,
@@ -181,7 +206,7 @@ impl<'l> Cone<'l> {
                 _ => 0.0,
             };
             let values = &self.nest.values[self.nest.values.partition_point(|(step, _)| *step < k)..];
-            let values = values.iter().take_while(|(step, _)| *step == k);
+            let values = values.iter().take_while(|(step, _)| *step == k && !is_stored);
             taken.values.extend(values.map(|(_, v)| (place, *v)));
             at.insert(k, place);
             last = place;

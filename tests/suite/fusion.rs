@@ -38,6 +38,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "h = exp(x)\n c = h - mean(h, [0, 1, 2])\n y = c * rsqrt(mean(square(c), [0, 1, 2]) + 0.001) * k",
     ),
     (
+        "recomputes_from_what_is_stored",
+        "x: f32[64, 512], w: f32[512, 512]",
+        "c = exp(x)\n d = square(c)\n y = concat([c @ w, d - mean(d, 0)], 0)",
+    ),
+    (
         "stores_what_is_dear",
         "x: f32[512, 512]",
         "e = tanh(exp(x) * exp(-x * x))\n y = e / sum(e, 1, keep=true)",
