@@ -407,6 +407,35 @@ fn a_power_of_zero_is_constant() {
     }
 }
 
+/// 0, 1 or ∞, with the slopes of what it is beside these points.
+#[test]
+fn powers_of_infinite_exponents_have_the_slopes_of_their_limits() {
+    // Base and exponent, the power, and its slopes by each.
+    let points = [
+        (0.5, INF, 0.0, 0.0, 0.0),
+        (0.0, INF, 0.0, 0.0, 0.0),
+        (-0.5, INF, 0.0, 0.0, 0.0),
+        (1.0, INF, 1.0, INF, 0.0),
+        (2.0, INF, INF, INF, INF),
+        (2.0, -INF, 0.0, 0.0, 0.0),
+        (INF, -INF, 0.0, 0.0, 0.0),
+        (0.5, -INF, INF, -INF, -INF),
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        let array = |f: &dyn Fn(usize) -> f64| Tensor::generate(&Type::new(dtype, [points.len()]), f);
+        let args = [array(&|i| points[i].0), array(&|i| points[i].1)];
+        let g = grad(&row("pow", &args), &["x0", "x1"]).expect("a gradient");
+        let arrays: Arrays = args.iter().enumerate().map(|(k, x)| (format!("x{k}"), x.clone())).collect();
+        for (way, run) in WAYS {
+            let found = run(&g, &arrays);
+            let expected = [points.map(|p| p.2), points.map(|p| p.3), points.map(|p| p.4)];
+            for (name, expected) in ["y", "x0.grad", "x1.grad"].into_iter().zip(expected) {
+                assert_eq!(found[name].to_f64(), expected, "{name} {way} in {dtype}");
+            }
+        }
+    }
+}
+
 /// A graph printed in single precision has the constants of its source, to be read in double.
 #[test]
 fn printed_constants_are_those_of_the_source() {

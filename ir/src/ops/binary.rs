@@ -66,7 +66,8 @@ rows! {
                 let b = s.select(at_zero, constant, b);
                 let less = s.sub(b, one);
                 let rest = s.pow(base, less);
-                let slope = s.mul(b, rest);
+                // A power that is 0, as one of an infinite exponent may be, has the limit 0.
+                let slope = s.strong_mul(b, rest);
                 s.strong_mul(d, slope)
             },
             {
