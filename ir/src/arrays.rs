@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
+use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
 use crate::types::DType;
@@ -128,9 +128,18 @@ impl LittleEndian for bool {
     }
 }
 
-/// Writes `arrays` to `path`: whole or not at all, through a temporary file beside it.
+/// Writes `arrays` to `path`, as [`files::write_output`] does.
 pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<(), ArrayError> {
     let fail = error(path);
+    let bytes = to_bytes(arrays, metadata).map_err(&fail)?;
+    files::write_output(path, &bytes).map_err(|e| fail(e.to_string()))
+}
+
+/// The content of an array file.
+///
+/// # Errors
+/// If the format has no place for it.
+pub fn to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
     let encode = |x: &Tensor| {
         let mut bytes = Vec::with_capacity(x.ty().bytes());
         with_data!(x.data(), v => v.iter().for_each(|e| e.put(&mut bytes)));
@@ -140,24 +149,9 @@ pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) 
     let mut views = Vec::with_capacity(encoded.len());
     for (name, x, bytes) in &encoded {
         let view = TensorView::new(dtype(x.dtype()), x.shape().to_vec(), bytes);
-        views.push((name.as_str(), view.map_err(|e| fail(e.to_string()))?));
+        views.push((name.as_str(), view.map_err(|e| e.to_string())?));
     }
     let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
     let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = serialize(views, metadata).map_err(|e| fail(e.to_string()))?;
-    write_whole(path, &bytes).map_err(|e| fail(e.to_string()))
-}
-
-/// Writes `bytes` to `path` so that at any moment it has its old content or the new.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let result = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    result
+    serialize(views, metadata).map_err(|e| e.to_string())
 }
