@@ -21,7 +21,8 @@ use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     if let Some(path) = &args.outputs {
-        let read: Vec<&Path> = [&args.model.model].into_iter().chain(&args.inputs).map(PathBuf::as_path).collect();
+        let read: Vec<&Path> =
+            [&args.model.model].into_iter().chain(&args.inputs).map(PathBuf::as_path).collect();
         output::differs(path, &read)?;
     }
     let float = modes::float(args.mode.dtype);

@@ -1,6 +1,6 @@
 //! Array files: named arrays in the safetensors format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,9 @@ use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
 use crate::types::DType;
 use crate::with_data;
+
+/// The size of the length of a header, and what that length is a multiple of.
+const SIZE: usize = 8;
 
 /// Why an array file can't be read or written.
 #[derive(Debug)]
@@ -151,7 +154,46 @@ pub fn to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<
         let view = TensorView::new(dtype(x.dtype()), x.shape().to_vec(), bytes);
         views.push((name.as_str(), view.map_err(|e| e.to_string())?));
     }
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    serialize(views, metadata).map_err(|e| e.to_string())
+    let bytes = serialize(views, None).map_err(|e| e.to_string())?;
+    if metadata.is_empty() { Ok(bytes) } else { with_metadata(&bytes, metadata) }
+}
+
+/// An array file without metadata, with `metadata` in the order of its keys. (The library would write it in the order of
+/// a hash map, so that equal files had different bytes.)
+fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+    // A file is the length of its header, that header, and the numbers.
+    let header = file.first_chunk().map(|n| u64::from_le_bytes(*n) as usize);
+    let parts = header.and_then(|n| file.get(SIZE..)?.split_at_checked(n));
+    let Some((header, numbers)) = parts else { unreachable!("the library gives whole files") };
+    let Some(arrays) = header.trim_ascii_end().strip_prefix(b"{") else {
+        unreachable!("a header is a JSON object")
+    };
+    let text = serde_json::to_string(metadata).map_err(|e| e.to_string())?;
+    let comma: &[u8] = if arrays == b"}" { b"" } else { b"," };
+    let mut header = [b"{\"__metadata__\":", text.as_bytes(), comma, arrays].concat();
+    header.resize(header.len().next_multiple_of(SIZE), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, numbers].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_files_have_the_same_bytes_and_are_read_again() {
+        let texts = ["a", "\"quoted\"", "ä\n", ""].map(|text| (format!("key {text}"), text.to_owned()));
+        let array = ("x".to_owned(), Tensor::of([2], vec![1.5f32, -0.0]));
+        let folder = tempfile::tempdir().unwrap();
+        for tensors in [Arrays::new(), Arrays::from([array])] {
+            for count in 0..=texts.len() {
+                let metadata: BTreeMap<String, String> = texts[..count].iter().cloned().collect();
+                let bytes = to_bytes(&tensors, &metadata).unwrap();
+                assert!((0..20).all(|_| to_bytes(&tensors, &metadata).unwrap() == bytes));
+                let path = folder.path().join("file");
+                write(&path, &tensors, &metadata).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), bytes);
+                assert_eq!(read(&path).unwrap(), ArrayFile { tensors: tensors.clone(), metadata });
+            }
+        }
+    }
 }

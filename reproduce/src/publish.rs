@@ -54,7 +54,8 @@ pub fn section(folder: &Path) -> Result<(Section, Made)> {
 /// If results can't be read, or a figure or the report can't be written.
 pub fn publish(out: &Path) -> Result<Published> {
     let lock = Lock::take(&out.join(files::LOCK), PATIENCE).map_err(|e| Error::file(out, e))?;
-    let _lock = lock.ok_or_else(|| Error::file(out, "another process is making the report in this folder"))?;
+    let _lock =
+        lock.ok_or_else(|| Error::file(out, "another process is making the report in this folder"))?;
     clean(out)?;
     let mut sections = Vec::new();
     let mut all = Vec::new();

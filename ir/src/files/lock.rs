@@ -79,7 +79,9 @@ fn open(path: &Path) -> io::Result<File> {
         }
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_file() => {}
-            Ok(_) => return Err(io::Error::other("this isn't a regular file, and stands where a lock has to be")),
+            Ok(_) => {
+                return Err(io::Error::other("this isn't a regular file, and stands where a lock has to be"));
+            }
             // It was removed just now.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             Err(e) => return Err(e),

@@ -154,7 +154,8 @@ fn only_own_temporary_files_without_a_writer_are_removed() {
     let (inner, linked) = (folder.path().join("inner"), folder.path().join("linked"));
     fs::create_dir(&inner).unwrap();
     symlink(&inner, &linked).unwrap();
-    let foreign = ["a.tmp", ".fgc-short.tmp", ".fgc-0123456789abcde-.tmp", "x.fgc-0123456789abcdEF.tmp", LOCK];
+    let foreign =
+        ["a.tmp", ".fgc-short.tmp", ".fgc-0123456789abcde-.tmp", "x.fgc-0123456789abcdEF.tmp", LOCK];
     for name in foreign.into_iter().chain([TEMPORARY]) {
         fs::write(inner.join(name), "x").unwrap();
     }
