@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
-use fgc_ir::{files, live};
-use fgc_train::run::{Checkpoints, DataSettings, ModelSettings};
+use fgc_ir::live;
+use fgc_train::run::{DataSettings, ModelSettings};
 use fgc_train::session::read_data;
 use fgc_train::{Dataset, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, model, opt};
 use rayon::ThreadPool;
@@ -215,7 +216,7 @@ impl Job {
     ) -> Result<()> {
         if self.left()?.1.is_some() {
             progress.ended(self.work(), &format!("{}: done before", self.title));
-            return self.drop_checkpoints();
+            return self.finish();
         }
         let mut session = Session::new(&self.settings, data, threads)?;
         let there = self.folder.join(fgc_train::run::SETTINGS).exists();
@@ -242,14 +243,23 @@ impl Job {
             }
         };
         progress.ended(self.work() - told, &format!("{}: {how}", self.title));
-        self.drop_checkpoints()
+        self.finish()
     }
 
-    /// Removes the checkpoints of the run, which has ended: only its figures are of use, and large models have large
-    /// ones.
-    fn drop_checkpoints(&self) -> Result<()> {
-        let folder = self.folder.join(fgc_train::run::CHECKPOINTS);
-        Checkpoints::new(folder, &self.settings.model.sha256, 1).remove_all()
+    /// Draws the curves of the run, which has ended, and removes its checkpoints: only its figures are of use, and large
+    /// models have large ones. Where there are none, that has been done, but a process that was killed after it may have
+    /// left its lock.
+    fn finish(&self) -> Result<()> {
+        if !self.folder.join(fgc_train::run::CHECKPOINTS).exists() {
+            let lock = self.folder.join(files::LOCK);
+            if lock.exists() {
+                drop(Lock::of_folder(&self.folder).map_err(|e| Error::file(&lock, e))?);
+            }
+            return Ok(());
+        }
+        let run = Run::open(&self.folder)?;
+        run.draw_curves()?;
+        run.checkpoints.remove_all()
     }
 }
 

@@ -22,8 +22,7 @@ fn faulted(args: &[&str], (kind, expected): (&str, i32), number: u64) -> bool {
             said.starts_with("error: ") && said.ends_with("fails, as FGC_FAULT asks"),
             "{number}: {errors}"
         );
-        let place = said.split_whitespace().nth(1).unwrap();
-        assert!(place.starts_with('/') && place.ends_with(':'), "{errors}");
+        assert!(said.split(' ').any(|word| word.starts_with('/') && word.ends_with(':')), "{errors}");
     }
     true
 }
@@ -122,4 +121,36 @@ fn an_output_is_the_old_one_or_the_new() {
         // What was killed has left something, which the next command has removed.
         assert_eq!(names(folder.path()), ["a", "new"]);
     }
+}
+
+/// Carries out an experiment with a fault at every `stride`th operation, and once more; the last of those is that behind
+/// which nothing is done.
+fn experiment_through_faults(stride: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, whole, out) = (path(&folder, "tiny.toml"), path(&folder, "whole"), path(&folder, "out"));
+    fs::write(&file, TINY).unwrap();
+    succeeds(&experiment(&file, &whole, "1"));
+    let expected = results(&whole, "tiny");
+    for (kind, first) in KINDS.into_iter().zip([1, 1 + stride / 2]) {
+        let mut number = first;
+        while faulted(&experiment(&file, &out, "1"), kind, number) {
+            succeeds(&experiment(&file, &out, "1"));
+            assert!(results(&out, "tiny") == expected, "{kind:?} {number}");
+            fs::remove_dir_all(&out).unwrap();
+            number += stride;
+        }
+        assert!(number > 200, "{number} operations");
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn an_experiment_is_not_harmed_by_faults() {
+    experiment_through_faults(31);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn an_experiment_is_not_harmed_by_any_fault() {
+    experiment_through_faults(1);
 }

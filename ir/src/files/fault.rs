@@ -30,13 +30,10 @@ impl Kind {
     }
 }
 
-/// What is to happen at the operation of which number, from 1.
-fn asked() -> Option<(Kind, u64)> {
-    static ASKED: OnceLock<Option<(Kind, u64)>> = OnceLock::new();
-    *ASKED.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text)))
-}
+/// What is to happen, at the operation of which number, from 1.
+type Asked = Result<(Kind, u64), String>;
 
-fn parse(text: &str) -> (Kind, u64) {
+fn parse(text: &str) -> Asked {
     let parsed = text.split_once(':').and_then(|(kind, number)| {
         let kind = match kind {
             "fail" => Kind::Fail,
@@ -45,20 +42,28 @@ fn parse(text: &str) -> (Kind, u64) {
         };
         Some((kind, number.parse().ok()?))
     });
-    // A test that injects nothing by mistake would pass.
-    parsed.unwrap_or_else(|| panic!("{VARIABLE} is `{text}`, not `fail:N` or `kill:N`"))
+    parsed.ok_or_else(|| format!("{VARIABLE} is `{text}`, not `fail:N` or `kill:N`"))
 }
 
 /// What happens at this operation, if anything does.
-fn due() -> Option<Kind> {
+///
+/// # Errors
+/// If what is asked for can't be read: a test that injects nothing by mistake would pass.
+fn due() -> io::Result<Option<Kind>> {
+    static ASKED: OnceLock<Option<Asked>> = OnceLock::new();
     static DONE: AtomicU64 = AtomicU64::new(0);
-    let (kind, number) = asked()?;
-    (DONE.fetch_add(1, Ordering::Relaxed) + 1 == number).then_some(kind)
+    match ASKED.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text))) {
+        None => Ok(None),
+        Some(Ok((kind, number))) => {
+            Ok((DONE.fetch_add(1, Ordering::Relaxed) + 1 == *number).then_some(*kind))
+        }
+        Some(Err(message)) => Err(io::Error::other(message.clone())),
+    }
 }
 
 /// The place of an operation that changes something on disk: called before it, it fails if the operation is to fail.
 pub(super) fn point(what: &str, path: &Path) -> io::Result<()> {
-    match due() {
+    match due()? {
         Some(kind) => Err(kind.happen(&format!("{what} at {}", path.display()))),
         None => Ok(()),
     }
@@ -66,7 +71,7 @@ pub(super) fn point(what: &str, path: &Path) -> io::Result<()> {
 
 /// Writes `bytes`, which are for `path`.
 pub(super) fn write(to: &mut impl Write, bytes: &[u8], path: &Path) -> io::Result<()> {
-    let Some(kind) = due() else { return to.write_all(bytes) };
+    let Some(kind) = due()? else { return to.write_all(bytes) };
     to.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())?;
     Err(kind.happen(&format!("write at {}", path.display())))
 }
@@ -77,10 +82,10 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_said_exactly() {
-        assert_eq!(parse("fail:3"), (Kind::Fail, 3));
-        assert_eq!(parse("kill:12"), (Kind::Kill, 12));
+        assert_eq!(parse("fail:3"), Ok((Kind::Fail, 3)));
+        assert_eq!(parse("kill:12"), Ok((Kind::Kill, 12)));
         for wrong in ["fail", "fail:", "fail:x", "die:1", ""] {
-            assert!(std::panic::catch_unwind(|| parse(wrong)).is_err(), "{wrong}");
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 }

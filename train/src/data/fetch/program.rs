@@ -72,7 +72,8 @@ impl Group {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut leader = command.spawn()?;
+        let failed = |e| io::Error::other(format!("`sh`, which ends it with this process, can't be: {e}"));
+        let mut leader = command.spawn().map_err(failed)?;
         let pipe = leader.stdin.take();
         Ok(Group { leader, pipe })
     }
