@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use fgc_codegen::{Code, Lowered};
-use fgc_ir::arrays::write_whole;
 use fgc_ir::text::{dot, print};
 use fgc_train::opt;
 
 use crate::args::{Compile, Emit, ModeName, OptArgs};
 use crate::failure::{self, Done, input};
-use crate::{explain, model, modes, stats};
+use crate::{explain, model, modes, output, stats};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
@@ -18,6 +17,9 @@ pub fn compile(args: &Compile) -> Done {
     }
     if args.mode.step.tangent.is_some() && args.mode.mode != ModeName::Step {
         return Err(input("--tangent is for mode step: in the other modes tangents are inputs"));
+    }
+    if let Some(path) = &args.output {
+        output::differs(path, &[&args.model.model])?;
     }
     let start = Instant::now();
     let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
@@ -57,8 +59,6 @@ pub fn compile(args: &Compile) -> Done {
 fn written(args: &Compile, text: &str) -> Done {
     match &args.output {
         None => failure::print(text),
-        Some(path) => {
-            write_whole(path, text.as_bytes()).map_err(|e| input(format_args!("{}: {e}", path.display())))
-        }
+        Some(path) => output::write(path, text.as_bytes()),
     }
 }

@@ -6,18 +6,19 @@ use fgc_ir::{DType, arrays};
 
 use crate::args::Init;
 use crate::failure::{self, Done, input};
-use crate::model;
+use crate::{model, output};
 use fgc_ir::lang::DEFAULT_BATCH;
 use fgc_train::step::initial;
 
 pub fn init(args: &Init, quiet: bool) -> Done {
+    output::differs(&args.output, &[&args.model.model])?;
     let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
     let drawn = initial(&loaded.graph, args.seed).map_err(input)?;
     let metadata = BTreeMap::from([
         ("model".to_owned(), loaded.graph.name.clone()),
         ("seed".to_owned(), args.seed.to_string()),
     ]);
-    arrays::write(&args.output, &drawn, &metadata).map_err(input)?;
+    output::write(&args.output, &arrays::to_bytes(&drawn, &metadata).map_err(input)?)?;
     if !quiet {
         let elements: usize = drawn.values().map(|x| x.len()).sum();
         failure::say(&format!("{} arrays, {elements} elements: {}", drawn.len(), args.output.display()));

@@ -11,6 +11,7 @@ mod init;
 mod levels;
 mod model;
 mod modes;
+mod output;
 mod reproduce;
 mod run;
 mod stats;

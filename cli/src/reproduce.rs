@@ -7,6 +7,7 @@ use fgc_train::{compiled, interrupt};
 
 use crate::args::Reproduce;
 use crate::failure::{self, Done, Failure};
+use crate::output;
 
 /// What stands for every experiment that the program carries.
 const ALL: &str = "all";
@@ -36,6 +37,7 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
             data: args.folder.path.clone(),
             base: Path::new(&given).parent().map(Path::to_owned).unwrap_or_default(),
         };
+        output::differs(&folders.out.join(fgc_reproduce::EXPERIMENT), &[Path::new(&given)])?;
         if !quiet {
             failure::say(&format!("{name}: {}", folders.out.display()));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fgc_codegen::Executable;
@@ -15,10 +16,15 @@ use fgc_transforms::Suffix;
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
 use crate::train::say_notes;
-use crate::{model, modes};
+use crate::{model, modes, output};
 use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
+    if let Some(path) = &args.outputs {
+        let read: Vec<&Path> =
+            [&args.model.model].into_iter().chain(&args.inputs).map(PathBuf::as_path).collect();
+        output::differs(path, &read)?;
+    }
     let float = modes::float(args.mode.dtype);
     let loaded = model::load(&args.model, float, DEFAULT_BATCH)?;
     let (graph, _) = modes::apply(&loaded, &args.mode)?;
@@ -59,7 +65,7 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     match &args.outputs {
         Some(path) => {
             let metadata = BTreeMap::from([("graph".to_owned(), graph.name.clone())]);
-            arrays::write(path, &results, &metadata).map_err(input)
+            output::write(path, &arrays::to_bytes(&results, &metadata).map_err(input)?)
         }
         None => failure::print(&summary(&graph, &results)),
     }

@@ -1,8 +1,10 @@
 //! `fgc train` and `fgc eval`.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fgc_ir::files;
 use fgc_train::compiled;
 use fgc_train::recipe;
 use fgc_train::run::{DataSettings, ModelSettings};
@@ -112,11 +114,17 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
     Ok((settings, data))
 }
 
-/// The first of `runs/NAME-1`, `runs/NAME-2`, … that isn't there.
+/// The first of `runs/NAME-1`, `runs/NAME-2`, … that isn't there; it is made, so that no other process takes it.
 fn unused(name: &str) -> Done<PathBuf> {
-    let numbered = |k: u32| Path::new(RUNS).join(format!("{name}-{k}"));
-    let free = (1..).map(numbered).find(|folder| !folder.exists());
-    free.ok_or_else(|| input(format_args!("there is no unused name in {RUNS}")))
+    files::create_folder(Path::new(RUNS)).map_err(|e| Error::file(Path::new(RUNS), e))?;
+    for k in 1..=u32::MAX {
+        let folder = Path::new(RUNS).join(format!("{name}-{k}"));
+        match files::create_new_folder(&folder) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            done => return done.map(|()| folder.clone()).map_err(|e| Error::file(&folder, e).into()),
+        }
+    }
+    Err(input(format_args!("there is no unused name in {RUNS}")))
 }
 
 /// Says what isn't as it is in the files.

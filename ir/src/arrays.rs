@@ -1,19 +1,22 @@
 //! Array files: named arrays in the safetensors format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
+use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
 use crate::types::DType;
 use crate::with_data;
+
+/// The size of the length of a header, and what that length is a multiple of.
+const SIZE: usize = 8;
 
 /// Why an array file can't be read or written.
 #[derive(Debug)]
@@ -128,9 +131,18 @@ impl LittleEndian for bool {
     }
 }
 
-/// Writes `arrays` to `path`: whole or not at all, through a temporary file beside it.
+/// Writes `arrays` to `path`, as [`files::write_output`] does.
 pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<(), ArrayError> {
     let fail = error(path);
+    let bytes = to_bytes(arrays, metadata).map_err(&fail)?;
+    files::write_output(path, &bytes).map_err(|e| fail(e.to_string()))
+}
+
+/// The content of an array file.
+///
+/// # Errors
+/// If the format has no place for it.
+pub fn to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
     let encode = |x: &Tensor| {
         let mut bytes = Vec::with_capacity(x.ty().bytes());
         with_data!(x.data(), v => v.iter().for_each(|e| e.put(&mut bytes)));
@@ -140,24 +152,48 @@ pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) 
     let mut views = Vec::with_capacity(encoded.len());
     for (name, x, bytes) in &encoded {
         let view = TensorView::new(dtype(x.dtype()), x.shape().to_vec(), bytes);
-        views.push((name.as_str(), view.map_err(|e| fail(e.to_string()))?));
+        views.push((name.as_str(), view.map_err(|e| e.to_string())?));
     }
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = serialize(views, metadata).map_err(|e| fail(e.to_string()))?;
-    write_whole(path, &bytes).map_err(|e| fail(e.to_string()))
+    let bytes = serialize(views, None).map_err(|e| e.to_string())?;
+    if metadata.is_empty() { Ok(bytes) } else { with_metadata(&bytes, metadata) }
 }
 
-/// Writes `bytes` to `path` so that at any moment it has its old content or the new.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let result = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
+/// An array file without metadata, with `metadata` in the order of its keys. (The library would write it in the order of
+/// a hash map, so that equal files had different bytes.)
+fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+    // A file is the length of its header, that header, and the numbers.
+    let header = file.first_chunk().map(|n| u64::from_le_bytes(*n) as usize);
+    let parts = header.and_then(|n| file.get(SIZE..)?.split_at_checked(n));
+    let Some((header, numbers)) = parts else { unreachable!("the library gives whole files") };
+    let Some(arrays) = header.trim_ascii_end().strip_prefix(b"{") else {
+        unreachable!("a header is a JSON object")
+    };
+    let text = serde_json::to_string(metadata).map_err(|e| e.to_string())?;
+    let comma: &[u8] = if arrays == b"}" { b"" } else { b"," };
+    let mut header = [b"{\"__metadata__\":", text.as_bytes(), comma, arrays].concat();
+    header.resize(header.len().next_multiple_of(SIZE), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, numbers].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_files_have_the_same_bytes_and_are_read_again() {
+        let texts = ["a", "\"quoted\"", "ä\n", ""].map(|text| (format!("key {text}"), text.to_owned()));
+        let array = ("x".to_owned(), Tensor::of([2], vec![1.5f32, -0.0]));
+        let folder = tempfile::tempdir().unwrap();
+        for tensors in [Arrays::new(), Arrays::from([array])] {
+            for count in 0..=texts.len() {
+                let metadata: BTreeMap<String, String> = texts[..count].iter().cloned().collect();
+                let bytes = to_bytes(&tensors, &metadata).unwrap();
+                assert!((0..20).all(|_| to_bytes(&tensors, &metadata).unwrap() == bytes));
+                let path = folder.path().join("file");
+                write(&path, &tensors, &metadata).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), bytes);
+                assert_eq!(read(&path).unwrap(), ArrayFile { tensors: tensors.clone(), metadata });
+            }
+        }
     }
-    result
 }

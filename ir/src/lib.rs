@@ -10,6 +10,7 @@ pub mod bind;
 pub mod bounds;
 pub mod builder;
 pub mod diag;
+pub mod files;
 pub mod graph;
 pub mod interp;
 pub mod lang;

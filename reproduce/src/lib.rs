@@ -38,7 +38,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use fgc_ir::arrays::write_whole;
+use fgc_ir::files::{self, Lock};
 use fgc_train::{Error, Result, compiled};
 
 use progress::Progress;
@@ -65,7 +65,8 @@ fn spoken(of: &str) -> String {
 /// `stop` is set meanwhile.
 ///
 /// # Errors
-/// If something is wrong in the file, a run can't be carried out, or a file can't be written or read.
+/// If something is wrong in the file, a run can't be carried out, a file can't be written or read, or another process is
+/// carrying out an experiment in the folder.
 pub fn reproduce(
     file: &File,
     asked: Asked,
@@ -79,12 +80,14 @@ pub fn reproduce(
         Some(experiment) => experiment.check().map(|()| Kind::Measuring(experiment))?,
         None => Kind::Training(Experiment::read(file, asked)?),
     };
-    fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
+    files::create_folder(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
+    let _lock = lock(&folders.out)?;
+    for folder in [folders.out.clone(), folders.out.join(runs::WRITTEN)] {
+        clean(&folder)?;
+    }
     // Figures and the report are of the results of these runs, or of none.
     let made = folders.out.join(MADE);
-    if made.exists() {
-        fs::remove_file(&made).map_err(|e| Error::file(&made, e))?;
-    }
+    files::remove(&made).map_err(|e| Error::file(&made, e))?;
     write(&folders.out.join(EXPERIMENT), &file.text)?;
     let ended = match kind {
         Kind::Training(experiment) => trained(&experiment, file, folders, threads, stop, quiet)?,
@@ -161,6 +164,20 @@ fn measured(
     Ok(if all? { Ended::All } else { Ended::Interrupted })
 }
 
+/// The lock of an experiment's folder.
+fn lock(folder: &Path) -> Result<Lock> {
+    let lock = Lock::of_folder(folder).map_err(|e| Error::file(&folder.join(files::LOCK), e))?;
+    lock.ok_or_else(|| Error::file(folder, "another process is carrying out an experiment in this folder"))
+}
+
+/// Removes what processes that were killed have left in `folder`, if there is such a folder.
+fn clean(folder: &Path) -> Result<()> {
+    match fs::canonicalize(folder) {
+        Ok(found) => files::clean(&found).map_err(|e| Error::file(folder, e)),
+        Err(_) => Ok(()),
+    }
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
-    write_whole(path, text.as_bytes()).map_err(|e| Error::file(path, e))
+    files::write_whole(path, text.as_bytes()).map_err(|e| Error::file(path, e))
 }

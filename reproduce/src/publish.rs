@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use fgc_ir::arrays::write_whole;
+use fgc_ir::files::{self, Lock};
 use fgc_train::{Error, Result};
 use serde_json::json;
 
@@ -14,12 +15,15 @@ use crate::made::Made;
 use crate::results;
 use crate::section::{Claim, Found, Report, Section, Source, Verdict};
 use crate::store::{Store, Stored};
-use crate::{MADE, draw, report};
+use crate::{MADE, clean, draw, report};
 
 /// The file of the report.
 pub const REPORT: &str = "report.html";
 /// The file of the claims, for programs.
 pub const CLAIMS: &str = "claims.json";
+
+/// How long a process waits for others that make a report of the same results.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was published.
 #[derive(Debug)]
@@ -43,27 +47,29 @@ pub fn section(folder: &Path) -> Result<(Section, Made)> {
 /// claims.
 ///
 /// Claims of papers are in a report that has an experiment of the program; one with none but the user's own experiments
-/// has their titles and claims alone.
+/// has their titles and claims alone. What other processes publish of the same folder is published before or after; an
+/// experiment that one of them is carrying out is left out.
 ///
 /// # Errors
 /// If results can't be read, or a figure or the report can't be written.
 pub fn publish(out: &Path) -> Result<Published> {
+    let lock = Lock::take(&out.join(files::LOCK), PATIENCE).map_err(|e| Error::file(out, e))?;
+    let _lock =
+        lock.ok_or_else(|| Error::file(out, "another process is making the report in this folder"))?;
+    clean(out)?;
     let mut sections = Vec::new();
     let mut all = Vec::new();
     let mut store = Store::carried()?;
     let mut of_program = false;
     for folder in folders(out)? {
-        let (stored, made) = Stored::open(&folder)?;
-        let mut section = stored.section()?;
+        let Some((stored, made, mut section)) = settled(&folder)? else { continue };
         for figure in &section.figures {
             draw::write(figure, &folder)?;
         }
         // Pictures of other results don't stay.
         for name in &section.missing {
             for path in ["svg", "png"].map(|ending| folder.join(format!("{name}.{ending}"))) {
-                if path.exists() {
-                    fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
-                }
+                files::remove(&path).map_err(|e| Error::file(&path, e))?;
             }
         }
         for claim in &mut section.claims {
@@ -111,8 +117,21 @@ pub fn publish(out: &Path) -> Result<Published> {
     let every: Vec<Claim> = decided.claims.into_iter().chain(own).collect();
     let text = serde_json::to_string_pretty(&every.iter().map(as_json).collect::<Vec<_>>());
     let text = text.map_err(|e| Error::file(&json, e))? + "\n";
-    write_whole(&json, text.as_bytes()).map_err(|e| Error::file(&json, e))?;
+    files::write_whole(&json, text.as_bytes()).map_err(|e| Error::file(&json, e))?;
     Ok(Published { report: path, claims: report.claims })
+}
+
+/// The experiment in `folder` with its section, unless its results have begun to change while they were read:
+/// `made.toml` is removed before they do, and is written again when they are complete.
+fn settled(folder: &Path) -> Result<Option<(Stored, Made, Section)>> {
+    let made = folder.join(MADE);
+    let state = || fs::metadata(&made).and_then(|found| found.modified()).ok();
+    let before = state();
+    let read = Stored::open(folder).and_then(|(stored, made)| Ok((stored.section()?, stored, made)));
+    match before.is_some() && state() == before {
+        true => read.map(|(section, stored, made)| Some((stored, made, section))),
+        false => Ok(None),
+    }
 }
 
 /// The folders of experiments in `out`: those that the program carries come in its order, before others.

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
-use fgc_ir::{arrays, live};
+use fgc_ir::live;
 use fgc_train::run::{DataSettings, ModelSettings};
 use fgc_train::session::read_data;
 use fgc_train::{Dataset, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, model, opt};
@@ -25,6 +26,9 @@ const BATCH: usize = 64;
 const EPOCHS: u64 = 10;
 /// Every how many steps figures are written, where nothing is said of it.
 const LOG_EVERY: u64 = 50;
+
+/// The folder of the models that the program carries, in that of an experiment.
+pub(crate) const WRITTEN: &str = "models";
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -212,7 +216,7 @@ impl Job {
     ) -> Result<()> {
         if self.left()?.1.is_some() {
             progress.ended(self.work(), &format!("{}: done before", self.title));
-            return drop_checkpoints(&self.folder);
+            return self.finish();
         }
         let mut session = Session::new(&self.settings, data, threads)?;
         let there = self.folder.join(fgc_train::run::SETTINGS).exists();
@@ -239,16 +243,23 @@ impl Job {
             }
         };
         progress.ended(self.work() - told, &format!("{}: {how}", self.title));
-        drop_checkpoints(&self.folder)
+        self.finish()
     }
-}
 
-/// Removes the checkpoints of a run that has ended: only its figures are of use, and large models have large ones.
-fn drop_checkpoints(folder: &Path) -> Result<()> {
-    let path = folder.join(fgc_train::run::CHECKPOINTS);
-    match fs::remove_dir_all(&path) {
-        Err(e) if path.exists() => Err(Error::file(&path, e)),
-        _ => Ok(()),
+    /// Draws the curves of the run, which has ended, and removes its checkpoints: only its figures are of use, and large
+    /// models have large ones. Where there are none, that has been done, but a process that was killed after it may have
+    /// left its lock.
+    fn finish(&self) -> Result<()> {
+        if !self.folder.join(fgc_train::run::CHECKPOINTS).exists() {
+            let lock = self.folder.join(files::LOCK);
+            if lock.exists() {
+                drop(Lock::of_folder(&self.folder).map_err(|e| Error::file(&lock, e))?);
+            }
+            return Ok(());
+        }
+        let run = Run::open(&self.folder)?;
+        run.draw_curves()?;
+        run.checkpoints.remove_all()
     }
 }
 
@@ -259,12 +270,12 @@ fn drop_checkpoints(folder: &Path) -> Result<()> {
 pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     Ok(match MODELS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
-            let folder = folders.out.join("models");
+            let folder = folders.out.join(WRITTEN);
             let path = folder.join(format!("{name}.fg"));
             let there = fs::read(&path).is_ok_and(|found| found == text.as_bytes());
             if !there {
-                fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
-                arrays::write_whole(&path, text.as_bytes()).map_err(|e| Error::file(&path, e))?;
+                files::create_folder(&folder).map_err(|e| Error::file(&folder, e))?;
+                files::write_whole(&path, text.as_bytes()).map_err(|e| Error::file(&path, e))?;
             }
             path
         }

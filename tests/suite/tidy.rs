@@ -152,6 +152,42 @@ fn nothing_is_unsafe() {
     assert_none(sources().iter().filter_map(risky).collect());
 }
 
+/// What changes something on disk, by the standard library or `tempfile`.
+const WRITES: [&str; 12] = [
+    "fs::write",
+    "fs::rename",
+    "fs::remove_",
+    "fs::create_dir",
+    "fs::copy",
+    "fs::hard_link",
+    "fs::set_permissions",
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    "tempfile::",
+    "symlink(",
+];
+
+/// Nothing but `ir/src/files` writes to disk, except tests.
+#[test]
+fn files_are_written_in_one_place() {
+    let place = "ir/src/files/";
+    assert!(sources().iter().any(|(name, text)| name.starts_with(place) && text.contains(WRITES[9])));
+    let mut problems = Vec::new();
+    for (name, text) in sources() {
+        let is_test = |part: &str| ["tests", "tests.rs", "browser", "benches", "examples"].contains(&part);
+        if name.starts_with(place) || name.split('/').any(is_test) {
+            continue;
+        }
+        let own = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let own = code(own);
+        for write in WRITES.iter().filter(|write| own.contains(**write)) {
+            problems.push(format!("{name} has `{write}`"));
+        }
+    }
+    assert_none(problems);
+}
+
 /// The families of the op table, from its list.
 fn families() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("ir/src/ops/mod.rs")).unwrap();

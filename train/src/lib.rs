@@ -8,7 +8,6 @@ pub mod data;
 pub mod draw;
 mod error;
 pub mod evaluate;
-mod files;
 pub mod interrupt;
 pub mod measure;
 pub mod model;

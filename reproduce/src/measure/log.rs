@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fgc_ir::arrays::write_whole;
+use fgc_ir::files::write_whole;
 use fgc_train::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fgc_ir::arrays::write_whole;
+use fgc_ir::files;
 use fgc_train::{Error, Result, model};
 use rayon::ThreadPool;
 use serde::Serialize;
@@ -174,10 +174,8 @@ impl<'a> Experiment<'a> {
             let settings = self.read::<K>(quick)?.settings;
             let text = toml::to_string(&settings).map_err(error)?;
             if !fs::read(&kept).is_ok_and(|there| there == text.as_bytes()) {
-                if results.exists() {
-                    fs::remove_file(&results).map_err(|e| Error::file(&results, e))?;
-                }
-                write_whole(&kept, text.as_bytes()).map_err(|e| Error::file(&kept, e))?;
+                files::remove(&results).map_err(|e| Error::file(&results, e))?;
+                files::write_whole(&kept, text.as_bytes()).map_err(|e| Error::file(&kept, e))?;
             }
             let mut log = log::Log::open(&results)?;
             settings.run(&mut log, ctx)?;

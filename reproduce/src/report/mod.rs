@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fgc_ir::arrays::write_whole;
+use fgc_ir::files::write_whole;
 use fgc_train::{Error, Result};
 
 use crate::draw::palette::{self, DARK, DASHES, LIGHT, Theme};

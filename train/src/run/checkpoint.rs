@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fgc_ir::{ArrayFile, Arrays, Data, Tensor, arrays};
+use fgc_ir::{ArrayFile, Arrays, Data, Tensor, arrays, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::hex;
 use crate::error::{Error, Result};
-use crate::files;
 
 /// The keys of the texts in a checkpoint.
 const MODEL: &str = "model";
@@ -101,8 +100,8 @@ impl Checkpoints {
         let metadata = [(MODEL, self.model.clone()), (PROGRESS, progress), (HASH, hash)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         let path = self.path(checkpoint.progress.step);
-        arrays::write(&path, &checkpoint.arrays, &metadata).map_err(|e| Error::new(e.to_string()))?;
-        files::sync_folder(&self.folder).map_err(|e| Error::file(&self.folder, e))?;
+        let bytes = arrays::to_bytes(&checkpoint.arrays, &metadata).map_err(|e| Error::file(&path, e))?;
+        files::write_whole(&path, &bytes).map_err(|e| Error::file(&path, e))?;
         self.prune(&checkpoint.progress)
     }
 
@@ -112,7 +111,7 @@ impl Checkpoints {
         let earlier = self.list()?.into_iter().filter(|(step, _)| *step <= now.step);
         for (step, path) in earlier.rev().skip(self.keep) {
             if now.best.as_ref().is_none_or(|best| best.step != step) {
-                fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+                files::remove(&path).map_err(|e| Error::file(&path, e))?;
             }
         }
         Ok(())
@@ -197,14 +196,23 @@ impl Checkpoints {
     /// # Errors
     /// If a file can't be removed.
     pub fn clean(&self) -> Result<()> {
-        let fail = |e| Error::file(&self.folder, e);
-        for entry in fs::read_dir(&self.folder).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            if path.extension().is_some_and(|e| e == "tmp") {
-                fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
-            }
+        files::clean(&self.folder).map_err(|e| Error::file(&self.folder, e))
+    }
+
+    /// Removes all checkpoints, and the folder if nothing else is in it. Nothing is done where the folder is a symbolic
+    /// link: what it leads to may be another's.
+    ///
+    /// # Errors
+    /// If a file can't be removed.
+    pub fn remove_all(&self) -> Result<()> {
+        if !fs::symlink_metadata(&self.folder).is_ok_and(|found| found.is_dir()) {
+            return Ok(());
         }
-        Ok(())
+        self.clean()?;
+        for (_, path) in self.list()? {
+            files::remove(&path).map_err(|e| Error::file(&path, e))?;
+        }
+        files::remove_empty_folder(&self.folder).map_err(|e| Error::file(&self.folder, e))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The figures of a run, a line each: `metrics.jsonl`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
+use fgc_ir::files::Appended;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -49,25 +49,22 @@ pub enum Record {
     },
 }
 
-/// The file, open at its end and locked: one process at a time trains in a folder.
+/// The file, open at its end.
 #[derive(Debug)]
-pub struct Metrics {
-    path: PathBuf,
-    file: File,
-}
+pub struct Metrics(Appended);
 
 impl Metrics {
     /// Opens the file, making it if it isn't there.
     ///
     /// # Errors
-    /// If it can't be written, or another process has it open.
+    /// If it can't be written.
     pub fn open(path: &Path) -> Result<Metrics> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|e| Error::file(path, e))?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(Error::file(path, "another process is training in this folder"));
-        }
-        Ok(Metrics { path: path.to_owned(), file })
+        Appended::open(path).map(Metrics).map_err(|e| Error::file(path, e))
+    }
+
+    fn fail(&self) -> impl Fn(std::io::Error) -> Error {
+        let path = self.0.path().to_owned();
+        move |e| Error::file(&path, e)
     }
 
     /// Adds a line.
@@ -75,10 +72,9 @@ impl Metrics {
     /// # Errors
     /// If the file can't be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
-        let mut line = serde_json::to_string(record).map_err(|e| Error::file(&self.path, e))?;
+        let mut line = serde_json::to_string(record).map_err(|e| Error::file(self.0.path(), e))?;
         line.push('\n');
-        // In one call, so that a reader sees whole lines.
-        self.file.write_all(line.as_bytes()).map_err(|e| Error::file(&self.path, e))
+        self.0.append(line.as_bytes()).map_err(self.fail())
     }
 
     /// Makes what was written survive a crash of the machine. Gives the length in bytes.
@@ -86,8 +82,7 @@ impl Metrics {
     /// # Errors
     /// If that can't be had.
     pub fn sync(&mut self) -> Result<u64> {
-        let length = self.file.sync_all().and_then(|()| self.file.metadata());
-        length.map(|m| m.len()).map_err(|e| Error::file(&self.path, e))
+        self.0.sync().map_err(self.fail())
     }
 
     /// Drops what is beyond the first `length` bytes. Gives whether there were that many.
@@ -95,11 +90,7 @@ impl Metrics {
     /// # Errors
     /// If the file can't be changed.
     pub fn truncate(&mut self, length: u64) -> Result<bool> {
-        let there = self.file.metadata().map_err(|e| Error::file(&self.path, e))?.len();
-        if there > length {
-            self.file.set_len(length).map_err(|e| Error::file(&self.path, e))?;
-        }
-        Ok(there >= length)
+        self.0.truncate(length).map_err(self.fail())
     }
 }
 

@@ -5,10 +5,12 @@
 //! goes on from its last checkpoint with the same bits as if it hadn't been.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fgc_ir::files::{self, Lock};
+
 use crate::error::{Error, Result};
-use crate::files;
 
 pub mod checkpoint;
 mod curves;
@@ -40,15 +42,18 @@ pub struct Run {
     pub metrics: Metrics,
     /// Its checkpoints.
     pub checkpoints: Checkpoints,
+    /// Held as long as this is.
+    _lock: Lock,
 }
 
 impl Run {
     /// Begins a run in `folder`, which is made; if it is there already, it has to be empty.
     ///
     /// # Errors
-    /// If it isn't empty, or can't be written.
+    /// If it isn't empty, can't be written, or another process has it open. What is in it is then as it was.
     pub fn create(folder: &Path, settings: Settings) -> Result<Run> {
-        fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
+        files::create_folder(folder).map_err(|e| Error::file(folder, e))?;
+        let lock = lock(folder)?;
         let path = folder.join(SETTINGS);
         if path.exists() {
             return Err(Error::file(
@@ -58,13 +63,13 @@ impl Run {
         }
         for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {
             let path = entry.map_err(|e| Error::file(folder, e))?.path();
-            // A run that was killed before it had written its settings has left no more than this.
-            if path.extension().is_none_or(|e| e != "tmp") {
+            // A run that was killed before it had written its settings has left no more than that.
+            if !files::is_scaffold(&path) {
                 return Err(Error::file(folder, "this folder isn't empty: use another `--out`"));
             }
         }
-        files::write_durably(&path, settings.to_toml()?.as_bytes()).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings)
+        files::write_whole(&path, settings.to_toml()?.as_bytes()).map_err(|e| Error::file(&path, e))?;
+        Run::opened(folder, settings, lock)
     }
 
     /// Opens the run in `folder` to go on with it.
@@ -72,24 +77,30 @@ impl Run {
     /// # Errors
     /// If there is none, its settings can't be read, or another process has it open.
     pub fn open(folder: &Path) -> Result<Run> {
+        let none = || Error::file(folder, "no run in this folder: there is no `run.toml`");
+        if !folder.exists() {
+            return Err(none());
+        }
+        let lock = lock(folder)?;
         let path = folder.join(SETTINGS);
         let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::file(folder, "no run in this folder: there is no `run.toml`")
-            }
+            ErrorKind::NotFound => none(),
             _ => Error::file(&path, e),
         })?;
         let settings = Settings::parse(&text).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings)
+        Run::opened(folder, settings, lock)
     }
 
-    fn opened(folder: &Path, settings: Settings) -> Result<Run> {
+    /// The run in `folder`, whose settings are there.
+    fn opened(folder: &Path, settings: Settings, lock: Lock) -> Result<Run> {
+        let cleaned = fs::canonicalize(folder).and_then(|folder| files::clean(&folder));
+        cleaned.map_err(|e| Error::file(folder, e))?;
         let metrics = Metrics::open(&folder.join(METRICS))?;
         let checkpoints = folder.join(CHECKPOINTS);
-        fs::create_dir_all(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
+        files::create_folder(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
         let checkpoints = Checkpoints::new(checkpoints, &settings.model.sha256, KEPT);
         checkpoints.clean()?;
-        Ok(Run { folder: folder.to_owned(), settings, metrics, checkpoints })
+        Ok(Run { folder: folder.to_owned(), settings, metrics, checkpoints, _lock: lock })
     }
 
     /// Where it is.
@@ -106,6 +117,12 @@ impl Run {
         let title = format!("{} on {}", self.settings.model.path, self.settings.data.name);
         let path = self.folder.join(CURVES);
         let drawing = curves::draw(&title, &records).map_err(|e| Error::file(&path, e))?;
-        files::write_durably(&path, drawing.as_bytes()).map_err(|e| Error::file(&path, e))
+        files::write_whole(&path, drawing.as_bytes()).map_err(|e| Error::file(&path, e))
     }
+}
+
+/// The lock of a run's folder.
+fn lock(folder: &Path) -> Result<Lock> {
+    let lock = Lock::of_folder(folder).map_err(|e| Error::file(&folder.join(files::LOCK), e))?;
+    lock.ok_or_else(|| Error::file(folder, "another process is training in this folder"))
 }

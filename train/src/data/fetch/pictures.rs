@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use fgc_ir::files;
+
 use super::super::cifar::{PLANE, RECORD};
 use super::open;
 use crate::error::{Error, Result};
@@ -40,7 +42,7 @@ pub fn convert(source: &Path, target: &Path) -> Result<()> {
             }
         }
         let path = target.join(name).with_extension("bin");
-        fs::write(&path, records).map_err(|e| Error::file(&path, e))?;
+        files::write_whole(&path, &records).map_err(|e| Error::file(&path, e))?;
     }
     Ok(())
 }

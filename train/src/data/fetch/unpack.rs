@@ -1,10 +1,10 @@
 //! Unpacking archives.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use fgc_ir::files;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use tar::Archive;
 
@@ -38,7 +38,7 @@ pub fn gz(source: &Path, target: &Path) -> Result<()> {
 }
 
 fn copy(content: &mut impl Read, source: &Path, target: &Path) -> Result<()> {
-    let mut file = File::create(target).map_err(|e| Error::file(target, e))?;
+    let mut file = files::create(target).map_err(|e| Error::file(target, e))?;
     let copied = io::copy(&mut content.take(LARGEST), &mut file);
     copied
         .map(|_| ())
