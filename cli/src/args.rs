@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc_train::recipe::StepArgs;
@@ -313,9 +313,16 @@ pub enum Data {
 /// Where fetched data sets are.
 #[derive(Args)]
 pub struct DataFolder {
-    /// The folder that fetched sets are kept in
-    #[arg(long = "data-dir", value_name = "DIR", default_value = fgc_train::data::FOLDER)]
-    pub path: PathBuf,
+    /// The folder that fetched sets are kept in; `data` if not given
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub given: Option<PathBuf>,
+}
+
+impl DataFolder {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.given.as_deref().unwrap_or(Path::new(fgc_train::data::FOLDER))
+    }
 }
 
 fn known_names() -> clap::builder::PossibleValuesParser {

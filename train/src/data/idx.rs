@@ -9,6 +9,8 @@ use fgc_ir::Shape;
 use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Values, check_size, read_header, read_rest};
+use super::hash::Hashed;
+use super::known::Known;
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
 
@@ -42,12 +44,13 @@ pub fn prefixes(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Reads the set of four files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
-/// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind.
-pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
+/// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind. Those of a known set have
+/// to be what they must be.
+pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&Known>) -> Result<Dataset> {
     let file = |k: usize| {
         let path = find(folder, prefix, k);
         let missing = || Error::file(folder, format_args!("`{prefix}{}` is missing", NAMES[k][0]));
-        read_file(&path.ok_or_else(missing)?)
+        read_file(&path.ok_or_else(missing)?, known.map(|known| (known, NAMES[k][0])))
     };
     let mut train = Split::new(file(0)?, file(1)?)?;
     let test = Split::new(file(2)?, file(3)?)?;
@@ -60,20 +63,30 @@ pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
     Dataset::new(name, train, test)
 }
 
-/// Reads one file.
-pub fn read_file(path: &Path) -> Result<Array> {
+/// Reads one file. That of a known set, by the name that it has there, is compared with the hash that it must have:
+/// the very bytes that are used.
+fn read_file(path: &Path, known: Option<(&Known, &str)>) -> Result<Array> {
     let file = File::open(path).map_err(|e| Error::file(path, e))?;
-    read(&path.display().to_string(), BufReader::new(file))
+    let (place, source) = (path.display().to_string(), BufReader::new(file));
+    let Some((known, name)) = known else { return read(&place, source) };
+    let mut source = Hashed::new(plain(&place, source)?);
+    let array = read_plain(&place, &mut source);
+    // That a file is damaged is said first, whatever it looks like now.
+    let found = source.finish().map_err(|e| Error::file(path, e))?;
+    known.check(name, path, &found)?;
+    array
 }
 
 /// Reads one array from `source`, which may be gzipped.
-pub fn read(place: &str, mut source: impl BufRead) -> Result<Array> {
+pub fn read(place: &str, source: impl BufRead) -> Result<Array> {
+    read_plain(place, plain(place, source)?)
+}
+
+/// `source`, unpacked if it is gzipped.
+fn plain<'a>(place: &str, mut source: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     let start = source.fill_buf().map_err(|e| Error::at(place, e))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        read_plain(place, MultiGzDecoder::new(source))
-    } else {
-        read_plain(place, source)
-    }
+    let gzipped = start.starts_with(&[0x1f, 0x8b]);
+    Ok(if gzipped { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
 }
 
 fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {

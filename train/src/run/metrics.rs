@@ -1,13 +1,17 @@
 //! The figures of a run, a line each: `metrics.jsonl`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use super::curves::Curves;
+use crate::data::{hash_of, hex};
 use crate::error::{Error, Result};
 
 /// Figures by name: the loss and the metrics.
@@ -49,25 +53,40 @@ pub enum Record {
     },
 }
 
+/// How far the file went at a moment, and what was in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its length in bytes.
+    pub length: u64,
+    /// The SHA-256 of these bytes.
+    pub sha256: String,
+}
+
 /// The file, open at its end and locked: one process at a time trains in a folder.
+///
+/// It is read when a run goes on, and never again: what is drawn and sealed of it is kept up with as lines are written.
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
     file: File,
+    /// Of all that is in the file.
+    hash: Sha256,
+    curves: Curves,
 }
 
 impl Metrics {
-    /// Opens the file, making it if it isn't there.
+    /// Opens the file, making it if it isn't there. What is in it is read by [`go_back`](Metrics::go_back), with which
+    /// a run has to begin.
     ///
     /// # Errors
     /// If it can't be written, or another process has it open.
     pub fn open(path: &Path) -> Result<Metrics> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path);
         let file = file.map_err(|e| Error::file(path, e))?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(Error::file(path, "another process is training in this folder"));
         }
-        Ok(Metrics { path: path.to_owned(), file })
+        Ok(Metrics { path: path.to_owned(), file, hash: Sha256::new(), curves: Curves::default() })
     }
 
     /// Adds a line.
@@ -77,37 +96,100 @@ impl Metrics {
     pub fn write(&mut self, record: &Record) -> Result<()> {
         let mut line = serde_json::to_string(record).map_err(|e| Error::file(&self.path, e))?;
         line.push('\n');
+        // As it will be read: numbers that aren't finite are `null`, and those of `f32` are shorter.
+        let read: Value = serde_json::from_str(&line).map_err(|e| self.error(e))?;
         // In one call, so that a reader sees whole lines.
-        self.file.write_all(line.as_bytes()).map_err(|e| Error::file(&self.path, e))
+        self.file.write_all(line.as_bytes()).map_err(|e| self.error(e))?;
+        self.hash.update(&line);
+        self.curves.add(&read);
+        Ok(())
     }
 
-    /// Makes what was written survive a crash of the machine. Gives the length in bytes.
+    /// Makes what was written survive a crash of the machine. Gives what there is now.
     ///
     /// # Errors
     /// If that can't be had.
-    pub fn sync(&mut self) -> Result<u64> {
+    pub fn sync(&mut self) -> Result<Mark> {
         let length = self.file.sync_all().and_then(|()| self.file.metadata());
-        length.map(|m| m.len()).map_err(|e| Error::file(&self.path, e))
+        let length = length.map_err(|e| self.error(e))?.len();
+        Ok(Mark { length, sha256: hex(&self.hash.clone().finalize()) })
     }
 
-    /// Drops what is beyond the first `length` bytes. Gives whether there were that many.
+    /// Fails unless the file still begins with what there was at `mark`.
     ///
     /// # Errors
-    /// If the file can't be changed.
-    pub fn truncate(&mut self, length: u64) -> Result<bool> {
-        let there = self.file.metadata().map_err(|e| Error::file(&self.path, e))?.len();
-        if there > length {
-            self.file.set_len(length).map_err(|e| Error::file(&self.path, e))?;
+    /// If it doesn't, or can't be read.
+    pub fn check(&self, mark: &Mark) -> Result<()> {
+        let (found, length) = self.first(mark.length).and_then(hash_of).map_err(|e| self.error(e))?;
+        if length < mark.length {
+            let lost = mark.length - length;
+            return Err(self.error(format_args!("{lost} bytes that it had at the checkpoint are missing")));
         }
-        Ok(there >= length)
+        if found != mark.sha256 {
+            return Err(self.error("lines that were in it at the checkpoint have been changed"));
+        }
+        Ok(())
+    }
+
+    /// Drops what is beyond the first `length` bytes, and goes on behind them.
+    ///
+    /// # Errors
+    /// If the file can't be changed or read, or isn't one of figures.
+    pub fn go_back(&mut self, length: u64) -> Result<()> {
+        let there = self.file.metadata().map_err(|e| self.error(e))?.len();
+        if there > length {
+            self.file.set_len(length).map_err(|e| self.error(e))?;
+        }
+        (self.hash, self.curves) = (Sha256::new(), Curves::default());
+        let file = self.file.try_clone().map_err(|e| self.error(e))?;
+        let mut lines = BufReader::new(first(&file, length).map_err(|e| self.error(e))?);
+        let mut line = Vec::new();
+        for k in 1.. {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).map_err(|e| self.error(e))? == 0 {
+                break;
+            }
+            self.curves.add(&parse(&self.path, &line, k)?);
+            self.hash.update(&line);
+        }
+        Ok(())
+    }
+
+    /// The figures so far as a drawing.
+    ///
+    /// # Errors
+    /// If they can't be drawn.
+    pub fn draw(&self, title: &str) -> std::result::Result<String, impl Display + use<>> {
+        self.curves.draw(title)
+    }
+
+    fn first(&self, length: u64) -> io::Result<impl Read> {
+        first(&self.file, length)
+    }
+
+    fn error(&self, message: impl Display) -> Error {
+        Error::file(&self.path, message)
     }
 }
 
-/// The lines of the file that are whole.
+/// The first `length` bytes of `file`. Where it is written is its end, wherever it was read.
+fn first(mut file: &File, length: u64) -> io::Result<impl Read> {
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.take(length))
+}
+
+fn parse(path: &Path, line: &[u8], number: u64) -> Result<Value> {
+    serde_json::from_slice(line)
+        .map_err(|e| Error::at(format_args!("{}:{number}", path.display()), format_args!("damaged: {e}")))
+}
+
+/// The lines of the file, but for a last one that isn't whole.
 ///
 /// # Errors
-/// If it can't be read.
+/// If it can't be read, or a line isn't one of figures.
 pub fn read(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read(path).map_err(|e| Error::file(path, e))?;
-    Ok(text.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+    let lines = text[..whole].split_inclusive(|&b| b == b'\n');
+    lines.zip(1..).map(|(line, number)| parse(path, line, number)).collect()
 }

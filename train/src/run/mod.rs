@@ -1,14 +1,15 @@
 //! The folder that a run leaves behind.
 //!
-//! `run.toml` says everything needed to repeat the run, `metrics.jsonl` has its figures,
-//! `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment
-//! goes on from its last checkpoint with the same bits as if it hadn't been.
+//! `run.toml` says everything needed to repeat the run, `model.fg` is the text that is trained, `metrics.jsonl` has its
+//! figures, `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment goes on from its
+//! last checkpoint with the same bits as if it hadn't been. When it has ended it is [sealed](crate::seal).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::model::Text;
+use crate::{files, seal};
 
 pub mod checkpoint;
 mod curves;
@@ -16,11 +17,13 @@ pub mod metrics;
 mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
-pub use metrics::{Figures, Metrics, Record};
-pub use settings::{DataSettings, ModelSettings, Settings};
+pub use metrics::{Figures, Mark, Metrics, Record};
+pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
+/// The file of the text that a run trains, in its folder.
+pub const MODEL: &str = "model.fg";
 /// The file of the figures of a run, in its folder.
 pub const METRICS: &str = "metrics.jsonl";
 /// The folder of the checkpoints of a run, in its folder.
@@ -36,6 +39,8 @@ pub struct Run {
     folder: PathBuf,
     /// What the run is of.
     pub settings: Settings,
+    /// The text of the model that it trains.
+    pub model: Text,
     /// Its figures.
     pub metrics: Metrics,
     /// Its checkpoints.
@@ -43,11 +48,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Begins a run in `folder`, which is made; if it is there already, it has to be empty.
+    /// Begins a run of the model `text` in `folder`, which is made; if it is there already, it has to be empty.
     ///
     /// # Errors
     /// If it isn't empty, or can't be written.
-    pub fn create(folder: &Path, settings: Settings) -> Result<Run> {
+    pub fn create(folder: &Path, settings: Settings, text: &str) -> Result<Run> {
         fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
         let path = folder.join(SETTINGS);
         if path.exists() {
@@ -56,40 +61,40 @@ impl Run {
                 "there is a run in this folder: go on with `--resume`, or use another `--out`",
             ));
         }
+        let model = folder.join(MODEL);
         for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {
             let path = entry.map_err(|e| Error::file(folder, e))?.path();
             // A run that was killed before it had written its settings has left no more than this.
-            if path.extension().is_none_or(|e| e != "tmp") {
+            let left = path.extension().is_some_and(|e| e == "tmp")
+                || path == model && fs::read(&path).is_ok_and(|found| found == text.as_bytes());
+            if !left {
                 return Err(Error::file(folder, "this folder isn't empty: use another `--out`"));
             }
         }
+        files::write_durably(&model, text.as_bytes()).map_err(|e| Error::file(&model, e))?;
         files::write_durably(&path, settings.to_toml()?.as_bytes()).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings)
+        Run::opened(folder, settings, Text { place: model.display().to_string(), text: text.to_owned() })
     }
 
     /// Opens the run in `folder` to go on with it.
     ///
     /// # Errors
-    /// If there is none, its settings can't be read, or another process has it open.
+    /// If there is none, its settings or its model can't be read or aren't what it began with, it has ended and a file
+    /// has changed since, or another process has it open.
     pub fn open(folder: &Path) -> Result<Run> {
-        let path = folder.join(SETTINGS);
-        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::file(folder, "no run in this folder: there is no `run.toml`")
-            }
-            _ => Error::file(&path, e),
-        })?;
-        let settings = Settings::parse(&text).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings)
+        let settings = read_settings(folder)?;
+        let model = read_model(folder, &settings)?;
+        seal::check(folder)?;
+        Run::opened(folder, settings, model)
     }
 
-    fn opened(folder: &Path, settings: Settings) -> Result<Run> {
+    fn opened(folder: &Path, settings: Settings, model: Text) -> Result<Run> {
         let metrics = Metrics::open(&folder.join(METRICS))?;
         let checkpoints = folder.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
-        let checkpoints = Checkpoints::new(checkpoints, &settings.model.sha256, KEPT);
+        let checkpoints = Checkpoints::new(checkpoints, &settings.identity()?, KEPT);
         checkpoints.clean()?;
-        Ok(Run { folder: folder.to_owned(), settings, metrics, checkpoints })
+        Ok(Run { folder: folder.to_owned(), settings, model, metrics, checkpoints })
     }
 
     /// Where it is.
@@ -97,15 +102,62 @@ impl Run {
         &self.folder
     }
 
-    /// Draws the figures so far.
+    /// Draws the figures so far, which aren't read for it: the end of an epoch takes the same however many there were
+    /// before.
     ///
     /// # Errors
-    /// If they can't be read, or the drawing can't be written.
+    /// If the drawing can't be written.
     pub fn draw_curves(&self) -> Result<()> {
-        let records = metrics::read(&self.folder.join(METRICS))?;
         let title = format!("{} on {}", self.settings.model.path, self.settings.data.name);
         let path = self.folder.join(CURVES);
-        let drawing = curves::draw(&title, &records).map_err(|e| Error::file(&path, e))?;
+        let drawing = self.metrics.draw(&title).map_err(|e| Error::file(&path, e))?;
         files::write_durably(&path, drawing.as_bytes()).map_err(|e| Error::file(&path, e))
     }
+
+    /// Draws and seals the folder of a run that has ended; `with_checkpoints` says whether those will stay.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub fn seal(&self, with_checkpoints: bool) -> Result<()> {
+        // A run that was killed behind its last checkpoint hasn't drawn it.
+        self.draw_curves()?;
+        let mut names = [SETTINGS, MODEL, METRICS, CURVES].map(str::to_owned).to_vec();
+        if with_checkpoints {
+            names.extend(self.checkpoints.names(CHECKPOINTS)?);
+        }
+        seal::write(&self.folder, &names)
+    }
+}
+
+/// The settings of the run in `folder`.
+///
+/// # Errors
+/// If there is none, or its settings can't be read.
+pub fn read_settings(folder: &Path) -> Result<Settings> {
+    let path = folder.join(SETTINGS);
+    let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::file(folder, "no run in this folder: there is no `run.toml`"),
+        _ => Error::file(&path, e),
+    })?;
+    Settings::parse(&text).map_err(|e| Error::file(&path, e))
+}
+
+/// The text that the run of `settings` in `folder` trains.
+///
+/// # Errors
+/// If it can't be read, or isn't the one that the run began with.
+pub fn read_model(folder: &Path, settings: &Settings) -> Result<Text> {
+    let path = folder.join(MODEL);
+    let model = Text::read(&path)?;
+    let found = model.sha256();
+    if found != settings.model.sha256 {
+        return Err(Error::file(
+            &path,
+            format_args!(
+                "not the model that the run began with: its SHA-256 is {found}, that in `{SETTINGS}` {}",
+                settings.model.sha256
+            ),
+        ));
+    }
+    Ok(model)
 }
