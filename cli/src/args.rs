@@ -54,6 +54,8 @@ pub enum Command {
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
+    /// Tell whether files of runs, results and data sets are as they were left
+    Verify(Verify),
 }
 
 /// Which model, and what it is elaborated with.
@@ -308,6 +310,13 @@ pub enum Data {
         #[command(flatten)]
         folder: DataFolder,
     },
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc verify docs/reproduced")]
+pub struct Verify {
+    /// The folder of a run, of results or of a fetched data set, or one that has such folders
+    pub folder: PathBuf,
 }
 
 /// Where fetched data sets are.

@@ -22,6 +22,7 @@ mod section;
 mod select;
 mod show;
 mod store;
+pub mod verify;
 
 pub use choice::Choice;
 pub use claims::{CLAIMS, Decided, carried, decide};
@@ -39,7 +40,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fgc_ir::arrays::write_whole;
-use fgc_train::{Error, Result, compiled};
+use fgc_train::{Error, Result, compiled, seal};
 
 use progress::Progress;
 use quantities::Quantities;
@@ -80,18 +81,26 @@ pub fn reproduce(
         None => Kind::Training(Experiment::read(file, asked)?),
     };
     fs::create_dir_all(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
+    if matches!(kind, Kind::Measuring(_)) {
+        // What was measured isn't measured again.
+        verify::check_results(&folders.out)?;
+    }
+    seal::remove(&folders.out)?;
     // Figures and the report are of the results of these runs, or of none.
     let made = folders.out.join(MADE);
     if made.exists() {
         fs::remove_file(&made).map_err(|e| Error::file(&made, e))?;
     }
     write(&folders.out.join(EXPERIMENT), &file.text)?;
-    let ended = match kind {
+    let (ended, runs) = match kind {
         Kind::Training(experiment) => trained(&experiment, file, folders, threads, stop, quiet)?,
-        Kind::Measuring(experiment) => measured(&experiment, asked, folders, threads, stop, quiet)?,
+        Kind::Measuring(experiment) => {
+            (measured(&experiment, asked, folders, threads, stop, quiet)?, Vec::new())
+        }
     };
     let own = !experiment::KNOWN.iter().any(|(_, text)| *text == file.text);
     write(&made, &Made::now(asked, threads, own).to_toml()?)?;
+    verify::seal(&folders.out, runs)?;
     Ok(ended)
 }
 
@@ -118,7 +127,7 @@ pub fn check_claims(file: &File, folders: &Folders) -> Result<()> {
     Ok(())
 }
 
-/// Carries out the runs of `experiment` that aren't done.
+/// Carries out the runs of `experiment` that aren't done. Gives the names of the seals of all that are.
 fn trained(
     experiment: &Experiment,
     file: &File,
@@ -126,7 +135,7 @@ fn trained(
     threads: usize,
     stop: &AtomicBool,
     quiet: bool,
-) -> Result<Ended> {
+) -> Result<(Ended, Vec<String>)> {
     let plans = experiment.plans();
     Quantities::of(&plans, folders)?.check(experiment.wanted(), file)?;
     let work = Work::new(plans, folders)?;
@@ -134,7 +143,7 @@ fn trained(
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;
-    Ok(ended)
+    Ok((ended, work.seals()))
 }
 
 /// Measures what the results of `experiment` lack.

@@ -28,6 +28,11 @@ const EPOCHS: u64 = 10;
 /// Every how many steps figures are written, where nothing is said of it.
 const LOG_EVERY: u64 = 50;
 
+/// The folder of the runs of an experiment, in its folder.
+pub const RUNS: &str = "runs";
+/// The folder of the program's models that an experiment has, in its folder.
+pub const STANDARD: &str = "models";
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Folders {
@@ -116,13 +121,20 @@ impl Work {
                     cost
                 }
             };
-            let folder = folders.out.join("runs").join(folder_name(&plan, &settings)?);
+            let folder = folders.out.join(RUNS).join(folder_name(&plan, &settings)?);
             let steps = (data.train.len() / settings.batch.max(1)) as u64 * settings.epochs;
             let job = Job { title, set, folder, step: cost, steps, settings, text, plan };
             job.check()?;
             jobs.push(job);
         }
         Ok(Work { jobs, sets: sets.into_iter().map(|(_, data)| data).collect() })
+    }
+
+    /// The seals of the runs that have ended, from the folder of the experiment.
+    pub fn seals(&self) -> Vec<String> {
+        let sealed = self.jobs.iter().filter(|job| job.folder.join(seal::SEAL).exists());
+        let names = sealed.filter_map(|job| job.folder.file_name());
+        names.map(|name| format!("{RUNS}/{}/{}", name.to_string_lossy(), seal::SEAL)).collect()
     }
 
     /// How many runs there are.
@@ -284,7 +296,7 @@ fn drop_checkpoints(folder: &Path) -> Result<()> {
 pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     Ok(match MODELS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
-            let folder = folders.out.join("models");
+            let folder = folders.out.join(STANDARD);
             let path = folder.join(format!("{name}.fg"));
             let there = fs::read(&path).is_ok_and(|found| found == text.as_bytes());
             if !there {

@@ -32,6 +32,20 @@ fn find(folder: &Path, prefix: &str, k: usize) -> Option<PathBuf> {
     names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
+/// The SHA-256 of the content of the file that is called `name` in most sets, and the path that was found for it, plain or
+/// gzipped; `None` if there is none in `folder`.
+pub fn content(folder: &Path, name: &str) -> Option<(PathBuf, Result<String>)> {
+    let k = NAMES.iter().position(|names| names.contains(&name))?;
+    let path = find(folder, "", k)?;
+    let place = path.display().to_string();
+    let hash = || {
+        let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
+        Hashed::new(plain(&place, BufReader::new(file))?).finish().map_err(|e| Error::file(&path, e))
+    };
+    let hash = hash();
+    Some((path, hash))
+}
+
 /// The prefixes of the sets that `folder` has files of: `""` for plain names, `emnist-digits-` and the like.
 pub fn prefixes(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
@@ -117,4 +131,69 @@ fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {
     check_size(place, &shape)?;
     let bytes = read_rest(place, source, shape.elements())?;
     Ok(Array { place: place.to_owned(), shape, values: Values::U8(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::data::known::MNIST;
+    use crate::seal::State;
+
+    /// The content of the four files of a set of two and one images of 2×2.
+    fn contents() -> [Vec<u8>; 4] {
+        let images =
+            |n: u8| [vec![0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 2, 0, 0, 0, 2], vec![7; n as usize * 4]].concat();
+        let labels = |n: u8| [vec![0, 0, 8, 1, 0, 0, 0, n], vec![0; n as usize]].concat();
+        [images(2), labels(2), images(1), labels(1)]
+    }
+
+    #[test]
+    fn the_bytes_of_a_known_set_are_compared_with_its_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let hashes = NAMES.iter().zip(contents()).map(|(names, bytes)| {
+            let (hash, _) = super::super::hash::sha256_of(bytes.as_slice()).unwrap();
+            (names[0], &*Box::leak(hash.into_boxed_str()))
+        });
+        let known = Known { hashes: Box::leak(hashes.collect::<Vec<_>>().into_boxed_slice()), ..MNIST };
+        let path = |k: usize| folder.path().join(NAMES[k][0]);
+        let read = || read_folder("mnist", folder.path(), "", Some(&known));
+        for (k, bytes) in contents().into_iter().enumerate() {
+            fs::write(path(k), bytes).unwrap();
+        }
+        assert_eq!(read().unwrap().train.len(), 2);
+        assert!(known.examine(folder.path()).iter().all(|finding| finding.state == State::Intact));
+        // Each byte of each file, also in what says how large it is.
+        for (k, bytes) in contents().into_iter().enumerate() {
+            for at in 0..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1;
+                fs::write(path(k), flipped).unwrap();
+                let error = read().unwrap_err().to_string();
+                assert!(
+                    error.contains(NAMES[k][0]) && error.contains("not the file of `mnist`"),
+                    "{at}: {error}"
+                );
+            }
+            fs::write(path(k), bytes).unwrap();
+        }
+        // Other spellings, gzipped, have the same content.
+        fs::remove_file(path(0)).unwrap();
+        let packed = folder.path().join(format!("{}.gz", NAMES[0][1]));
+        let pack = |bytes: &[u8]| {
+            let mut gz = GzEncoder::new(File::create(&packed).unwrap(), Compression::fast());
+            gz.write_all(bytes).and_then(|()| gz.finish().map(|_| ())).unwrap();
+        };
+        pack(&contents()[0]);
+        assert!(read().is_ok());
+        assert!(known.examine(folder.path()).iter().all(|finding| finding.state == State::Intact));
+        pack(&contents()[2]);
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("train-images.idx3-ubyte.gz: not the file of `mnist`"), "{error}");
+        assert!(matches!(known.examine(folder.path())[0].state, State::Changed(_)));
+    }
 }

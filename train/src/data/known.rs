@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::idx;
 use super::normalise::Normalisation;
 use crate::error::{Error, Result};
-use crate::seal::{self, Finding};
+use crate::seal::{self, Finding, State};
 
 /// A public data set.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,8 +76,19 @@ impl Known {
 
     /// What has become of each file of the set in `folder`.
     pub fn examine(&self, folder: &Path) -> Vec<Finding> {
-        let hashes = self.hashes.iter();
-        hashes.map(|(name, sha256)| Finding::new(*name, seal::state(folder, name, sha256))).collect()
+        let finding = |(name, sha256): &(&str, &str)| match idx::content(folder, name) {
+            Some((path, found)) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let state = match found {
+                    Ok(found) if found == *sha256 => State::Intact,
+                    Ok(found) => State::Changed(format!("its SHA-256 is {found}, not {sha256}")),
+                    Err(e) => State::Changed(e.to_string()),
+                };
+                Finding::new(name, state)
+            }
+            None => Finding::new(*name, seal::state(folder, name, sha256)),
+        };
+        self.hashes.iter().map(finding).collect()
     }
 }
 

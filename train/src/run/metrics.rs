@@ -120,15 +120,7 @@ impl Metrics {
     /// # Errors
     /// If it doesn't, or can't be read.
     pub fn check(&self, mark: &Mark) -> Result<()> {
-        let (found, length) = self.first(mark.length).and_then(hash_of).map_err(|e| self.error(e))?;
-        if length < mark.length {
-            let lost = mark.length - length;
-            return Err(self.error(format_args!("{lost} bytes that it had at the checkpoint are missing")));
-        }
-        if found != mark.sha256 {
-            return Err(self.error("lines that were in it at the checkpoint have been changed"));
-        }
-        Ok(())
+        check(&self.path, &self.file, mark)
     }
 
     /// Drops what is beyond the first `length` bytes, and goes on behind them.
@@ -163,10 +155,6 @@ impl Metrics {
         self.curves.draw(title)
     }
 
-    fn first(&self, length: u64) -> io::Result<impl Read> {
-        first(&self.file, length)
-    }
-
     fn error(&self, message: impl Display) -> Error {
         Error::file(&self.path, message)
     }
@@ -176,6 +164,29 @@ impl Metrics {
 fn first(mut file: &File, length: u64) -> io::Result<impl Read> {
     file.seek(SeekFrom::Start(0))?;
     Ok(file.take(length))
+}
+
+fn check(path: &Path, file: &File, mark: &Mark) -> Result<()> {
+    let (found, length) = first(file, mark.length).and_then(hash_of).map_err(|e| Error::file(path, e))?;
+    if length < mark.length {
+        let lost = mark.length - length;
+        return Err(Error::file(
+            path,
+            format_args!("{lost} bytes that it had at the checkpoint are missing"),
+        ));
+    }
+    if found != mark.sha256 {
+        return Err(Error::file(path, "lines that were in it at the checkpoint have been changed"));
+    }
+    Ok(())
+}
+
+/// [`Metrics::check`] of a file that another process may have open.
+///
+/// # Errors
+/// Likewise.
+pub fn check_file(path: &Path, mark: &Mark) -> Result<()> {
+    check(path, &File::open(path).map_err(|e| Error::file(path, e))?, mark)
 }
 
 fn parse(path: &Path, line: &[u8], number: u64) -> Result<Value> {

@@ -13,10 +13,12 @@ use crate::{files, seal};
 
 pub mod checkpoint;
 mod curves;
+mod examine;
 pub mod metrics;
 mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
+pub use examine::examine;
 pub use metrics::{Figures, Mark, Metrics, Record};
 pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings};
 
