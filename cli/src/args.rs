@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc_train::recipe::StepArgs;
@@ -54,6 +54,8 @@ pub enum Command {
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
+    /// Tell whether files of runs, results and data sets are as they were left
+    Verify(Verify),
 }
 
 /// Which model, and what it is elaborated with.
@@ -310,12 +312,26 @@ pub enum Data {
     },
 }
 
+#[derive(Args)]
+#[command(after_help = "Example:\n  fgc verify docs/reproduced")]
+pub struct Verify {
+    /// The folder of a run, of results or of a fetched data set, or one that has such folders
+    pub folder: PathBuf,
+}
+
 /// Where fetched data sets are.
 #[derive(Args)]
 pub struct DataFolder {
-    /// The folder that fetched sets are kept in
-    #[arg(long = "data-dir", value_name = "DIR", default_value = fgc_train::data::FOLDER)]
-    pub path: PathBuf,
+    /// The folder that fetched sets are kept in; `data` if not given
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub given: Option<PathBuf>,
+}
+
+impl DataFolder {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.given.as_deref().unwrap_or(Path::new(fgc_train::data::FOLDER))
+    }
 }
 
 fn known_names() -> clap::builder::PossibleValuesParser {

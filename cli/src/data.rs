@@ -16,16 +16,16 @@ pub fn data(args: &Data, quiet: bool) -> Done {
         Data::Get { set, folder } => {
             let known =
                 known::find(set).ok_or_else(|| input(format_args!("`{set}` isn't a known data set")))?;
-            let got = fetch::get(known, &folder.path, &Tools::default(), &mut |text| {
+            let got = fetch::get(known, folder.path(), &Tools::default(), &mut |text| {
                 say(&format!("{set}: {text}"))
             });
-            let path = folder.path.join(known.name);
+            let path = folder.path().join(known.name);
             match got.map_err(input)? {
                 Got::Fetched => say(&format!("{set}: fetched and verified: {}", path.display())),
                 Got::AlreadyThere => say(&format!("{set}: already there, and verified: {}", path.display())),
             }
             Ok(())
         }
-        Data::Show { set, folder } => failure::print(&show::describe(set, &folder.path).map_err(input)?),
+        Data::Show { set, folder } => failure::print(&show::describe(set, folder.path()).map_err(input)?),
     }
 }

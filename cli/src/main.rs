@@ -16,6 +16,7 @@ mod reproduce;
 mod run;
 mod stats;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args, fgc.threads),
         Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
         Command::Data(args) => data::data(args, fgc.quiet),
+        Command::Verify(args) => verify::verify(args, fgc.quiet),
     };
     match done {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,

@@ -34,7 +34,7 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
     for ((name, file), given) in found {
         let folders = Folders {
             out: args.out.join(&name),
-            data: args.folder.path.clone(),
+            data: args.folder.path().to_owned(),
             base: Path::new(&given).parent().map(Path::to_owned).unwrap_or_default(),
         };
         output::differs(&folders.out.join(fgc_reproduce::EXPERIMENT), &[Path::new(&given)])?;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use fgc_ir::files;
 use fgc_train::compiled;
+use fgc_train::model::Text;
 use fgc_train::recipe;
-use fgc_train::run::{DataSettings, ModelSettings};
+use fgc_train::run::{self, DataSettings, ModelSettings};
 use fgc_train::session::{self, EVALUATION_BATCH};
 use fgc_train::step::read_arrays;
 use fgc_train::{
-    Dataset, Error, Evaluator, Outcome, Pace, Run, Schedule, Session, Settings, data, interrupt, report,
+    Dataset, Environment, Error, Evaluator, Outcome, Pace, Run, Schedule, Session, Settings, data, interrupt,
+    report,
 };
 
 use crate::args::{Eval, Train};
@@ -20,42 +22,43 @@ use crate::failure::{self, Done, Failure, input};
 /// Where runs are kept that aren't given a folder.
 const RUNS: &str = "runs";
 
+/// Every how many steps figures are written, where nothing is said of it.
+const LOG_EVERY: u64 = 10;
+
 pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let threads = compiled::threads(threads.map(usize::from))?;
-    let (resumed, settings, data) = match &args.resume {
+    let (resumed, settings, text, data) = match &args.resume {
         Some(folder) => {
-            let (run, data) = resume(folder)?;
-            let settings = run.settings.clone();
-            (Some(run), settings, data)
+            let (run, settings, data) = resume(folder, args)?;
+            let text = run.model.clone();
+            (Some(run), settings, text, data)
         }
         None => {
-            let (settings, data) = begin(args)?;
-            (None, settings, data)
+            let (settings, text, data) = begin(args)?;
+            (None, settings, text, data)
         }
     };
     say_notes(&data.notes, quiet);
-    let mut session = Session::new(&settings, &data, &threads)?;
+    let mut session = Session::new(&settings, &text, &data, &threads)?;
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
         Some(run) => run,
         None => {
             let folder = args.out.clone().map_or_else(|| unused(session.name()), Ok)?;
-            Run::create(&folder, settings.clone())?
+            Run::create(&folder, settings.clone(), &text.text)?
         }
     };
     let mut report = report::on_stderr(quiet);
     if !quiet {
         failure::say(&format!("{}: compiled in {:.0} ms", run.folder().display(), session.compile_ms()));
     }
-    let pace = Pace {
-        log_every: args.log_every,
-        checkpoint_every: args.checkpoint_every,
-        past_divergence: args.past_divergence,
-    };
     let stop = interrupt::flag()?;
-    match session.train(&mut run, pace, report.as_mut(), &stop)? {
-        Outcome::Finished { .. } => Ok(()),
-        Outcome::Diverged { .. } => Err(Failure::Diverged),
+    match session.train(&mut run, report.as_mut(), &stop)? {
+        Outcome::Finished { .. } => Ok(run.seal(true)?),
+        Outcome::Diverged { .. } => {
+            run.seal(true)?;
+            Err(Failure::Diverged)
+        }
         Outcome::Interrupted { step } => {
             let folder = run.folder().display();
             failure::say(&format!("interrupted after step {step}; `--resume {folder}` goes on"));
@@ -64,44 +67,70 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     }
 }
 
-/// The run in `folder`, with its data, if model and data are what they were.
-fn resume(folder: &Path) -> Done<(Run, Dataset)> {
+/// The run in `folder`, with the settings that it goes on with, and its data.
+fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
     let run = Run::open(folder)?;
-    let settings = &run.settings;
-    if model_hash(Path::new(&settings.model.path))? != settings.model.sha256 {
-        let path = &settings.model.path;
-        return Err(input(format_args!("{path} has changed since the run in {} began", folder.display())));
+    let place = folder.display();
+    let mut settings = run.settings.clone();
+    settings.environment.check(&Environment::now()?).map_err(|e| input(format_args!("{place}: {e}")))?;
+    // Figures of two paces, or of a run that ends and one that doesn't, would be one run's.
+    let pace = settings.pace;
+    if let Some(asked) = args.log_every.filter(|n| *n != pace.log_every) {
+        let was = pace.log_every;
+        return Err(input(format_args!(
+            "{place}: the run began with --log-every {was}, and can't go on with {asked}"
+        )));
+    }
+    if args.past_divergence && !pace.past_divergence {
+        return Err(input(format_args!(
+            "{place}: the run began without --past-divergence, and can't go on with it"
+        )));
+    }
+    settings.pace.checkpoint_every = args.checkpoint_every.or(pace.checkpoint_every);
+    if let Some(folder) = &args.folder.given {
+        settings.data.folder = data::absolute(folder)?;
     }
     let data = session::read_data(&settings.data)?;
-    if data.fingerprint() != settings.data.sha256 {
-        let (name, folder) = (&settings.data.name, folder.display());
-        return Err(input(format_args!("the data set `{name}` has changed since the run in {folder} began")));
+    let (found, expected) = (data.fingerprint(), &settings.data.sha256);
+    if found != *expected {
+        let name = &settings.data.name;
+        return Err(input(format_args!(
+            "the data set `{name}` has changed since the run in {place} began: the SHA-256 of its content is {found}, \
+             and was {expected}"
+        )));
     }
-    Ok((run, data))
+    Ok((run, settings, data))
 }
 
-/// The settings of a new run, and its data.
-fn begin(args: &Train) -> Done<(Settings, Dataset)> {
+/// The settings of a new run, its model and its data.
+fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
     recipe::config(&args.step)?;
+    let text = Text::read(path)?;
     let mut settings = Settings {
-        fgc: env!("CARGO_PKG_VERSION").to_owned(),
+        format: run::FORMAT,
         epochs: args.epochs,
         batch: args.batch,
         lr: args.lr.unwrap_or_else(|| recipe::default_rate(&args.step)),
         schedule: args.schedule.clone(),
         opt: args.opt.level(),
         seed: args.seed,
+        environment: Environment::now()?,
+        pace: Pace {
+            log_every: args.log_every.unwrap_or(LOG_EVERY),
+            checkpoint_every: args.checkpoint_every,
+            past_divergence: args.past_divergence,
+        },
         model: ModelSettings {
             path: path.display().to_string(),
             name: args.name.clone(),
-            sha256: model_hash(path)?,
+            sha256: text.sha256(),
             set: args.set.iter().cloned().collect(),
         },
         data: DataSettings {
             name: args.data.clone(),
-            folder: args.folder.path.display().to_string(),
+            folder: data::absolute(args.folder.path())?,
             sha256: String::new(),
             train_samples: args.train_samples,
             test_samples: args.test_samples,
@@ -111,7 +140,8 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
     settings.check()?;
     let data = session::read_data(&settings.data)?;
     settings.data.sha256 = data.fingerprint();
-    Ok((settings, data))
+    settings.data.name = data::everywhere(&settings.data.name)?;
+    Ok((settings, text, data))
 }
 
 /// The first of `runs/NAME-1`, `runs/NAME-2`, … that isn't there; it is made, so that no other process takes it.
@@ -134,25 +164,22 @@ pub fn say_notes(notes: &[String], quiet: bool) {
     }
 }
 
-fn model_hash(path: &Path) -> Done<String> {
-    Ok(fgc_train::hash_file(path)?)
-}
-
 pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let threads = compiled::threads(threads.map(usize::from))?;
-    let data = data::load(&args.data, &args.folder.path)?;
+    let data = data::load(&args.data, args.folder.path())?;
     say_notes(&data.notes, quiet);
     let kept = RefCell::new(read_arrays(&args.params)?);
+    let text = Text::read(&args.model.model)?;
     let model = ModelSettings {
         path: args.model.model.display().to_string(),
         name: args.model.name.clone(),
-        sha256: String::new(),
+        sha256: text.sha256(),
         set: args.model.set.iter().cloned().collect(),
     };
     // Checked once, for an error that lists all that doesn't fit.
     let checked = RefCell::new(false);
     let compile = |batch: usize| {
-        let (interface, program) = session::evaluation(&model, args.opt.level(), batch, &threads)?;
+        let (interface, program) = session::evaluation(&model, &text, args.opt.level(), batch, &threads)?;
         if !checked.replace(true) {
             say_notes(&interface.adapt_kept(&mut kept.borrow_mut())?, quiet);
             interface.check_kept(&kept.borrow())?;

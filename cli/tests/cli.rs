@@ -333,7 +333,7 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["compile", "run", "init", "check", "bench"] {
+    for name in ["compile", "run", "init", "check", "bench", "verify"] {
         let help = stdout(&[name, "--help"]);
         let line = help.lines().find_map(|line| line.trim().strip_prefix("fgc ")).expect("an example");
         let output = path(&folder, "output");

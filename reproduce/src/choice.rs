@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fgc_train::ranges;
 use fgc_train::recipe::{self, StepArgs};
-use fgc_train::{Result, Schedule, opt};
+use fgc_train::{Result, Schedule};
 use toml::Table;
 
 use crate::read::{Item, Reader};
@@ -67,10 +67,7 @@ impl Choice {
             text.parse::<Schedule>().map_err(|e| item.error(e))?;
             Ok(text.to_owned())
         });
-        let level = reader.get("opt").map(|item| match item.whole(0)? {
-            level if level <= opt::HIGHEST.into() => Ok(level as u8),
-            level => Err(item.error(format_args!("`opt` is 0, 1 or 2, not {level}"))),
-        });
+        let level = reader.get("opt").map(|item| ranges::level(item.whole(0)?).map_err(|e| item.error(e)));
         let lr =
             reader.get("lr").map(|item| ranges::learning_rate(item.number()?).map_err(|e| item.error(e)));
         let mut step = Table::new();

@@ -22,6 +22,7 @@ mod section;
 mod select;
 mod show;
 mod store;
+pub mod verify;
 
 pub use choice::Choice;
 pub use claims::{CLAIMS, Decided, carried, decide};
@@ -39,7 +40,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use fgc_ir::files::{self, Lock};
-use fgc_train::{Error, Result, compiled};
+use fgc_train::{Error, Result, compiled, seal};
 
 use progress::Progress;
 use quantities::Quantities;
@@ -82,19 +83,27 @@ pub fn reproduce(
     };
     files::create_folder(&folders.out).map_err(|e| Error::file(&folders.out, e))?;
     let _lock = lock(&folders.out)?;
-    for folder in [folders.out.clone(), folders.out.join(runs::WRITTEN)] {
+    for folder in [folders.out.clone(), folders.out.join(runs::STANDARD)] {
         clean(&folder)?;
     }
+    if matches!(kind, Kind::Measuring(_)) {
+        // What was measured isn't measured again.
+        verify::check_results(&folders.out)?;
+    }
+    seal::remove(&folders.out)?;
     // Figures and the report are of the results of these runs, or of none.
     let made = folders.out.join(MADE);
     files::remove(&made).map_err(|e| Error::file(&made, e))?;
     write(&folders.out.join(EXPERIMENT), &file.text)?;
-    let ended = match kind {
+    let (ended, runs) = match kind {
         Kind::Training(experiment) => trained(&experiment, file, folders, threads, stop, quiet)?,
-        Kind::Measuring(experiment) => measured(&experiment, asked, folders, threads, stop, quiet)?,
+        Kind::Measuring(experiment) => {
+            (measured(&experiment, asked, folders, threads, stop, quiet)?, Vec::new())
+        }
     };
     let own = !experiment::KNOWN.iter().any(|(_, text)| *text == file.text);
     write(&made, &Made::now(asked, threads, own).to_toml()?)?;
+    verify::seal(&folders.out, runs)?;
     Ok(ended)
 }
 
@@ -121,7 +130,7 @@ pub fn check_claims(file: &File, folders: &Folders) -> Result<()> {
     Ok(())
 }
 
-/// Carries out the runs of `experiment` that aren't done.
+/// Carries out the runs of `experiment` that aren't done. Gives the names of the seals of all that are.
 fn trained(
     experiment: &Experiment,
     file: &File,
@@ -129,7 +138,7 @@ fn trained(
     threads: usize,
     stop: &AtomicBool,
     quiet: bool,
-) -> Result<Ended> {
+) -> Result<(Ended, Vec<String>)> {
     let plans = experiment.plans();
     Quantities::of(&plans, folders)?.check(experiment.wanted(), file)?;
     let work = Work::new(plans, folders)?;
@@ -137,7 +146,7 @@ fn trained(
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;
-    Ok(ended)
+    Ok((ended, work.seals()))
 }
 
 /// Measures what the results of `experiment` lack.

@@ -4,11 +4,14 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fgc_train::{Error, Result};
+use fgc_train::{Error, Result, versions};
 use sha2::{Digest, Sha256};
 
 use crate::experiment::Asked;
 use crate::read::{File, Reader};
+
+/// The form of the folder of an experiment: of `made.toml`, `results.csv` and `times.csv`. The first had no number.
+const FORMAT: u64 = 1;
 
 /// With what the runs of an experiment were made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +59,7 @@ impl Made {
     /// If a text has no form in TOML.
     pub fn to_toml(&self) -> Result<String> {
         let mut table = toml::Table::new();
+        table.insert("format".to_owned(), (FORMAT as i64).into());
         table.insert("quick".to_owned(), self.asked.quick.into());
         if let Some(seeds) = self.asked.seeds {
             table.insert("seeds".to_owned(), (seeds as i64).into());
@@ -80,10 +84,12 @@ impl Made {
     /// From the text of `made.toml`.
     ///
     /// # Errors
-    /// If it isn't of that form, with the place.
+    /// If it isn't of that form, with the place, or is of another format.
     pub fn read(file: &File) -> Result<Made> {
         let table = file.parse()?;
+        versions::check(&file.text, "results", FORMAT).map_err(|e| Error::at(&file.name, e))?;
         let root = Reader::new(file, &table);
+        root.get("format").map(|item| item.whole(1)).transpose()?;
         let text = |key| Ok(root.need(key)?.text()?.to_owned());
         // Results of versions that didn't say these are read too.
         let perhaps = |key| root.get(key).map_or(Ok(String::new()), |item| Ok(item.text()?.to_owned()));
@@ -200,5 +206,18 @@ mod tests {
         let old = "quick = false\nthreads = 2\nfgc = '0.1.0'\ncpu = 'c'\nfeatures = 'f'\ndate = '2026-11-24'";
         let old = Made::read(&File { name: "made.toml".to_owned(), text: old.to_owned() });
         assert_eq!(old.map(|made| (made.version(), made.own)), Ok(("0.1.0".to_owned(), false)));
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let text = Made::now(Asked { quick: false, seeds: None }, 1, false).to_toml().unwrap_or_default();
+        assert!(text.contains("format = 1\n"), "{text}");
+        let text = text.replace("format = 1", "format = 2\nmore = 1");
+        let error = Made::read(&File { name: "made.toml".to_owned(), text }).map_err(|e| e.to_string());
+        let expected = "made.toml: results of format 2: this version of fgc, ";
+        assert!(
+            error.as_ref().is_err_and(|e| e.starts_with(expected) && e.ends_with("reads format 1")),
+            "{error:?}"
+        );
     }
 }

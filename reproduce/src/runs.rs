@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,11 +10,13 @@ use std::thread;
 use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
 use fgc_ir::live;
-use fgc_train::run::{DataSettings, ModelSettings};
+use fgc_train::model::Text;
+use fgc_train::run::{self, DataSettings, ModelSettings};
 use fgc_train::session::read_data;
-use fgc_train::{Dataset, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, model, opt};
+use fgc_train::{
+    Dataset, Environment, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, opt, seal,
+};
 use rayon::ThreadPool;
-use sha2::{Digest, Sha256};
 
 use crate::experiment::{MODELS, Plan};
 use crate::progress::{Progress, Told};
@@ -27,8 +29,10 @@ const EPOCHS: u64 = 10;
 /// Every how many steps figures are written, where nothing is said of it.
 const LOG_EVERY: u64 = 50;
 
+/// The folder of the runs of an experiment, in its folder.
+pub const RUNS: &str = "runs";
 /// The folder of the models that the program carries, in that of an experiment.
-pub(crate) const WRITTEN: &str = "models";
+pub const STANDARD: &str = "models";
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ struct Job {
     /// An index into the data sets.
     set: usize,
     folder: PathBuf,
-    log_every: u64,
+    text: Arc<Text>,
     /// The work of a step, in operations.
     step: f64,
     steps: u64,
@@ -71,13 +75,15 @@ pub enum Ended {
 }
 
 impl Work {
-    /// Reads models and data of `plans`.
+    /// Reads models and data of `plans`, each once, and looks at what there is of the runs.
     ///
     /// # Errors
-    /// If one of them is wrong, before any run has begun.
+    /// If one of them is wrong, or a run that is there can't be gone on with, before any run has begun.
     pub fn new(plans: Vec<Plan>, folders: &Folders) -> Result<Work> {
         let mut sets = Vec::<(DataSettings, Dataset)>::new();
         let mut costs = BTreeMap::new();
+        let mut texts = BTreeMap::new();
+        let environment = Environment::now()?;
         let mut jobs = Vec::new();
         for plan in plans {
             let title = plan.title();
@@ -88,7 +94,7 @@ impl Work {
             let choice = &plan.choice;
             let wanted = DataSettings {
                 name: choice.data.clone().unwrap_or_else(|| data::EMBEDDED.to_owned()),
-                folder: folders.data.display().to_string(),
+                folder: data::absolute(&folders.data)?,
                 sha256: String::new(),
                 train_samples: choice.train_samples,
                 test_samples: choice.test_samples,
@@ -105,30 +111,31 @@ impl Work {
                 }
             };
             let Some((data_settings, data)) = sets.get(set) else { continue };
-            let settings =
-                settings(&plan, model_settings(&plan, folders).map_err(&fail)?, data_settings.clone());
+            let text = model(&plan, folders, &mut texts).map_err(&fail)?;
+            let settings = settings(&plan, &text, data_settings.clone(), environment.clone())?;
             let key = (settings.model.sha256.clone(), settings.model.set.clone(), settings.batch);
             let cost = match costs.get(&key) {
                 Some(cost) => *cost,
                 None => {
-                    let cost = cost(&settings, data).map_err(&fail)?;
+                    let cost = cost(&settings, &text, data).map_err(&fail)?;
                     costs.insert(key, cost);
                     cost
                 }
             };
-            let folder = folders.out.join("runs").join(folder_name(&plan, &settings)?);
-            jobs.push(Job {
-                title,
-                set,
-                folder,
-                log_every: choice.log_every.unwrap_or(LOG_EVERY),
-                step: cost,
-                steps: (data.train.len() / settings.batch.max(1)) as u64 * settings.epochs,
-                settings,
-                plan,
-            });
+            let folder = folders.out.join(RUNS).join(folder_name(&plan, &settings)?);
+            let steps = (data.train.len() / settings.batch.max(1)) as u64 * settings.epochs;
+            let job = Job { title, set, folder, step: cost, steps, settings, text, plan };
+            job.check()?;
+            jobs.push(job);
         }
         Ok(Work { jobs, sets: sets.into_iter().map(|(_, data)| data).collect() })
+    }
+
+    /// The seals of the runs that have ended, from the folder of the experiment.
+    pub fn seals(&self) -> Vec<String> {
+        let sealed = self.jobs.iter().filter(|job| job.folder.join(seal::SEAL).exists());
+        let names = sealed.filter_map(|job| job.folder.file_name());
+        names.map(|name| format!("{RUNS}/{}/{}", name.to_string_lossy(), seal::SEAL)).collect()
     }
 
     /// How many runs there are.
@@ -202,9 +209,33 @@ impl Job {
         self.step * self.steps as f64
     }
 
-    /// What it has left so far.
+    /// Fails if there is something of it that its results can't be made of: a run of other settings or another
+    /// environment, or one that isn't as it was when it ended.
+    fn check(&self) -> Result<()> {
+        if !self.folder.join(run::SETTINGS).exists() {
+            return Ok(());
+        }
+        let hint = |e: Error| {
+            let folder = self.folder.display();
+            Error::new(format!(
+                "run `{}` in {folder}: {e}\nwithout that folder the run is done again",
+                self.title
+            ))
+        };
+        let there = run::read_settings(&self.folder).map_err(hint)?;
+        if there.asked_for()? != self.settings.asked_for()? {
+            return Err(hint(Error::new(format!("`{}` has other settings than this run", run::SETTINGS))));
+        }
+        there.environment.check(&self.settings.environment).map_err(hint)?;
+        run::read_model(&self.folder, &there).map_err(hint)?;
+        seal::check(&self.folder).map(|_| ()).map_err(hint)
+    }
+
+    /// What it has left so far, and how it ended if it has: it is sealed then, and as it was.
     fn left(&self) -> Result<(Vec<Row>, Option<End>)> {
-        results::of_run(&self.plan, self.settings.lr, self.settings.epochs, &self.folder)
+        let sealed = seal::check(&self.folder)?;
+        let (rows, end) = results::of_run(&self.plan, self.settings.lr, self.settings.epochs, &self.folder)?;
+        Ok((rows, end.filter(|_| sealed)))
     }
 
     fn run(
@@ -218,10 +249,12 @@ impl Job {
             progress.ended(self.work(), &format!("{}: done before", self.title));
             return self.finish();
         }
-        let mut session = Session::new(&self.settings, data, threads)?;
-        let there = self.folder.join(fgc_train::run::SETTINGS).exists();
-        let mut run =
-            if there { Run::open(&self.folder)? } else { Run::create(&self.folder, self.settings.clone())? };
+        let mut session = Session::new(&self.settings, &self.text, data, threads)?;
+        let there = self.folder.join(run::SETTINGS).exists();
+        let mut run = match there {
+            true => Run::open(&self.folder)?,
+            false => Run::create(&self.folder, self.settings.clone(), &self.text.text)?,
+        };
         let mut told = Told {
             progress,
             title: &self.title,
@@ -230,9 +263,7 @@ impl Job {
             at: 0,
             test: Default::default(),
         };
-        let pace = Pace { log_every: self.log_every, checkpoint_every: None, past_divergence: false };
-        let outcome = session.train(&mut run, pace, &mut told, stop)?;
-        drop(run);
+        let outcome = session.train(&mut run, &mut told, stop)?;
         let (told, test) = (told.told, told.test);
         let how = match outcome {
             Outcome::Interrupted { .. } => return Ok(()),
@@ -242,24 +273,25 @@ impl Job {
                 listed.collect::<Vec<_>>().join(", ")
             }
         };
+        // Before the checkpoints go: without them and without a seal it would be done again.
+        run.seal(false)?;
+        drop(run);
         progress.ended(self.work() - told, &format!("{}: {how}", self.title));
         self.finish()
     }
 
-    /// Draws the curves of the run, which has ended, and removes its checkpoints: only its figures are of use, and large
-    /// models have large ones. Where there are none, that has been done, but a process that was killed after it may have
+    /// Removes the checkpoints of the run, which has ended and is sealed: only its figures are of use, and large models
+    /// have large ones. Where there are none, that has been done, but a process that was killed after it may have
     /// left its lock.
     fn finish(&self) -> Result<()> {
-        if !self.folder.join(fgc_train::run::CHECKPOINTS).exists() {
+        if !self.folder.join(run::CHECKPOINTS).exists() {
             let lock = self.folder.join(files::LOCK);
             if lock.exists() {
                 drop(Lock::of_folder(&self.folder).map_err(|e| Error::file(&lock, e))?);
             }
             return Ok(());
         }
-        let run = Run::open(&self.folder)?;
-        run.draw_curves()?;
-        run.checkpoints.remove_all()
+        Run::open(&self.folder)?.checkpoints.remove_all()
     }
 }
 
@@ -270,7 +302,7 @@ impl Job {
 pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     Ok(match MODELS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
-            let folder = folders.out.join(WRITTEN);
+            let folder = folders.out.join(STANDARD);
             let path = folder.join(format!("{name}.fg"));
             let there = fs::read(&path).is_ok_and(|found| found == text.as_bytes());
             if !there {
@@ -291,37 +323,49 @@ pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     })
 }
 
-/// The model of `plan`.
-fn model_settings(plan: &Plan, folders: &Folders) -> Result<ModelSettings> {
+/// The text of the model of `plan`, which is read once for all of its runs: `texts` are those that were.
+fn model(plan: &Plan, folders: &Folders, texts: &mut BTreeMap<PathBuf, Arc<Text>>) -> Result<Arc<Text>> {
     let path = model_path(plan.choice.model.as_deref().unwrap_or_default(), folders)?;
-    Ok(ModelSettings {
-        sha256: fgc_train::hash_file(&path)?,
-        path: path.display().to_string(),
-        name: None,
-        set: plan.choice.set.clone(),
-    })
+    if let Some(text) = texts.get(&path) {
+        return Ok(Arc::clone(text));
+    }
+    let text = Arc::new(Text::read(&path)?);
+    texts.insert(path, Arc::clone(&text));
+    Ok(text)
 }
 
 /// The settings of the run of `plan`.
-fn settings(plan: &Plan, model: ModelSettings, data: DataSettings) -> Settings {
+fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environment) -> Result<Settings> {
     let choice = &plan.choice;
-    Settings {
-        fgc: env!("CARGO_PKG_VERSION").to_owned(),
+    let model = ModelSettings {
+        sha256: text.sha256(),
+        path: text.place.clone(),
+        name: None,
+        set: plan.choice.set.clone(),
+    };
+    Ok(Settings {
+        format: run::FORMAT,
         epochs: choice.epochs.unwrap_or(EPOCHS),
         batch: choice.batch.unwrap_or(BATCH),
         lr: choice.lr.unwrap_or_default(),
         schedule: choice.schedule.clone().unwrap_or_else(|| "constant".to_owned()),
         opt: choice.opt.unwrap_or(opt::HIGHEST),
         seed: plan.seed,
+        environment,
+        pace: Pace {
+            log_every: choice.log_every.unwrap_or(LOG_EVERY),
+            checkpoint_every: None,
+            past_divergence: false,
+        },
         model,
-        data,
+        data: DataSettings { name: data::everywhere(&data.name)?, ..data },
         step: choice.step.clone(),
-    }
+    })
 }
 
 /// About how many operations a step has: proportional for the estimators, which is good enough to tell how far a run
 /// is. The model is checked by the way.
-fn cost(settings: &Settings, data: &Dataset) -> Result<f64> {
+fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
     let options = Elaboration {
         batch: None,
         default_batch: settings.batch,
@@ -329,19 +373,16 @@ fn cost(settings: &Settings, data: &Dataset) -> Result<f64> {
         set: settings.model.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..Elaboration::default()
     };
-    let graph = model::load(Path::new(&settings.model.path), &options)?.graph;
+    let graph = text.load(&options)?.graph;
     fgc_train::Interface::of(&graph)?.check_data(&data.name, &data.train)?;
     Ok(live::flops(&graph) as f64)
 }
 
-/// The folder of a run: what it is, for people, and a hash of its settings, so that runs of other settings have
-/// another one. Where model and data are kept makes no difference.
+/// The folder of a run: what it is, for people, and a hash of what is asked for, so that runs of other settings have
+/// another one.
 fn folder_name(plan: &Plan, settings: &Settings) -> Result<String> {
-    let mut placeless = settings.clone();
-    placeless.model.path.clear();
-    placeless.data.folder.clear();
-    let hash = Sha256::digest(placeless.to_toml()?);
-    let hash: String = hash.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let hash = settings.asked_for()?;
+    let hash = hash.get(..8).unwrap_or_else(|| unreachable!("a SHA-256 has 64 digits"));
     let labels = plan.labels.iter().map(|(_, label)| label.as_str());
     let parts = [plan.matrix.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("-");
     let tame = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };

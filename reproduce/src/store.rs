@@ -11,7 +11,7 @@ use crate::made::Made;
 use crate::read::{File, Item};
 use crate::results::{self, Row};
 use crate::section::{Evidence, Section};
-use crate::{EXPERIMENT, MADE, measure};
+use crate::{EXPERIMENT, MADE, measure, verify};
 
 /// Experiments, each with the results that there are of it.
 #[derive(Default)]
@@ -30,13 +30,14 @@ impl Stored {
     /// The experiment in `folder`, and with what it was made.
     ///
     /// # Errors
-    /// If there is none, or its results can't be read.
+    /// If there is none, or its results can't be read or aren't as they were when they were sealed.
     pub fn open(folder: &Path) -> Result<(Stored, Made)> {
         let read = |name: &str| {
             let path = folder.join(name);
             fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
         };
         let made = Made::read(&read(MADE)?)?;
+        verify::check_results(folder)?;
         let file = read(EXPERIMENT)?;
         let trained = match measure::Experiment::of(&file)? {
             Some(_) => None,

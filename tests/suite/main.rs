@@ -13,6 +13,7 @@ mod fuzz;
 mod growth;
 mod isa;
 mod jit;
+mod kept;
 mod language;
 mod laws;
 mod models;

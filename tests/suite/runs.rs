@@ -10,11 +10,13 @@ use fgc_ir::diag::Sources;
 use fgc_ir::lang::{self, Options as Elaboration};
 use fgc_ir::{Arrays, Graph, Tensor};
 use fgc_train::data::{Dataset, load};
+use fgc_train::model::Text;
 use fgc_train::report::Position;
-use fgc_train::run::{Checkpoint, DataSettings, Figures, ModelSettings, metrics};
+use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Figures, Mark, ModelSettings, metrics};
 use fgc_train::step::initial;
 use fgc_train::{
-    Error, Evaluator, Interface, Interpreted, Options, Outcome, Report, Run, Settings, Step, Trainer,
+    Environment, Error, Evaluator, Interface, Interpreted, Options, Outcome, Pace, Report, Run, Settings,
+    Step, Trainer,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,7 +38,7 @@ model linear(x: f32[batch, 3, 3, 1], y: i32[batch], lr: f32[]) {
   metric accuracy = mean(argmax(logits) == y)
 }";
 
-const EVAL: &str = "
+pub(crate) const EVAL: &str = "
 model linear(x: f32[batch, 3, 3, 1], y: i32[batch]) {
   state w: f32[9, 10] ~ normal(0.1)
   logits = flatten(x) @ w
@@ -59,19 +61,29 @@ fn data() -> Dataset {
     load("synthetic:50x3x3x1", Path::new("nowhere")).unwrap()
 }
 
-fn settings() -> Settings {
+pub(crate) fn text() -> Text {
+    Text { place: "linear.fg".to_owned(), text: EVAL.to_owned() }
+}
+
+pub(crate) fn create(folder: &Path) -> Result<Run, Error> {
+    Run::create(folder, settings(), EVAL)
+}
+
+pub(crate) fn settings() -> Settings {
     Settings {
-        fgc: "0.1.0".to_owned(),
+        format: FORMAT,
         epochs: 3,
         batch: 8,
         lr: 0.1,
         schedule: "constant".to_owned(),
         opt: 2,
         seed: u64::MAX,
+        environment: Environment::now().unwrap(),
+        pace: Pace { log_every: 2, checkpoint_every: Some(4), past_divergence: false },
         model: ModelSettings {
             path: "linear.fg".to_owned(),
             name: None,
-            sha256: "abc".to_owned(),
+            sha256: text().sha256(),
             set: [("hidden".to_owned(), "16".to_owned())].into(),
         },
         data: DataSettings {
@@ -89,7 +101,7 @@ fn settings() -> Settings {
 
 /// What happens to a run.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Fate {
+pub(crate) enum Fate {
     /// Nothing.
     Well,
     /// The process ends before the step of that number is done.
@@ -157,9 +169,12 @@ impl Report for Notes {
 }
 
 /// What there is of a run in `folder` after it has met its fate, beginning it if it isn't there.
-fn train_with(folder: &Path, fate: Fate, past_divergence: bool) -> (Result<Outcome, String>, Vec<String>) {
-    let begin =
-        || if folder.join("run.toml").exists() { Run::open(folder) } else { Run::create(folder, settings()) };
+pub(crate) fn train_with(
+    folder: &Path,
+    fate: Fate,
+    past_divergence: bool,
+) -> (Result<Outcome, String>, Vec<String>) {
+    let begin = || if folder.join("run.toml").exists() { Run::open(folder) } else { create(folder) };
     let mut run = match begin() {
         Ok(run) => run,
         Err(e) => return (Err(e.to_string()), Vec::new()),
@@ -190,14 +205,14 @@ fn train_with(folder: &Path, fate: Fate, past_divergence: bool) -> (Result<Outco
     (outcome, notes.notes)
 }
 
-fn train(folder: &Path, fate: Fate) -> Result<Outcome, String> {
+pub(crate) fn train(folder: &Path, fate: Fate) -> Result<Outcome, String> {
     train_with(folder, fate, false).0
 }
 
-const FINISHED: Result<Outcome, String> = Ok(Outcome::Finished { diverged: None });
+pub(crate) const FINISHED: Result<Outcome, String> = Ok(Outcome::Finished { diverged: None });
 
 /// The figures of a run but for its times.
-fn figures(folder: &Path) -> Vec<Value> {
+pub(crate) fn figures(folder: &Path) -> Vec<Value> {
     let mut records = metrics::read(&folder.join("metrics.jsonl")).unwrap();
     for record in &mut records {
         if let Some(seconds) = record.get_mut("seconds") {
@@ -209,23 +224,23 @@ fn figures(folder: &Path) -> Vec<Value> {
 }
 
 /// The last checkpoint of a run but for its times.
-fn last(folder: &Path) -> Checkpoint {
+pub(crate) fn last(folder: &Path) -> Checkpoint {
     let run = Run::open(folder).unwrap();
     let mut found = run.checkpoints.latest(&|_| Ok(()), &mut |_| {}).unwrap().unwrap();
     found.progress.seconds = 0.0;
-    // Times differ in their number of digits.
-    found.progress.metrics_length = 0;
+    // Lines with times are never the same.
+    found.progress.metrics = Mark::default();
     found
 }
 
-fn uninterrupted() -> (TempDir, Checkpoint, Vec<Value>) {
+pub(crate) fn uninterrupted() -> (TempDir, Checkpoint, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(train(folder.path(), Fate::Well), FINISHED);
     let (last, figures) = (last(folder.path()), figures(folder.path()));
     (folder, last, figures)
 }
 
-fn checkpoints(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn checkpoints(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder.join("checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -346,21 +361,21 @@ fn folders_that_cannot_be_used_are_refused_and_left_alone() {
     let taken = root.path().join("taken");
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join("mine"), "mine").unwrap();
-    assert!(fails(Run::create(&taken, settings())).contains("isn't empty"));
+    assert!(fails(create(&taken)).contains("isn't empty"));
     assert!(fails(Run::open(&taken)).contains("no run in this folder"));
     assert_eq!(fs::read_dir(&taken).unwrap().count(), 1);
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(fails(Run::create(&file.join("run"), settings())).contains("file/run"));
+    assert!(fails(create(&file.join("run"))).contains("file/run"));
     let run = root.path().join("run");
-    let open = Run::create(&run, settings()).unwrap();
-    for refused in [Run::create(&run, settings()), Run::open(&run)] {
+    let open = create(&run).unwrap();
+    for refused in [create(&run), Run::open(&run)] {
         assert!(fails(refused).contains("another process is training in this folder"));
     }
     drop(open);
-    assert!(fails(Run::create(&run, settings())).contains("there is a run in this folder"));
+    assert!(fails(create(&run)).contains("there is a run in this folder"));
     assert_eq!(Run::open(&run).unwrap().settings, settings());
-    fs::write(run.join("run.toml"), "epochs = 3\nfoo = 1\n").unwrap();
+    fs::write(run.join("run.toml"), "format = 2\nfoo = 1\n").unwrap();
     let error = fails(Run::open(&run));
     assert!(error.contains("run.toml") && error.contains("line 2"), "{error}");
 }
@@ -393,11 +408,25 @@ fn what_does_not_fit_the_program_is_refused() {
     let bad = "model m(x: f32[batch, 2], z: f32[]) { loss = sum(x) + z }";
     let error = Interface::of(&graph(bad, 2)).unwrap_err().to_string();
     assert!(error.contains("nothing to bind to `z: f32[]`"), "{error}");
-    // A checkpoint of another model.
+    // A checkpoint of other settings.
     let folder = tempfile::tempdir().unwrap();
     assert!(train(folder.path(), Fate::Stops(3)).is_ok());
     let toml = fs::read_to_string(folder.path().join("run.toml")).unwrap();
-    fs::write(folder.path().join("run.toml"), toml.replace("\"abc\"", "\"xyz\"")).unwrap();
-    let error = train(folder.path(), Fate::Well).unwrap_err();
-    assert!(error.contains("a checkpoint of another model"), "{error}");
+    for (from, to) in
+        [("lr = 0.1", "lr = 0.2"), ("hidden = \"16\"", "hidden = \"32\""), ("log_every = 2", "log_every = 3")]
+    {
+        assert!(toml.contains(from), "{toml}");
+        fs::write(folder.path().join("run.toml"), toml.replace(from, to)).unwrap();
+        let error = train(folder.path(), Fate::Well).unwrap_err();
+        assert!(error.contains("a checkpoint of another run, or of other settings"), "{error}");
+    }
+    // Where things are and how often it is saved are no such settings.
+    let moved = toml.replace("linear.fg", "elsewhere.fg").replace("\"data\"", "\"/data\"");
+    let moved = moved.replace("checkpoint_every = 4", "checkpoint_every = 5");
+    assert!(
+        moved.contains("elsewhere.fg") && moved.contains("/data") && moved.contains("every = 5"),
+        "{moved}"
+    );
+    fs::write(folder.path().join("run.toml"), moved).unwrap();
+    assert_eq!(train(folder.path(), Fate::Well), FINISHED);
 }

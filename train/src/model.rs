@@ -8,7 +8,9 @@ use fgc_ir::diag::{Diagnostic, Sources};
 use fgc_ir::lang::{self, Options};
 use fgc_ir::{Graph, Role, Span, Value};
 use fgc_transforms::PassError;
+use sha2::{Digest, Sha256};
 
+use crate::data::hex;
 use crate::error::{Error, Result};
 
 /// A graph, and the texts it comes from.
@@ -21,21 +23,52 @@ pub struct Loaded {
     options: Options,
 }
 
+/// The text of a model, read once: what is made of it later is of this text, whatever becomes of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Text {
+    /// Where it is from, for messages.
+    pub place: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Text {
+    /// That of the file `path`.
+    ///
+    /// # Errors
+    /// If it can't be read, or isn't UTF-8.
+    pub fn read(path: &Path) -> Result<Text> {
+        Ok(Text { place: path.display().to_string(), text: read_text(path)? })
+    }
+
+    /// Its SHA-256, in hexadecimal: that of the file.
+    pub fn sha256(&self) -> String {
+        hex(&Sha256::digest(&self.text))
+    }
+
+    /// Its graph, elaborated as `options` say.
+    ///
+    /// # Errors
+    /// If the model is wrong: with the lines it is about.
+    pub fn load(&self, options: &Options) -> Result<Loaded> {
+        let mut sources = Sources::new();
+        let file = sources.add(self.place.clone(), self.text.clone());
+        match lang::load(&mut sources, file, options) {
+            Ok(graph) => {
+                let loaded = Loaded { graph, sources, file, options: options.clone() };
+                loaded.check_sizes().map(|()| loaded)
+            }
+            Err(errors) => Err(rendered(&errors, &sources)),
+        }
+    }
+}
+
 /// The graph of a model in the file `path`, elaborated as `options` say.
 ///
 /// # Errors
 /// If the file can't be read, or the model is wrong: with the lines it is about.
 pub fn load(path: &Path, options: &Options) -> Result<Loaded> {
-    let text = read_text(path)?;
-    let mut sources = Sources::new();
-    let file = sources.add(path.display().to_string(), text);
-    match lang::load(&mut sources, file, options) {
-        Ok(graph) => {
-            let loaded = Loaded { graph, sources, file, options: options.clone() };
-            loaded.check_sizes().map(|()| loaded)
-        }
-        Err(errors) => Err(rendered(&errors, &sources)),
-    }
+    Text::read(path)?.load(options)
 }
 
 /// Whether the file `path` is of the language and has functions and initialisers only: no model.

@@ -2,6 +2,8 @@
 //!
 //! Those of estimators and optimisers are checked by [`StepConfig::check`](fgc_transforms::StepConfig::check).
 
+use crate::opt;
+
 /// `lr`, if it is a learning rate: positive, also in single precision, and finite.
 ///
 /// # Errors
@@ -25,6 +27,17 @@ pub fn count<N: TryInto<u64> + Copy>(what: &str, n: N) -> Result<N, String> {
     }
 }
 
+/// `level`, if it is an optimisation level.
+///
+/// # Errors
+/// Says what it has to be.
+pub fn level(level: u64) -> Result<u8, String> {
+    match u8::try_from(level) {
+        Ok(level) if level <= opt::HIGHEST => Ok(level),
+        _ => Err(format!("`opt` is 0, 1 or 2, not {level}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +52,9 @@ mod tests {
         }
         assert!(count("a batch", 0usize).is_err_and(|e| e == "a batch is a whole number from 1, not 0"));
         assert_eq!(count("a batch", usize::MAX), Ok(usize::MAX));
+        for wrong in [3, 9, 256, u64::MAX] {
+            assert_eq!(level(wrong), Err(format!("`opt` is 0, 1 or 2, not {wrong}")));
+        }
+        assert_eq!([0, 1, 2].map(level), [Ok(0), Ok(1), Ok(2)]);
     }
 }

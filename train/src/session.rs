@@ -14,33 +14,23 @@ use crate::compiled::Compiled;
 use crate::data::{self, Batches, Dataset, Split};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
-use crate::model::{self, Loaded};
+use crate::model::{Loaded, Text};
 use crate::opt;
 use crate::recipe::{self, StepArgs};
 use crate::report::Report;
 use crate::run::{DataSettings, ModelSettings, Run, Settings};
 use crate::schedule::Schedule;
+use crate::seal;
 use crate::step::{Interface, SAMPLES, Step, initial};
 use crate::trainer::{Options, Outcome, Trainer};
 
 /// The batch size of evaluation, where none is asked for.
 pub const EVALUATION_BATCH: usize = 256;
 
-/// How often things are written, and whether training ends where the loss isn't finite: what makes no difference to
-/// the numbers of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pace {
-    /// A line of figures every so many steps.
-    pub log_every: u64,
-    /// A checkpoint every so many steps, beside the one at the end of each epoch.
-    pub checkpoint_every: Option<u64>,
-    /// Whether to go on when the loss isn't finite.
-    pub past_divergence: bool,
-}
-
 /// Programs, data and first parameters of a run.
 pub struct Session<'a> {
     settings: &'a Settings,
+    text: &'a Text,
     data: &'a Dataset,
     threads: &'a Arc<ThreadPool>,
     interface: Interface,
@@ -51,17 +41,19 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Compiles what `settings` describe, to run on `threads`. `data` is what [`read_data`] gives for them.
+    /// Compiles what `settings` describe, of the model `text`, to run on `threads`. `data` is what [`read_data`] gives
+    /// for them.
     ///
     /// # Errors
     /// If the model, the settings or the data are wrong or don't fit each other.
     pub fn new(
         settings: &'a Settings,
+        text: &'a Text,
         data: &'a Dataset,
         threads: &'a Arc<ThreadPool>,
     ) -> Result<Session<'a>> {
         settings.check()?;
-        let loaded = load(&settings.model, settings.batch, true)?;
+        let loaded = load(&settings.model, text, settings.batch, true)?;
         let asked = asked(settings)?;
         let stepped = step(&loaded.graph, &recipe::config(&asked)?).map_err(|e| loaded.failed(e))?;
         let interface = Interface::of(&stepped)?;
@@ -77,7 +69,7 @@ impl<'a> Session<'a> {
         let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
         let first = initial(&stepped, settings.seed)?;
         let name = loaded.graph.name;
-        Ok(Session { settings, data, threads, interface, compiled, schedule, first, name })
+        Ok(Session { settings, text, data, threads, interface, compiled, schedule, first, name })
     }
 
     /// The name of the model.
@@ -91,19 +83,14 @@ impl<'a> Session<'a> {
     }
 
     /// Begins `run`, which is of these settings, or goes on with it. It ends after the current step once `stop` is
-    /// set.
+    /// set. The run has no seal then, whether it has ended or not.
     ///
     /// # Errors
     /// As [`Trainer::train`].
-    pub fn train(
-        &mut self,
-        run: &mut Run,
-        pace: Pace,
-        report: &mut dyn Report,
-        stop: &AtomicBool,
-    ) -> Result<Outcome> {
-        let (settings, threads) = (self.settings, self.threads);
-        let compile = |batch: usize| evaluation(&settings.model, settings.opt, batch, threads);
+    pub fn train(&mut self, run: &mut Run, report: &mut dyn Report, stop: &AtomicBool) -> Result<Outcome> {
+        seal::remove(run.folder())?;
+        let (settings, text, threads) = (self.settings, self.text, self.threads);
+        let compile = |batch: usize| evaluation(&settings.model, text, settings.opt, batch, threads);
         let per_epoch = self.data.train.len() / settings.batch.max(1);
         let total = settings.epochs.saturating_mul(per_epoch as u64);
         let trainer = Trainer {
@@ -115,9 +102,9 @@ impl<'a> Session<'a> {
             options: Options {
                 epochs: settings.epochs,
                 seed: settings.seed,
-                log_every: pace.log_every,
-                checkpoint_every: pace.checkpoint_every,
-                past_divergence: pace.past_divergence,
+                log_every: settings.pace.log_every,
+                checkpoint_every: settings.pace.checkpoint_every,
+                past_divergence: settings.pace.past_divergence,
             },
             report: &mut *report,
             stop,
@@ -178,8 +165,8 @@ pub fn read_data(settings: &DataSettings) -> Result<Dataset> {
     Ok(data)
 }
 
-/// The model of `settings`, for batches of `batch`, to train or to evaluate.
-fn load(settings: &ModelSettings, batch: usize, training: bool) -> Result<Loaded> {
+/// The model `text` as `settings` say, for batches of `batch`, to train or to evaluate.
+fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Loaded> {
     let options = Elaboration {
         batch: None,
         default_batch: batch,
@@ -188,20 +175,21 @@ fn load(settings: &ModelSettings, batch: usize, training: bool) -> Result<Loaded
         set: settings.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         model: settings.name.clone(),
     };
-    model::load(Path::new(&settings.path), &options)
+    text.load(&options)
 }
 
-/// The program that evaluates the model of `settings` on batches of `batch`, at optimisation level `level`.
+/// The program that evaluates the model `text`, as `settings` say, on batches of `batch`, at optimisation level `level`.
 ///
 /// # Errors
 /// If the model is wrong, or can't be compiled.
 pub fn evaluation(
     settings: &ModelSettings,
+    text: &Text,
     level: u8,
     batch: usize,
     threads: &Arc<ThreadPool>,
 ) -> Result<(Interface, Box<dyn Step>)> {
-    let graph = load(settings, batch, false)?.graph;
+    let graph = load(settings, text, batch, false)?.graph;
     let interface = Interface::of(&graph)?;
     let (graph, _) = opt::apply(graph, level)?;
     Ok((interface, Box::new(Compiled::new(&graph, opt::fusion(level), threads)?)))

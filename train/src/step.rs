@@ -6,7 +6,7 @@ use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds
 
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::run::Figures;
+use crate::run::{Figures, checkpoint};
 
 /// The name under which samples are bound.
 pub const SAMPLES: &str = "x";
@@ -18,7 +18,7 @@ pub const RATE: &str = "lr";
 /// What the loss is called among the figures.
 pub const LOSS: &str = "loss";
 /// What a metric can't be called: the other keys of a line of figures.
-const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
+pub(crate) const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
 
 /// A program that keeps parameters and states between calls.
 pub trait Step {
@@ -255,10 +255,12 @@ pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
 /// Reads named arrays from a safetensors file, such as a checkpoint, or an npz file.
 ///
 /// # Errors
-/// If it isn't a valid array file.
+/// If it isn't a valid array file, or a checkpoint that isn't whole.
 pub fn read_arrays(path: &std::path::Path) -> Result<Arrays> {
     if path.extension().is_some_and(|e| e == "npz") {
         return crate::data::read_all_npz(path);
     }
-    fgc_ir::arrays::read(path).map(|file| file.tensors).map_err(|e| Error::new(e.to_string()))
+    let file = fgc_ir::arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
+    checkpoint::check_whole(path, &file)?;
+    Ok(file.tensors)
 }

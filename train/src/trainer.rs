@@ -89,7 +89,9 @@ impl Trainer<'_> {
     fn restore(&mut self, run: &mut Run, initial: &Arrays) -> Result<Progress> {
         let (interface, report) = (self.interface, &mut *self.report);
         let figures = interface.metrics.len() + 1;
+        let lines = &run.metrics;
         let fits = |c: &Checkpoint| {
+            lines.check(&c.progress.metrics)?;
             if c.progress.sums.len() != figures {
                 return Err(Error::new(format!("it has {} figures, not {figures}", c.progress.sums.len())));
             }
@@ -103,10 +105,7 @@ impl Trainer<'_> {
                 (initial.clone(), Progress { sums: vec![0.0; figures], ..Progress::default() })
             }
         };
-        if !run.metrics.truncate(progress.metrics_length)? {
-            report
-                .note("the metrics file is shorter than it was at the checkpoint: earlier lines are missing");
-        }
+        run.metrics.go_back(progress.metrics.length)?;
         for (name, _) in &interface.kept {
             if let Some(x) = arrays.get(name) {
                 self.step.bind(name, x)?;
@@ -243,7 +242,7 @@ impl Trainer<'_> {
 
     /// Writes a checkpoint. The metrics that belong to it are on disk before it is.
     fn save(&self, run: &mut Run, progress: &mut Progress) -> Result<()> {
-        progress.metrics_length = run.metrics.sync()?;
+        progress.metrics = run.metrics.sync()?;
         let kept = self.interface.kept.iter().map(|(name, _)| Ok((name.clone(), self.step.read(name)?)));
         let arrays = kept.collect::<Result<Arrays>>()?;
         run.checkpoints.save(&Checkpoint { arrays, progress: progress.clone() })

@@ -55,16 +55,17 @@ pub struct Train {
     /// The folder of the run, which is made; a new one in `runs` if not given
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in this folder, as its `run.toml` says
+    /// Go on with the run in this folder, as its `run.toml` says and with the model that it has; --data-dir says
+    /// where fetched sets are now, --checkpoint-every how often to save from now on
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
         "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "opt", "lr", "schedule",
         "epochs", "seed", "out", "train_samples", "test_samples",
     ])]
     pub resume: Option<PathBuf>,
-    /// Write the figures of every N-th step
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    pub log_every: u64,
+    /// Write the figures of every N-th step; 10 if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub log_every: Option<u64>,
     /// Save every N steps, beside the end of each epoch
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint_every: Option<u64>,
@@ -123,5 +124,6 @@ mod tests {
         assert!(parse("m.fg --resume runs/a").is_err_and(|e| e.contains("cannot be used with")));
         assert!(parse("--resume runs/a --beta 0.5").is_err_and(|e| e.contains("cannot be used with")));
         assert!(parse("m.fg --log-every 0").is_err());
+        assert!(parse("m.fg --opt 9").is_err());
     }
 }

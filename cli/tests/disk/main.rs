@@ -93,7 +93,10 @@ fn checkpoints(run: &str) -> Vec<PathBuf> {
 
 /// What a run that has ended leaves, but for times: settings, parameters and states, figures.
 fn left(run: &str) -> (String, Arrays, Vec<Value>) {
-    assert_eq!(names(run), ["checkpoints", "curves.svg", "metrics.jsonl", "run.toml"]);
+    assert_eq!(
+        names(run),
+        ["SHA256SUMS", "checkpoints", "curves.svg", "metrics.jsonl", "model.fg", "run.toml"]
+    );
     let saved = checkpoints(run);
     assert_eq!(names(Path::new(run).join("checkpoints")).len(), saved.len());
     let text = |name: &str| fs::read_to_string(Path::new(run).join(name)).unwrap();
@@ -157,7 +160,7 @@ fn results(out: &str, name: &str) -> (String, String) {
     for run in names(folder.join("runs")) {
         assert_eq!(
             names(folder.join("runs").join(&run)),
-            ["curves.svg", "metrics.jsonl", "run.toml"],
+            ["SHA256SUMS", "curves.svg", "metrics.jsonl", "model.fg", "run.toml"],
             "{run}"
         );
     }

@@ -105,9 +105,9 @@ fn all_known<'n>(what: &str, names: impl IntoIterator<Item = &'n String>, known:
 }
 
 /// The file of what was measured.
-const RESULTS: &str = "results.csv";
+pub const RESULTS: &str = "results.csv";
 /// The file of the settings that it was measured with, in which nothing is left open.
-const SETTINGS: &str = "settings.toml";
+pub const SETTINGS: &str = "settings.toml";
 
 /// An experiment that measures.
 #[derive(Clone, Debug)]

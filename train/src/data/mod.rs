@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fgc_ir::diag;
 
 use crate::error::{Error, Result};
+use known::Known;
 
 pub mod array;
 mod batches;
@@ -24,8 +25,8 @@ mod synthetic;
 
 pub use array::Array;
 pub use batches::{Batch, Batches};
-pub(crate) use hash::hex;
 pub use hash::sha256 as hash_file;
+pub(crate) use hash::{hex, sha256_of as hash_of};
 pub use normalise::Normalisation;
 pub use own::read_all_npz;
 pub use set::{Dataset, Pixels, Split};
@@ -38,7 +39,8 @@ pub const FOLDER: &str = "data";
 /// Reads the data set that `spec` names.
 ///
 /// - `embedded`: a part of Fashion-MNIST that the program carries.
-/// - `mnist`, `fashion-mnist`, `cifar10`: a fetched set, in the folder of its name in `folder`.
+/// - `mnist`, `fashion-mnist`, `cifar10`: a fetched set, in the folder of its name in `folder`, whose files are compared
+///   with their SHA-256 as they are read.
 /// - `synthetic` or `synthetic:NxHxWxC`: patterns in noise.
 /// - a path: a folder of idx files or of CIFAR's binary files, or npz, npy or safetensors
 ///   files with `x_train`, `y_train`, `x_test` and `y_test` (or `x` and `y` in files `train` and
@@ -51,10 +53,8 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     if spec == EMBEDDED {
         return embedded::read();
     }
-    if let Some(rest) = spec.strip_prefix("synthetic")
-        && (rest.is_empty() || rest.starts_with(':'))
-    {
-        return synthetic::make(rest.trim_start_matches(':'));
+    if is_synthetic(spec) {
+        return synthetic::make(spec.trim_start_matches("synthetic").trim_start_matches(':'));
     }
     if let Some(known) = known::find(spec) {
         let path = folder.join(known.name);
@@ -62,7 +62,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
             let hint = format_args!("there is no such folder; `fgc data get {spec}` fetches the data set");
             return Err(Error::file(&path, hint));
         }
-        let mut set = read_path(known.name, &path)?;
+        let mut set = read_path(known.name, &path, Some(known))?;
         set.normalisation = known.normalisation();
         return Ok(set);
     }
@@ -70,7 +70,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     if let (false, Some(parent), Some(name)) = (path.exists(), path.parent(), path.file_name()) {
         let prefix = format!("{}-", name.to_string_lossy());
         if idx::prefixes(parent).contains(&prefix) {
-            return idx::read_folder(spec, parent, &prefix);
+            return idx::read_folder(spec, parent, &prefix, None);
         }
     }
     if !path.exists() {
@@ -82,14 +82,40 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
         };
         return Err(Error::new(format!("`{spec}` is neither a known data set nor a file or folder; {hint}")));
     }
-    read_path(spec, path)
+    read_path(spec, path, None)
+}
+
+/// Whether `spec` is the path of a set, rather than the name of one.
+pub fn is_path(spec: &str) -> bool {
+    spec != EMBEDDED && known::find(spec).is_none() && !is_synthetic(spec)
+}
+
+fn is_synthetic(spec: &str) -> bool {
+    spec.strip_prefix("synthetic").is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+/// `spec`, as it is to be said in any working directory.
+///
+/// # Errors
+/// If it is a path, and the working directory isn't known.
+pub fn everywhere(spec: &str) -> Result<String> {
+    if is_path(spec) { absolute(Path::new(spec)) } else { Ok(spec.to_owned()) }
+}
+
+/// `path`, from the root.
+///
+/// # Errors
+/// If the working directory isn't known.
+pub fn absolute(path: &Path) -> Result<String> {
+    let found = std::path::absolute(path).map_err(|e| Error::file(path, e))?;
+    Ok(found.display().to_string())
 }
 
 /// How deep a set may be in the folders of a path that is named.
 const DEPTH: usize = 2;
 
-/// Reads the set in a file or folder, in whatever format it is.
-fn read_path(name: &str, path: &Path) -> Result<Dataset> {
+/// Reads the set in a file or folder, in whatever format it is; or that of a known set, which has to be what it must be.
+fn read_path(name: &str, path: &Path, known: Option<&Known>) -> Result<Dataset> {
     if path.is_file() {
         if let Some(advice) = foreign::advice(path) {
             return Err(Error::file(path, advice));
@@ -103,7 +129,7 @@ fn read_path(name: &str, path: &Path) -> Result<Dataset> {
         });
     }
     if is_in(path) {
-        return read_folder(name, path);
+        return read_folder(name, path, known);
     }
     let mut within = Vec::new();
     search(path, DEPTH, &mut within);
@@ -118,7 +144,7 @@ fn read_path(name: &str, path: &Path) -> Result<Dataset> {
             ))
         }
         [one] => {
-            let mut set = read_folder(name, one)?;
+            let mut set = read_folder(name, one, known)?;
             set.notes.insert(0, format!("{}: the data set is in {}", path.display(), one.display()));
             Ok(set)
         }
@@ -138,11 +164,11 @@ fn is_in(folder: &Path) -> bool {
 }
 
 /// Reads the set in a folder that [`is_in`] says yes to.
-fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
+fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<Dataset> {
     let prefixes = idx::prefixes(folder);
     match (prefixes.first(), prefixes.len()) {
-        (Some(prefix), 1) => idx::read_folder(name, folder, prefix),
-        (Some(first), _) if first.is_empty() => idx::read_folder(name, folder, first),
+        (Some(prefix), 1) => idx::read_folder(name, folder, prefix, known),
+        (Some(first), _) if first.is_empty() => idx::read_folder(name, folder, first, known),
         (Some(_), _) => {
             let path = |prefix: &String| format!("`{}`", folder.join(prefix.trim_end_matches('-')).display());
             let shown: Vec<String> = prefixes.iter().map(path).collect();
@@ -151,8 +177,17 @@ fn read_folder(name: &str, folder: &Path) -> Result<Dataset> {
                 format_args!("there are files of several data sets: name one of {}", shown.join(", ")),
             ))
         }
-        (None, _) if cifar::is_in(folder) => cifar::read_folder(name, folder),
-        (None, _) => own::read(name, folder),
+        (None, _) if cifar::is_in(folder) => cifar::read_folder(name, folder, known),
+        (None, _) => match known {
+            Some(known) => Err(Error::file(
+                folder,
+                format_args!(
+                    "there are files of another set than `{}`: that is named by the path of its folder",
+                    known.name
+                ),
+            )),
+            None => own::read(name, folder),
+        },
     }
 }
 

@@ -8,13 +8,19 @@ use fgc_ir::{ArrayFile, Arrays, Data, Tensor, arrays, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::metrics::Mark;
 use crate::data::hex;
 use crate::error::{Error, Result};
+use crate::versions;
 
-/// The keys of the texts in a checkpoint.
-const MODEL: &str = "model";
+/// The keys of the texts in a checkpoint. Other array files have a `format` of their own.
+const FORMAT_KEY: &str = "checkpoint_format";
+const RUN: &str = "run";
 const PROGRESS: &str = "progress";
 const HASH: &str = "sha256";
+
+/// The form that checkpoints are written and read in. The first had no number.
+pub const FORMAT: u64 = 2;
 
 /// How far a run has come.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -30,8 +36,8 @@ pub struct Progress {
     pub sums: Vec<f64>,
     /// The time spent in the epoch.
     pub seconds: f64,
-    /// The length of the metrics file, in bytes.
-    pub metrics_length: u64,
+    /// What the metrics file has of it.
+    pub metrics: Mark,
     /// The step at which an epoch ended with the lowest test loss so far, and that loss.
     pub best: Option<Best>,
     /// The first step with a loss that isn't finite.
@@ -73,15 +79,15 @@ pub struct Checkpoint {
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
-    model: String,
+    run: String,
     keep: usize,
 }
 
 impl Checkpoints {
-    /// Those in `folder`, which exists, of the model that `model` identifies. The newest `keep`
-    /// (at least one) and the best are kept.
-    pub fn new(folder: PathBuf, model: &str, keep: usize) -> Checkpoints {
-        Checkpoints { folder, model: model.to_owned(), keep: keep.max(1) }
+    /// Those in `folder`, which exists, of the run that has the [identity](super::Settings::identity) `run`. The newest
+    /// `keep` (at least one) and the best are kept.
+    pub fn new(folder: PathBuf, run: &str, keep: usize) -> Checkpoints {
+        Checkpoints { folder, run: run.to_owned(), keep: keep.max(1) }
     }
 
     /// The file of the checkpoint after `step` steps.
@@ -96,8 +102,9 @@ impl Checkpoints {
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
         let progress =
             serde_json::to_string(&checkpoint.progress).map_err(|e| Error::file(&self.folder, e))?;
-        let hash = hash(&self.model, &progress, &checkpoint.arrays);
-        let metadata = [(MODEL, self.model.clone()), (PROGRESS, progress), (HASH, hash)];
+        let hash = hash(&self.run, &progress, &checkpoint.arrays);
+        let format = (FORMAT_KEY, FORMAT.to_string());
+        let metadata = [format, (RUN, self.run.clone()), (PROGRESS, progress), (HASH, hash)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         let path = self.path(checkpoint.progress.step);
         let bytes = arrays::to_bytes(&checkpoint.arrays, &metadata).map_err(|e| Error::file(&path, e))?;
@@ -172,23 +179,36 @@ impl Checkpoints {
     /// Reads a checkpoint of this run.
     ///
     /// # Errors
-    /// If it isn't whole, or is of another model.
+    /// If it isn't whole, or is of another run.
     pub fn read(&self, path: &Path) -> Result<Checkpoint> {
-        let ArrayFile { tensors, metadata } = arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
-        let text = |key: &str| {
-            let text = metadata.get(key).cloned();
-            text.ok_or_else(|| Error::file(path, format_args!("not a checkpoint: it has no `{key}`")))
-        };
-        let (model, progress) = (text(MODEL)?, text(PROGRESS)?);
-        if hash(&model, &progress, &tensors) != text(HASH)? {
-            return Err(Error::file(path, "damaged: its content doesn't have the hash that it had"));
+        let file = arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
+        let Some(texts) = check(path, &file)? else { return Err(Error::file(path, "not a checkpoint")) };
+        if texts.run != self.run {
+            return Err(Error::file(
+                path,
+                "a checkpoint of another run, or of other settings or another model",
+            ));
         }
-        if model != self.model {
-            return Err(Error::file(path, "a checkpoint of another model, or of another text of it"));
-        }
-        let progress = serde_json::from_str(&progress)
+        let progress = serde_json::from_str(texts.progress)
             .map_err(|e| Error::file(path, format_args!("its `{PROGRESS}` can't be read: {e}")))?;
-        Ok(Checkpoint { arrays: tensors, progress })
+        Ok(Checkpoint { arrays: file.tensors, progress })
+    }
+
+    /// The files of all checkpoints, by step, each with what is wrong with it if anything is.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn examine(&self) -> Result<Vec<(PathBuf, Result<Checkpoint>)>> {
+        Ok(self.list()?.into_iter().map(|(_, path)| (path.clone(), self.read(&path))).collect())
+    }
+
+    /// The names of the files of all checkpoints, by step, in the folder `folder`.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn names(&self, folder: &str) -> Result<Vec<String>> {
+        let name = |path: PathBuf| Some(format!("{folder}/{}", path.file_name()?.to_str()?));
+        Ok(self.list()?.into_iter().filter_map(|(_, path)| name(path)).collect())
     }
 
     /// Removes what writers that were killed have left.
@@ -216,10 +236,39 @@ impl Checkpoints {
     }
 }
 
+/// The texts in a checkpoint.
+struct Texts<'a> {
+    run: &'a str,
+    progress: &'a str,
+}
+
+/// The texts in `file`, read from `path`, if it is a checkpoint.
+fn check<'a>(path: &Path, file: &'a ArrayFile) -> Result<Option<Texts<'a>>> {
+    let text = |key: &str| file.metadata.get(key).map(String::as_str);
+    let (Some(progress), Some(found)) = (text(PROGRESS), text(HASH)) else { return Ok(None) };
+    let format = text(FORMAT_KEY).unwrap_or("1");
+    if format != FORMAT.to_string() {
+        return Err(Error::file(path, versions::unknown("a checkpoint", format, FORMAT)));
+    }
+    let run = text(RUN).ok_or_else(|| Error::file(path, format_args!("damaged: it has no `{RUN}`")))?;
+    if hash(run, progress, &file.tensors) != found {
+        return Err(Error::file(path, "damaged: its content doesn't have the hash that it had"));
+    }
+    Ok(Some(Texts { run, progress }))
+}
+
+/// Fails if `file`, read from `path`, is a checkpoint that isn't whole. Other array files have nothing to be checked by.
+///
+/// # Errors
+/// If its content doesn't have the hash that it had, or it is of another format.
+pub fn check_whole(path: &Path, file: &ArrayFile) -> Result<()> {
+    check(path, file).map(|_| ())
+}
+
 /// The SHA-256 of everything in a checkpoint.
-fn hash(model: &str, progress: &str, arrays: &BTreeMap<String, Tensor>) -> String {
+fn hash(run: &str, progress: &str, arrays: &BTreeMap<String, Tensor>) -> String {
     let mut hash = Sha256::new();
-    for text in [model, progress] {
+    for text in [run, progress] {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }

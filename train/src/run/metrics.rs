@@ -1,13 +1,18 @@
 //! The figures of a run, a line each: `metrics.jsonl`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use fgc_ir::files::Appended;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use super::curves::Curves;
+use crate::data::{hash_of, hex};
 use crate::error::{Error, Result};
 
 /// Figures by name: the loss and the metrics.
@@ -49,22 +54,35 @@ pub enum Record {
     },
 }
 
+/// How far the file went at a moment, and what was in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its length in bytes.
+    pub length: u64,
+    /// The SHA-256 of these bytes.
+    pub sha256: String,
+}
+
 /// The file, open at its end.
+///
+/// It is read when a run goes on, and never again: what is drawn and sealed of it is kept up with as lines are written.
 #[derive(Debug)]
-pub struct Metrics(Appended);
+pub struct Metrics {
+    file: Appended,
+    /// Of all that is in the file.
+    hash: Sha256,
+    curves: Curves,
+}
 
 impl Metrics {
-    /// Opens the file, making it if it isn't there.
+    /// Opens the file, making it if it isn't there. What is in it is read by [`go_back`](Metrics::go_back), with which
+    /// a run has to begin.
     ///
     /// # Errors
     /// If it can't be written.
     pub fn open(path: &Path) -> Result<Metrics> {
-        Appended::open(path).map(Metrics).map_err(|e| Error::file(path, e))
-    }
-
-    fn fail(&self) -> impl Fn(std::io::Error) -> Error {
-        let path = self.0.path().to_owned();
-        move |e| Error::file(&path, e)
+        let file = Appended::open(path).map_err(|e| Error::file(path, e))?;
+        Ok(Metrics { file, hash: Sha256::new(), curves: Curves::default() })
     }
 
     /// Adds a line.
@@ -72,33 +90,100 @@ impl Metrics {
     /// # Errors
     /// If the file can't be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
-        let mut line = serde_json::to_string(record).map_err(|e| Error::file(self.0.path(), e))?;
+        let mut line = serde_json::to_string(record).map_err(|e| self.error(e))?;
         line.push('\n');
-        self.0.append(line.as_bytes()).map_err(self.fail())
+        // As it will be read: numbers that aren't finite are `null`, and those of `f32` are shorter.
+        let read: Value = serde_json::from_str(&line).map_err(|e| self.error(e))?;
+        self.file.append(line.as_bytes()).map_err(|e| self.error(e))?;
+        self.hash.update(&line);
+        self.curves.add(&read);
+        Ok(())
     }
 
-    /// Makes what was written survive a crash of the machine. Gives the length in bytes.
+    /// Makes what was written survive a crash of the machine. Gives what there is now.
     ///
     /// # Errors
     /// If that can't be had.
-    pub fn sync(&mut self) -> Result<u64> {
-        self.0.sync().map_err(self.fail())
+    pub fn sync(&mut self) -> Result<Mark> {
+        let length = self.file.sync().map_err(|e| self.error(e))?;
+        Ok(Mark { length, sha256: hex(&self.hash.clone().finalize()) })
     }
 
-    /// Drops what is beyond the first `length` bytes. Gives whether there were that many.
+    /// Fails unless the file still begins with what there was at `mark`.
     ///
     /// # Errors
-    /// If the file can't be changed.
-    pub fn truncate(&mut self, length: u64) -> Result<bool> {
-        self.0.truncate(length).map_err(self.fail())
+    /// If it doesn't, or can't be read.
+    pub fn check(&self, mark: &Mark) -> Result<()> {
+        check_file(self.file.path(), mark)
+    }
+
+    /// Drops what is beyond the first `length` bytes, and goes on behind them.
+    ///
+    /// # Errors
+    /// If the file can't be changed or read, or isn't one of figures.
+    pub fn go_back(&mut self, length: u64) -> Result<()> {
+        self.file.truncate(length).map_err(|e| self.error(e))?;
+        (self.hash, self.curves) = (Sha256::new(), Curves::default());
+        let path = self.file.path();
+        let file = File::open(path).map_err(|e| self.error(e))?;
+        let mut lines = BufReader::new(file.take(length));
+        let mut line = Vec::new();
+        for k in 1.. {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).map_err(|e| self.error(e))? == 0 {
+                break;
+            }
+            self.curves.add(&parse(path, &line, k)?);
+            self.hash.update(&line);
+        }
+        Ok(())
+    }
+
+    /// The figures so far as a drawing.
+    ///
+    /// # Errors
+    /// If they can't be drawn.
+    pub fn draw(&self, title: &str) -> std::result::Result<String, impl Display + use<>> {
+        self.curves.draw(title)
+    }
+
+    fn error(&self, message: impl Display) -> Error {
+        Error::file(self.file.path(), message)
     }
 }
 
-/// The lines of the file that are whole.
+/// Fails unless the file at `path` begins with what there was at `mark`.
 ///
 /// # Errors
-/// If it can't be read.
+/// If it doesn't, or can't be read.
+pub fn check_file(path: &Path, mark: &Mark) -> Result<()> {
+    let begin = File::open(path).and_then(|file| hash_of(file.take(mark.length)));
+    let (found, length) = begin.map_err(|e| Error::file(path, e))?;
+    if length < mark.length {
+        let lost = mark.length - length;
+        return Err(Error::file(
+            path,
+            format_args!("{lost} bytes that it had at the checkpoint are missing"),
+        ));
+    }
+    if found != mark.sha256 {
+        return Err(Error::file(path, "lines that were in it at the checkpoint have been changed"));
+    }
+    Ok(())
+}
+
+fn parse(path: &Path, line: &[u8], number: u64) -> Result<Value> {
+    serde_json::from_slice(line)
+        .map_err(|e| Error::at(format_args!("{}:{number}", path.display()), format_args!("damaged: {e}")))
+}
+
+/// The lines of the file, but for a last one that isn't whole.
+///
+/// # Errors
+/// If it can't be read, or a line isn't one of figures.
 pub fn read(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read(path).map_err(|e| Error::file(path, e))?;
-    Ok(text.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+    let lines = text[..whole].split_inclusive(|&b| b == b'\n');
+    lines.zip(1..).map(|(line, number)| parse(path, line, number)).collect()
 }

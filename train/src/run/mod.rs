@@ -1,8 +1,8 @@
 //! The folder that a run leaves behind.
 //!
-//! `run.toml` says everything needed to repeat the run, `metrics.jsonl` has its figures,
-//! `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment
-//! goes on from its last checkpoint with the same bits as if it hadn't been.
+//! `run.toml` says everything needed to repeat the run, `model.fg` is the text that is trained, `metrics.jsonl` has its
+//! figures, `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment goes on from its
+//! last checkpoint with the same bits as if it hadn't been. When it has ended it is [sealed](crate::seal).
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,23 +11,31 @@ use std::path::{Path, PathBuf};
 use fgc_ir::files::{self, Lock};
 
 use crate::error::{Error, Result};
+use crate::model::Text;
+use crate::seal;
 
 pub mod checkpoint;
 mod curves;
+mod examine;
 pub mod metrics;
 mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
-pub use metrics::{Figures, Metrics, Record};
-pub use settings::{DataSettings, ModelSettings, Settings};
+pub use examine::examine;
+pub use metrics::{Figures, Mark, Metrics, Record};
+pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
+/// The file of the text that a run trains, in its folder.
+pub const MODEL: &str = "model.fg";
 /// The file of the figures of a run, in its folder.
 pub const METRICS: &str = "metrics.jsonl";
 /// The folder of the checkpoints of a run, in its folder.
 pub const CHECKPOINTS: &str = "checkpoints";
 const CURVES: &str = "curves.svg";
+/// What is said of a folder without a run.
+const NONE: &str = "no run in this folder: there is no `run.toml`";
 
 /// How many of the newest checkpoints are kept.
 pub const KEPT: usize = 3;
@@ -38,6 +46,8 @@ pub struct Run {
     folder: PathBuf,
     /// What the run is of.
     pub settings: Settings,
+    /// The text of the model that it trains.
+    pub model: Text,
     /// Its figures.
     pub metrics: Metrics,
     /// Its checkpoints.
@@ -47,11 +57,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Begins a run in `folder`, which is made; if it is there already, it has to be empty.
+    /// Begins a run of the model `text` in `folder`, which is made; if it is there already, it has to be empty.
     ///
     /// # Errors
     /// If it isn't empty, can't be written, or another process has it open. What is in it is then as it was.
-    pub fn create(folder: &Path, settings: Settings) -> Result<Run> {
+    pub fn create(folder: &Path, settings: Settings, text: &str) -> Result<Run> {
         files::create_folder(folder).map_err(|e| Error::file(folder, e))?;
         let lock = lock(folder)?;
         let path = folder.join(SETTINGS);
@@ -61,46 +71,48 @@ impl Run {
                 "there is a run in this folder: go on with `--resume`, or use another `--out`",
             ));
         }
+        let model = folder.join(MODEL);
         for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {
             let path = entry.map_err(|e| Error::file(folder, e))?.path();
             // A run that was killed before it had written its settings has left no more than that.
-            if !files::is_scaffold(&path) {
+            let left = files::is_scaffold(&path)
+                || path == model && fs::read(&path).is_ok_and(|found| found == text.as_bytes());
+            if !left {
                 return Err(Error::file(folder, "this folder isn't empty: use another `--out`"));
             }
         }
+        files::write_whole(&model, text.as_bytes()).map_err(|e| Error::file(&model, e))?;
         files::write_whole(&path, settings.to_toml()?.as_bytes()).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings, lock)
+        let text = Text { place: model.display().to_string(), text: text.to_owned() };
+        Run::opened(folder, settings, text, lock)
     }
 
     /// Opens the run in `folder` to go on with it.
     ///
     /// # Errors
-    /// If there is none, its settings can't be read, or another process has it open.
+    /// If there is none, its settings or its model can't be read or aren't what it began with, it has ended and a file
+    /// has changed since, or another process has it open.
     pub fn open(folder: &Path) -> Result<Run> {
-        let none = || Error::file(folder, "no run in this folder: there is no `run.toml`");
         if !folder.exists() {
-            return Err(none());
+            return Err(Error::file(folder, NONE));
         }
         let lock = lock(folder)?;
-        let path = folder.join(SETTINGS);
-        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => none(),
-            _ => Error::file(&path, e),
-        })?;
-        let settings = Settings::parse(&text).map_err(|e| Error::file(&path, e))?;
-        Run::opened(folder, settings, lock)
+        let settings = read_settings(folder)?;
+        let model = read_model(folder, &settings)?;
+        seal::check(folder)?;
+        Run::opened(folder, settings, model, lock)
     }
 
     /// The run in `folder`, whose settings are there.
-    fn opened(folder: &Path, settings: Settings, lock: Lock) -> Result<Run> {
+    fn opened(folder: &Path, settings: Settings, model: Text, lock: Lock) -> Result<Run> {
         let cleaned = fs::canonicalize(folder).and_then(|folder| files::clean(&folder));
         cleaned.map_err(|e| Error::file(folder, e))?;
         let metrics = Metrics::open(&folder.join(METRICS))?;
         let checkpoints = folder.join(CHECKPOINTS);
         files::create_folder(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
-        let checkpoints = Checkpoints::new(checkpoints, &settings.model.sha256, KEPT);
+        let checkpoints = Checkpoints::new(checkpoints, &settings.identity()?, KEPT);
         checkpoints.clean()?;
-        Ok(Run { folder: folder.to_owned(), settings, metrics, checkpoints, _lock: lock })
+        Ok(Run { folder: folder.to_owned(), settings, model, metrics, checkpoints, _lock: lock })
     }
 
     /// Where it is.
@@ -108,17 +120,64 @@ impl Run {
         &self.folder
     }
 
-    /// Draws the figures so far.
+    /// Draws the figures so far, which aren't read for it: the end of an epoch takes the same however many there were
+    /// before.
     ///
     /// # Errors
-    /// If they can't be read, or the drawing can't be written.
+    /// If the drawing can't be written.
     pub fn draw_curves(&self) -> Result<()> {
-        let records = metrics::read(&self.folder.join(METRICS))?;
         let title = format!("{} on {}", self.settings.model.path, self.settings.data.name);
         let path = self.folder.join(CURVES);
-        let drawing = curves::draw(&title, &records).map_err(|e| Error::file(&path, e))?;
+        let drawing = self.metrics.draw(&title).map_err(|e| Error::file(&path, e))?;
         files::write_whole(&path, drawing.as_bytes()).map_err(|e| Error::file(&path, e))
     }
+
+    /// Draws and seals the folder of a run that has ended; `with_checkpoints` says whether those will stay.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub fn seal(&self, with_checkpoints: bool) -> Result<()> {
+        // A run that was killed behind its last checkpoint hasn't drawn it.
+        self.draw_curves()?;
+        let mut names = [SETTINGS, MODEL, METRICS, CURVES].map(str::to_owned).to_vec();
+        if with_checkpoints {
+            names.extend(self.checkpoints.names(CHECKPOINTS)?);
+        }
+        seal::write(&self.folder, &names)
+    }
+}
+
+/// The settings of the run in `folder`.
+///
+/// # Errors
+/// If there is none, or its settings can't be read.
+pub fn read_settings(folder: &Path) -> Result<Settings> {
+    let path = folder.join(SETTINGS);
+    let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::file(folder, NONE),
+        _ => Error::file(&path, e),
+    })?;
+    Settings::parse(&text).map_err(|e| Error::file(&path, e))
+}
+
+/// The text that the run of `settings` in `folder` trains.
+///
+/// # Errors
+/// If it can't be read, or isn't the one that the run began with.
+pub fn read_model(folder: &Path, settings: &Settings) -> Result<Text> {
+    let path = folder.join(MODEL);
+    let model = Text::read(&path)?;
+    let found = model.sha256();
+    if found != settings.model.sha256 {
+        return Err(Error::file(
+            &path,
+            format_args!(
+                "not the model that the run began with: its SHA-256 is {found}, that in `{SETTINGS}` {}",
+                settings.model.sha256
+            ),
+        ));
+    }
+    Ok(model)
 }
 
 /// The lock of a run's folder.

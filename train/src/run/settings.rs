@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use fgc_codegen::contract::Isa;
+use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::data::{self, hex};
 use crate::error::{Error, Result};
-use crate::ranges;
+use crate::{ranges, versions};
+
+/// The form of the folder of a run: of `run.toml` and of `metrics.jsonl`. The first had no number.
+pub const FORMAT: u64 = 2;
 
 /// The content of `run.toml`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The version of fgc that began the run.
-    pub fgc: String,
+    /// [`FORMAT`].
+    pub format: u64,
     /// Passes over the training data.
     pub epochs: u64,
     /// Samples in a batch.
@@ -26,6 +33,10 @@ pub struct Settings {
     /// What everything random is drawn from.
     #[serde(with = "seed")]
     pub seed: u64,
+    /// What else the bits of a run depend on.
+    pub environment: Environment,
+    /// How often things are written, and whether training ends where the loss isn't finite.
+    pub pace: Pace,
     /// The model.
     pub model: ModelSettings,
     /// The data.
@@ -34,11 +45,73 @@ pub struct Settings {
     pub step: toml::Table,
 }
 
+/// What the bits of a run depend on and nobody asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// The version of fgc that began the run.
+    pub fgc: String,
+    /// The instruction set that products are summed by: the order of a sum depends on it.
+    pub isa: String,
+    /// The SHA-256 of the prelude, whose functions the model calls.
+    pub prelude: String,
+}
+
+impl Environment {
+    /// That of this process.
+    ///
+    /// # Errors
+    /// If `FGC_ISA` names an instruction set that isn't there.
+    pub fn now() -> Result<Environment> {
+        Ok(Environment {
+            fgc: env!("CARGO_PKG_VERSION").to_owned(),
+            isa: Isa::chosen().map_err(Error::new)?.to_string(),
+            prelude: hex(&Sha256::digest(lang::PRELUDE)),
+        })
+    }
+
+    /// Fails if a run that began in this environment goes on in `now`.
+    ///
+    /// # Errors
+    /// Says all that differs.
+    pub fn check(&self, now: &Environment) -> Result<()> {
+        let pairs = [
+            ("the version of fgc", &self.fgc, &now.fgc, ""),
+            ("the instruction set", &self.isa, &now.isa, " (the environment variable FGC_ISA names another)"),
+            ("the SHA-256 of the prelude", &self.prelude, &now.prelude, ""),
+        ];
+        let differ = pairs.into_iter().filter(|(_, was, is, _)| was != is);
+        let lines: Vec<String> = differ
+            .map(|(what, was, is, hint)| format!("\n  {what} was {was}, and is {is} now{hint}"))
+            .collect();
+        match lines.is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(format!(
+                "it wouldn't go on with the bits that it began with:{}",
+                lines.concat()
+            ))),
+        }
+    }
+}
+
+/// How often things are written, and whether training ends where the loss isn't finite.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// A line of figures every so many steps.
+    pub log_every: u64,
+    /// A checkpoint every so many steps, beside the one at the end of each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
+    /// Whether to go on when the loss isn't finite.
+    pub past_divergence: bool,
+}
+
 /// Which model is trained.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
-    /// Its file.
+    /// The file that it was read from, once: what is trained is the text in the folder of the run.
     pub path: String,
     /// Its name, where the file has several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,10 +147,46 @@ impl Settings {
     /// # Errors
     /// Says what the number has to be.
     pub fn check(&self) -> Result<()> {
-        let epochs = ranges::count("the number of epochs", self.epochs).map(|_| ());
-        let batch = ranges::count("the size of a batch", self.batch).map(|_| ());
-        let lr = ranges::learning_rate(self.lr).map(|_| ());
-        epochs.and(batch).and(lr).map_err(Error::new)
+        ranges::count("the number of epochs", self.epochs)
+            .and(ranges::count("the size of a batch", self.batch as u64))
+            .and(ranges::learning_rate(self.lr).map(|_| 0))
+            .and(ranges::level(self.opt.into()).map(u64::from))
+            .and(ranges::count("`log_every`", self.pace.log_every))
+            .and(self.pace.checkpoint_every.map_or(Ok(0), |n| ranges::count("`checkpoint_every`", n)))
+            .map(|_| ())
+            .map_err(Error::new)
+    }
+
+    /// What makes it this run: the SHA-256 of all settings that its results depend on, in hexadecimal.
+    ///
+    /// Where model and data are makes no difference, as their hashes are among the settings; nor does how often it is
+    /// saved.
+    ///
+    /// # Errors
+    /// If an option has no form in TOML.
+    pub fn identity(&self) -> Result<String> {
+        Ok(hex(&Sha256::digest(self.placeless().to_toml()?)))
+    }
+
+    /// [`identity`](Settings::identity) apart from the [`Environment`]: what was asked for.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn asked_for(&self) -> Result<String> {
+        let nowhere = Environment { fgc: String::new(), isa: String::new(), prelude: String::new() };
+        Ok(hex(&Sha256::digest(Settings { environment: nowhere, ..self.placeless() }.to_toml()?)))
+    }
+
+    fn placeless(&self) -> Settings {
+        let mut placeless = self.clone();
+        placeless.model.path.clear();
+        placeless.data.folder.clear();
+        placeless.pace.checkpoint_every = None;
+        // The name of a set of the program says how it is normalised.
+        if data::is_path(&self.data.name) {
+            placeless.data.name.clear();
+        }
+        placeless
     }
 
     /// As text for `run.toml`.
@@ -91,9 +200,11 @@ impl Settings {
     /// From the text of `run.toml`.
     ///
     /// # Errors
-    /// If it isn't of that form; says which line.
+    /// If it isn't of that form, and says which line; if it is of another format, or a number is out of its range.
     pub fn parse(text: &str) -> Result<Settings> {
-        toml::from_str(text).map_err(|e| Error::new(e.to_string()))
+        versions::check(text, "a run", FORMAT)?;
+        let settings: Settings = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
+        settings.check().map(|()| settings)
     }
 }
 
