@@ -21,8 +21,10 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+type Write = fn(&Path, &[u8]) -> io::Result<()>;
+
 /// Both ways of writing.
-const WAYS: [fn(&Path, &[u8]) -> io::Result<()>; 2] = [write_whole, write_output];
+const WAYS: [Write; 2] = [write_whole, write_output];
 
 #[test]
 fn regular_files_are_replaced_with_their_mode() {

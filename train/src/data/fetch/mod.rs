@@ -82,19 +82,27 @@ pub fn verify(known: &Known, folder: &Path) -> Result<()> {
 /// as it was.
 pub fn get(known: &Known, root: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<Got> {
     let target = root.join(known.name);
+    let lock_path = root.join(format!(".{}.lock", known.name));
+    let work = root.join(format!(".{}.part", known.name));
+    let clear = || files::remove_tree(&work);
     if there(known, &target)? {
+        // A process that was killed when it had fetched the set has left its folder or its lock. Whatever hinders their
+        // removal doesn't hinder the use of the set.
+        if [&lock_path, &work].iter().any(|path| path.symlink_metadata().is_ok())
+            && let Ok(Some(_lock)) = Lock::take(&lock_path, Duration::ZERO)
+        {
+            let _ = clear();
+        }
         return Ok(Got::AlreadyThere);
     }
     files::create_folder(root).map_err(|e| Error::file(root, e))?;
-    let lock_path = root.join(format!(".{}.lock", known.name));
     let lock = Lock::take(&lock_path, PATIENCE).map_err(|e| Error::file(&lock_path, e))?;
     let lock = lock.ok_or_else(|| Error::file(&target, "another process is fetching this set"))?;
     // It may have come while this process was on its way here.
     if there(known, &target)? {
+        let _ = clear();
         return Ok(Got::AlreadyThere);
     }
-    let work = root.join(format!(".{}.part", known.name));
-    let clear = || files::remove_tree(&work);
     clear().and_then(|()| files::create_new_folder(&work)).map_err(|e| Error::file(&work, e))?;
     let made = make(known, &work, &lock, tools, say)
         .and_then(|made| files::rename_folder(&made, &target).map_err(|e| Error::file(&target, e)));
