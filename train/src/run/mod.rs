@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::model::Text;
-use crate::{files, seal};
+use crate::seal::{self, SEAL};
 
 pub mod checkpoint;
 mod curves;
@@ -86,7 +87,8 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Run> {
         let settings = read_settings(folder)?;
         let model = read_model(folder, &settings)?;
-        seal::check(folder)?;
+        let hint = |e| Error::new(format!("{e}\nwithout its `{SEAL}` it goes on from what is there"));
+        seal::check(folder).map_err(hint)?;
         Run::opened(folder, settings, model)
     }
 
