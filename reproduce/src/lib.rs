@@ -44,6 +44,7 @@ use fgc_train::{Error, Result, compiled, seal};
 
 use progress::Progress;
 use quantities::Quantities;
+use runs::Models;
 
 /// The file that an experiment is kept in, in its folder.
 pub const EXPERIMENT: &str = "experiment.toml";
@@ -113,7 +114,7 @@ pub fn reproduce(
 /// With the place, and what may have been meant.
 pub fn check_quantities(file: &File, folders: &Folders) -> Result<()> {
     let experiment = Experiment::read(file, Asked::default())?;
-    Quantities::of(&experiment.plans(), folders)?.check(experiment.wanted(), file)
+    Quantities::of(&experiment.plans(), &Models::new(folders))?.check(experiment.wanted(), file)
 }
 
 /// Fails if claims in `file` ask for quantities that no run of the program's experiments has.
@@ -125,7 +126,7 @@ pub fn check_claims(file: &File, folders: &Folders) -> Result<()> {
     for (experiment, wanted) in claims::wanted(file, &store)? {
         let (_, carried) = experiment::find(&experiment)?;
         let plans = Experiment::read(&carried, Asked::default())?.plans();
-        Quantities::of(&plans, folders)?.check(&wanted, file)?;
+        Quantities::of(&plans, &Models::new(folders))?.check(&wanted, file)?;
     }
     Ok(())
 }
@@ -140,8 +141,9 @@ fn trained(
     quiet: bool,
 ) -> Result<(Ended, Vec<String>)> {
     let plans = experiment.plans();
-    Quantities::of(&plans, folders)?.check(experiment.wanted(), file)?;
-    let work = Work::new(plans, folders)?;
+    let models = Models::new(folders);
+    Quantities::of(&plans, &models)?.check(experiment.wanted(), file)?;
+    let work = Work::new(plans, folders, &models)?;
     let ended = work.run(threads, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
@@ -163,7 +165,7 @@ fn measured(
     let ctx = measure::Context {
         folder: &folders.out,
         data: &folders.data,
-        models: &|name| runs::model_path(name, folders),
+        models: &Models::new(folders),
         threads: &threads,
         stop,
         progress: &|what, done, all| progress.at(done, all, what),

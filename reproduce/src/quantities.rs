@@ -1,17 +1,16 @@
 //! The quantities that runs leave figures of, so that what doesn't exist is refused before anything runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use fgc_ir::diag::nearest;
 use fgc_ir::lang::Options;
 use fgc_train::recipe::{self, StepArgs};
-use fgc_train::{Error, Interface, Result, model};
+use fgc_train::{Error, Interface, Result};
 use fgc_transforms::{Estimator, StepNames};
 
 use crate::experiment::{Plan, Wanted};
 use crate::read::File;
-use crate::runs::{Folders, model_path};
+use crate::runs::Models;
 
 /// What figures have of the loss, whatever the model calls it.
 const LOSS: &str = "loss";
@@ -24,7 +23,7 @@ impl Quantities {
     ///
     /// # Errors
     /// If a model is wrong.
-    pub fn of(plans: &[Plan], folders: &Folders) -> Result<Quantities> {
+    pub fn of(plans: &[Plan], texts: &Models) -> Result<Quantities> {
         let mut models = BTreeMap::new();
         let mut all = BTreeMap::<String, BTreeSet<String>>::new();
         for plan in plans {
@@ -34,7 +33,7 @@ impl Quantities {
             let of_model = match models.get(&key) {
                 Some(of_model) => of_model,
                 None => {
-                    let found = metrics(&name, plan, folders);
+                    let found = metrics(&name, plan, texts);
                     let title = plan.title();
                     let found = found.map_err(|e| match e.is_shown() {
                         true => e,
@@ -87,15 +86,14 @@ impl Quantities {
 }
 
 /// The metrics of the model of `plan`, and how a step of it calls its own.
-fn metrics(name: &str, plan: &Plan, folders: &Folders) -> Result<(Vec<String>, StepNames)> {
-    let path = model_path(name, folders)?;
+fn metrics(name: &str, plan: &Plan, texts: &Models) -> Result<(Vec<String>, StepNames)> {
     let options = Options {
         default_batch: plan.choice.batch.unwrap_or(fgc_ir::lang::DEFAULT_BATCH),
         training: true,
         set: plan.choice.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..Options::default()
     };
-    let graph = model::load(Path::new(&path), &options)?.graph;
+    let graph = texts.text(name)?.load(&options)?.graph;
     let metrics = Interface::of(&graph)?.metrics;
     Ok((metrics, StepNames::of(&graph)))
 }

@@ -75,14 +75,13 @@ pub enum Ended {
 }
 
 impl Work {
-    /// Reads models and data of `plans`, each once, and looks at what there is of the runs.
+    /// Reads data of `plans`, with `models`, and looks at what there is of the runs.
     ///
     /// # Errors
     /// If one of them is wrong, or a run that is there can't be gone on with, before any run has begun.
-    pub fn new(plans: Vec<Plan>, folders: &Folders) -> Result<Work> {
+    pub fn new(plans: Vec<Plan>, folders: &Folders, models: &Models) -> Result<Work> {
         let mut sets = Vec::<(DataSettings, Dataset)>::new();
         let mut costs = BTreeMap::new();
-        let mut texts = BTreeMap::new();
         let environment = Environment::now()?;
         let mut jobs = Vec::new();
         for plan in plans {
@@ -111,7 +110,7 @@ impl Work {
                 }
             };
             let Some((data_settings, data)) = sets.get(set) else { continue };
-            let text = model(&plan, folders, &mut texts).map_err(&fail)?;
+            let text = models.text(plan.choice.model.as_deref().unwrap_or_default()).map_err(&fail)?;
             let settings = settings(&plan, &text, data_settings.clone(), environment.clone())?;
             let key = (settings.model.sha256.clone(), settings.model.set.clone(), settings.batch);
             let cost = match costs.get(&key) {
@@ -299,7 +298,7 @@ impl Job {
 ///
 /// # Errors
 /// If there is no such model, or it can't be written.
-pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
+fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     Ok(match MODELS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
             let folder = folders.out.join(STANDARD);
@@ -323,15 +322,31 @@ pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
     })
 }
 
-/// The text of the model of `plan`, which is read once for all of its runs: `texts` are those that were.
-fn model(plan: &Plan, folders: &Folders, texts: &mut BTreeMap<PathBuf, Arc<Text>>) -> Result<Arc<Text>> {
-    let path = model_path(plan.choice.model.as_deref().unwrap_or_default(), folders)?;
-    if let Some(text) = texts.get(&path) {
-        return Ok(Arc::clone(text));
+/// The texts of models by their names, each read once: what is made of one later is of this text.
+pub struct Models<'a> {
+    folders: &'a Folders,
+    read: Mutex<BTreeMap<String, Arc<Text>>>,
+}
+
+impl<'a> Models<'a> {
+    /// Those of an experiment in `folders`, none of which has been read.
+    pub fn new(folders: &'a Folders) -> Models<'a> {
+        Models { folders, read: Mutex::default() }
     }
-    let text = Arc::new(Text::read(&path)?);
-    texts.insert(path, Arc::clone(&text));
-    Ok(text)
+
+    /// The text of the model `name`.
+    ///
+    /// # Errors
+    /// If there is no such model, or it can't be read.
+    pub fn text(&self, name: &str) -> Result<Arc<Text>> {
+        let mut read = self.read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(text) = read.get(name) {
+            return Ok(Arc::clone(text));
+        }
+        let text = Arc::new(Text::read(&model_path(name, self.folders)?)?);
+        read.insert(name.to_owned(), Arc::clone(&text));
+        Ok(text)
+    }
 }
 
 /// The settings of the run of `plan`.

@@ -7,9 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fgc_reproduce::results::{self, Moment};
-use fgc_reproduce::{
-    Asked, Claim, Ended, Experiment, File, Folders, MADE, Store, Verdict, experiment, measure,
-};
+use fgc_reproduce::{Asked, Claim, Ended, Experiment, File, Folders, Store, Verdict, experiment, measure};
 use fgc_train::seal;
 
 /// Twelve runs of a linear classifier on noisy images, a quarter of which diverge.
@@ -460,25 +458,6 @@ fn damaged_results_are_errors() {
     let out = tempfile::tempdir().unwrap();
     let csv = all(TINY, Asked { quick: true, seeds: None }, out.path());
     let lines: Vec<&str> = csv.lines().collect();
-    // Whatever is changed in them, the seal tells.
-    let more = csv.replacen(",0.", ",1.", 1);
-    assert_ne!(more, csv);
-    for name in [results::RESULTS, MADE] {
-        let path = out.path().join(name);
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(
-            &path,
-            if name == MADE { before.replace("quick = true", "quick = false") } else { more.clone() },
-        )
-        .unwrap();
-        let error = fgc_reproduce::section(out.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("when it was sealed:\n  {name}: changed")), "{error}");
-        fs::write(&path, before).unwrap();
-    }
-    // What an experiment says of its figures may be changed.
-    fs::write(out.path().join(fgc_reproduce::EXPERIMENT), TINY.replace("The course of", "The way of"))
-        .unwrap();
-    assert!(fgc_reproduce::section(out.path()).is_ok());
     seal::remove(out.path()).unwrap();
     let damaged = [
         (String::new(), "it is empty"),

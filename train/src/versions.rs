@@ -20,14 +20,21 @@ struct Numbered {
     format: Option<toml::Value>,
 }
 
-/// Fails unless `text`, the TOML of `what`, is of format `read`: the number that it has as `format`, or 1, as the first
-/// forms had none.
+/// The number that `text`, which is TOML, has as `format`, or 1, as the first forms had none.
+///
+/// # Errors
+/// If it isn't TOML.
+pub fn of(text: &str) -> Result<String> {
+    let Numbered { format } = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
+    Ok(format.map_or_else(|| "1".to_owned(), |format| format.to_string()))
+}
+
+/// Fails unless `text`, the TOML of `what`, is of format `read`.
 ///
 /// # Errors
 /// Names both formats, or says that the text isn't TOML.
 pub fn check(text: &str, what: &str, read: u64) -> Result<()> {
-    let Numbered { format } = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
-    let found = format.map_or_else(|| "1".to_owned(), |format| format.to_string());
+    let found = of(text)?;
     if found == read.to_string() { Ok(()) } else { Err(Error::new(unknown(what, found, read))) }
 }
 

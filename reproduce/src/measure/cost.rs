@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fgc_codegen::{Lowered, Peaks};
@@ -183,6 +184,10 @@ impl Kind for Settings {
     const KIND: &str = "cost";
     type Record = Record;
     type Check = Check;
+
+    fn inputs(&self) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        (self.curves.iter().map(|of| of.model.as_str()).collect(), BTreeSet::new())
+    }
 
     fn run(&self, log: &mut Log<Record>, ctx: &Context) -> Result<()> {
         run(self, log, ctx)

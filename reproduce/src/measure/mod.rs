@@ -5,26 +5,31 @@
 
 mod cost;
 mod file;
+mod kept;
 mod log;
 mod programs;
 mod trajectories;
 mod variance;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fgc_ir::files;
-use fgc_train::{Error, Result, model};
+use fgc_train::{Error, Result};
 use rayon::ThreadPool;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::check::Cost;
 use crate::read;
+use crate::runs::Models;
 use crate::section::{Case, Claim, Evidence, Section};
+
+use kept::Kept;
 
 pub use file::{ClaimSettings, FigureSettings, File};
 pub use programs::Which;
@@ -38,8 +43,8 @@ pub struct Context<'a> {
     pub folder: &'a Path,
     /// The folder of the data sets.
     pub data: &'a Path,
-    /// The file of a model by its name.
-    pub models: &'a dyn Fn(&str) -> Result<PathBuf>,
+    /// The models.
+    pub models: &'a Models<'a>,
     /// The threads that programs run on.
     pub threads: &'a Arc<ThreadPool>,
     /// Set to end after the current measurement, which is saved.
@@ -66,6 +71,9 @@ trait Kind: Serialize + DeserializeOwned {
 
     /// Measures what `log` lacks, until it is complete or the context says to stop.
     fn run(&self, log: &mut log::Log<Self::Record>, ctx: &Context) -> Result<()>;
+
+    /// The names of the models that are measured, and of the data sets that they are measured on.
+    fn inputs(&self) -> (BTreeSet<&str>, BTreeSet<&str>);
 
     /// Figures, tables and settings from `records`.
     fn show(&self, figure: &FigureSettings, records: &[Self::Record]) -> Section;
@@ -163,18 +171,22 @@ impl<'a> Experiment<'a> {
         }))
     }
 
-    /// Measures what the results lack; all of them, if those that are there were measured with other settings. Gives
-    /// whether they are complete now.
+    /// Measures what the results lack; all of them, if those that are there were measured with other settings, or of
+    /// other models or data. Gives whether they are complete now.
     ///
     /// # Errors
-    /// If a model or a setting is wrong, programs can't be compiled, or the results can't be read or written.
+    /// If those that are there were measured in another environment, a model or a setting is wrong, programs can't be compiled, or the results can't be read or written.
     pub fn run(&self, quick: bool, ctx: &Context) -> Result<bool> {
         let (results, kept) = (ctx.folder.join(RESULTS), ctx.folder.join(SETTINGS));
         by_kind!(self.kind.as_str(), K => {
             let settings = self.read::<K>(quick)?.settings;
-            let text = toml::to_string(&settings).map_err(error)?;
+            let now = Kept::now(&settings, ctx)?;
+            let text = toml::to_string(&now).map_err(error)?;
             if !fs::read(&kept).is_ok_and(|there| there == text.as_bytes()) {
-                files::remove(&results).map_err(|e| Error::file(&results, e))?;
+                if results.exists() {
+                    now.check(&kept)?;
+                    files::remove(&results).map_err(|e| Error::file(&results, e))?;
+                }
                 files::write_whole(&kept, text.as_bytes()).map_err(|e| Error::file(&kept, e))?;
             }
             let mut log = log::Log::open(&results)?;
@@ -191,7 +203,7 @@ impl<'a> Experiment<'a> {
         by_kind!(self.kind.as_str(), K => {
             let file = self.read::<K>(false)?;
             let path = folder.join(SETTINGS);
-            let settings: K = toml::from_str(&model::read_text(&path)?).map_err(|e| Error::file(&path, e))?;
+            let settings: K = kept::settings(&path)?;
             let records: Vec<<K as Kind>::Record> = log::read(&folder.join(RESULTS))?;
             let mut section = settings.show(&file.figure, &records);
             section.title = file.title;

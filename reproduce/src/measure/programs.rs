@@ -6,7 +6,7 @@ use fgc_codegen::Executable;
 use fgc_ir::lang::Options;
 use fgc_ir::{Graph, OutputKind};
 use fgc_train::recipe::{self, Tangent};
-use fgc_train::{Result, model, opt};
+use fgc_train::{Result, opt};
 use fgc_transforms::{Estimator, Optimiser, StepConfig, estimate, grad, jvp, jvp_many, params, step};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ impl Which {
 pub fn load(ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Graph> {
     let set = consts.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
     let options = Options { default_batch: batch, set, ..Options::default() };
-    Ok(model::load(&(ctx.models)(name)?, &options)?.graph)
+    Ok(ctx.models.text(name)?.load(&options)?.graph)
 }
 
 /// A value as a literal of the language.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use fgc_train::compiled;
 
 use super::*;
-use crate::runs::{Folders, model_path};
+use crate::runs::{Folders, Models};
 use crate::section::Verdict;
 
 /// Runs the experiment `text` in `folder`, stopped at once if `stopped`. Gives whether it is complete.
@@ -17,7 +17,7 @@ fn run(text: &str, folder: &Path, stopped: bool) -> Result<bool> {
     let ctx = Context {
         folder,
         data: folder,
-        models: &|name| model_path(name, &folders),
+        models: &Models::new(&folders),
         threads: &compiled::threads(Some(1))?,
         stop: &AtomicBool::new(stopped),
         progress: &|_, _, _| {},
@@ -185,4 +185,38 @@ fn what_is_wrong_is_said() {
     assert!(of("kind = 'cooking'").is_err_and(|e| e.contains("not of a kind")));
     assert!(of("kind = 3").is_err());
     assert!(of("kind").is_err());
+}
+
+/// What was measured of another text of a model is measured again; what was measured in another environment is neither
+/// taken for this one's nor thrown away.
+#[test]
+fn results_are_of_the_models_and_the_environment_that_they_were_measured_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = cost().replace("'mlp'", "'mine.fg'");
+    let (_, mlp) = crate::experiment::MODELS.into_iter().find(|(name, _)| *name == "mlp").unwrap();
+    let (model, kept) = (folder.path().join("mine.fg"), folder.path().join(SETTINGS));
+    let results = || fs::read_to_string(folder.path().join(RESULTS)).unwrap();
+    fs::write(&model, mlp).unwrap();
+    assert!(run(&text, folder.path(), false).unwrap());
+    let (first, of) = (results(), fs::read_to_string(&kept).unwrap());
+    assert!(of.starts_with("format = 2\n") && of.contains("[models]\n\"mine.fg\" = "), "{of}");
+    assert!(run(&text, folder.path(), false).unwrap());
+    assert_eq!(results(), first, "nothing is measured again");
+    // Another instruction set.
+    let line = of.lines().find(|line| line.starts_with("isa = ")).unwrap();
+    fs::write(&kept, of.replace(line, "isa = 'mmx'")).unwrap();
+    let error = run(&text, folder.path(), false).unwrap_err().to_string();
+    assert!(
+        error.contains("settings.toml") && error.contains("the instruction set was mmx, and is "),
+        "{error}"
+    );
+    assert_eq!(results(), first, "they are still there");
+    fs::write(&kept, of.replace("format = 2", "format = 9")).unwrap();
+    let error = run(&text, folder.path(), false).unwrap_err().to_string();
+    assert!(error.contains("measurements of format 9: this version of fgc, "), "{error}");
+    fs::write(&kept, &of).unwrap();
+    fs::write(&model, format!("{mlp}\n# otherwise\n")).unwrap();
+    assert!(run(&text, folder.path(), false).unwrap());
+    assert_ne!((results(), fs::read_to_string(&kept).unwrap()), (first, of));
+    assert_eq!(section(&text, folder.path()).claims.len(), 4);
 }

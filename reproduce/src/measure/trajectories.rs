@@ -3,6 +3,7 @@
 mod contours;
 mod show;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use fgc_codegen::Executable;
@@ -154,6 +155,10 @@ impl Kind for Settings {
     const KIND: &str = "trajectories";
     type Record = Record;
     type Check = Check;
+
+    fn inputs(&self) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        (self.functions.iter().map(|of| of.model.as_str()).collect(), BTreeSet::new())
+    }
 
     fn run(&self, log: &mut Log<Record>, ctx: &Context) -> Result<()> {
         for (k, function) in self.functions.iter().enumerate() {

@@ -6,6 +6,8 @@
 mod moments;
 mod show;
 
+use std::collections::BTreeSet;
+
 use fgc_ir::{Arrays, Graph, Role};
 use fgc_train::data::{self, Batches, Dataset};
 use fgc_train::recipe::{self, Tangent};
@@ -178,6 +180,13 @@ impl Kind for Settings {
     const KIND: &str = "variance";
     type Record = Record;
     type Check = Check;
+
+    fn inputs(&self) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        (
+            self.cases.iter().map(|of| of.model.as_str()).collect(),
+            self.cases.iter().filter_map(|case| case.data.as_deref()).collect(),
+        )
+    }
 
     fn run(&self, log: &mut Log<Record>, ctx: &Context) -> Result<()> {
         let points = self.cases.iter().flat_map(|c| c.values.iter().map(move |&x| (c, x)));

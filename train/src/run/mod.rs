@@ -12,7 +12,7 @@ use fgc_ir::files::{self, Lock};
 
 use crate::error::{Error, Result};
 use crate::model::Text;
-use crate::seal;
+use crate::seal::{self, SEAL};
 
 pub mod checkpoint;
 mod curves;
@@ -99,7 +99,8 @@ impl Run {
         let lock = lock(folder)?;
         let settings = read_settings(folder)?;
         let model = read_model(folder, &settings)?;
-        seal::check(folder)?;
+        let hint = |e| Error::new(format!("{e}\nwithout its `{SEAL}` it goes on from what is there"));
+        seal::check(folder).map_err(hint)?;
         Run::opened(folder, settings, model, lock)
     }
 
