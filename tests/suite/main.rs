@@ -24,6 +24,7 @@ mod reporting;
 mod reproduce;
 mod runs;
 mod singular;
+mod starved;
 mod step;
 mod sums;
 mod tidy;

@@ -32,6 +32,7 @@ const UNSAFE: &[&str] = &[
     "codegen/src/philox.rs",
     "codegen/src/probe.rs",
     "codegen/src/vecmath/slices.rs",
+    "tests/src/bin/starved.rs",
 ];
 
 fn root() -> PathBuf {

@@ -1,0 +1,129 @@
+//! Training while memory runs out: it ends with an error, no checkpoint is harmed, and what goes on with it has the bits of
+//! a run to which nothing happened.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fgc_ir::Arrays;
+use fgc_train::model::Text;
+use fgc_train::run::{CHECKPOINTS, Checkpoints, DataSettings, FORMAT, METRICS, ModelSettings};
+use fgc_train::{Environment, Pace, Run, Settings, session};
+use serde_json::Value;
+
+const MODEL: &str = "
+model small(x: f32[batch, 4, 4, 1], y: i32[batch]) {
+  h = relu(dense(flatten(x), 8) as hidden)
+  logits = dense(h, 10) as head
+  loss = mean(softmax_cross_entropy(logits, y))
+}";
+
+/// A run of 16 steps in `folder`, of which none is done.
+fn begun(folder: PathBuf) -> PathBuf {
+    let text = Text { place: "small.fg".to_owned(), text: MODEL.to_owned() };
+    let mut data = DataSettings {
+        name: "synthetic:64x4x4x1".to_owned(),
+        folder: "nowhere".to_owned(),
+        sha256: String::new(),
+        train_samples: None,
+        test_samples: None,
+    };
+    data.sha256 = session::read_data(&data).unwrap().fingerprint();
+    let settings = Settings {
+        format: FORMAT,
+        epochs: 2,
+        batch: 8,
+        lr: 0.01,
+        schedule: "constant".to_owned(),
+        opt: 2,
+        seed: 3,
+        environment: Environment::now().unwrap(),
+        pace: Pace { log_every: 2, checkpoint_every: Some(3), past_divergence: false },
+        model: ModelSettings {
+            path: "small.fg".to_owned(),
+            name: None,
+            sha256: text.sha256(),
+            set: Default::default(),
+        },
+        data,
+        step: [("grad".to_owned(), "forward".into()), ("optimizer".to_owned(), "adam".into())]
+            .into_iter()
+            .collect(),
+    };
+    Run::create(&folder, settings, MODEL).unwrap();
+    folder
+}
+
+/// Trains to the end, but that the allocation of that number fails.
+fn starved(folder: &Path, number: u64) -> Output {
+    let program = env!("CARGO_BIN_EXE_starved");
+    Command::new(program).arg(number.to_string()).arg(folder).env_remove("RUST_BACKTRACE").output().unwrap()
+}
+
+/// Trains to the end. Gives how many allocations that took.
+fn goes_on(folder: &Path) -> u64 {
+    let output = starved(folder, u64::MAX);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// The arrays of each checkpoint, all of which have to be whole.
+fn checkpoints(folder: &Path) -> Vec<Arrays> {
+    let settings = Settings::parse(&fs::read_to_string(folder.join("run.toml")).unwrap()).unwrap();
+    let known = Checkpoints::new(folder.join(CHECKPOINTS), &settings.identity().unwrap(), 3);
+    let Ok(entries) = fs::read_dir(folder.join(CHECKPOINTS)) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    let whole = paths.iter().filter(|p| p.extension().is_some_and(|e| e == "safetensors"));
+    whole.map(|path| known.read(path).unwrap().arrays).collect()
+}
+
+/// What a run has left that has ended, but for times.
+fn left(folder: &Path) -> (Vec<Arrays>, Vec<Value>) {
+    let text = fs::read_to_string(folder.join(METRICS)).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter_mut().filter_map(Value::as_object_mut).for_each(|line| drop(line.remove("seconds")));
+    (checkpoints(folder), lines)
+}
+
+/// Lets allocations fail, one in each run, about `runs` of all that there are.
+fn train_starving(runs: u64) {
+    let root = tempfile::tempdir().unwrap();
+    let whole = begun(root.path().join("whole"));
+    let count = goes_on(&whole);
+    let expected = left(&whole);
+    assert!(expected.0.len() == 3 && count > 1000, "{count}");
+    let mut failed = 0;
+    for k in 0..runs {
+        let number = 1 + count * k / runs;
+        let folder = begun(root.path().join(number.to_string()));
+        let output = starved(&folder, number);
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            // There may be one more or less, as hash maps fall out.
+            Some(0) => assert!(number + 100 > count, "allocation {number} of {count} didn't fail"),
+            Some(1) => assert!(said.starts_with("error: "), "{number}: {said}"),
+            // Where nothing can be done without memory the process ends, as by a crash.
+            None => assert!(said.contains("memory allocation of "), "{number}: {said}"),
+            Some(code) => panic!("{number}: exit code {code}: {said}"),
+        }
+        failed += u64::from(!output.status.success());
+        checkpoints(&folder);
+        if !output.status.success() {
+            goes_on(&folder);
+        }
+        assert_eq!(left(&folder), expected, "allocation {number} of {count}");
+    }
+    assert!(failed + 1 >= runs, "{failed} of {runs}");
+}
+
+#[test]
+fn a_training_is_not_harmed_where_memory_runs_out() {
+    train_starving(60);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_training_is_not_harmed_wherever_memory_runs_out() {
+    train_starving(3000);
+}
