@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fgc_train::compiled;
 use fgc_train::recipe;
-use fgc_train::run::{DataSettings, ModelSettings};
+use fgc_train::run::{DataSettings, ModelSettings, path_text};
 use fgc_train::session::{self, EVALUATION_BATCH};
 use fgc_train::step::read_arrays;
 use fgc_train::{
@@ -92,14 +92,14 @@ fn begin(args: &Train) -> Done<(Settings, Dataset)> {
         opt: args.opt.level(),
         seed: args.seed,
         model: ModelSettings {
-            path: path.display().to_string(),
+            path: path_text(path)?,
             name: args.name.clone(),
             sha256: model_hash(path)?,
             set: args.set.iter().cloned().collect(),
         },
         data: DataSettings {
             name: args.data.clone(),
-            folder: args.folder.path.display().to_string(),
+            folder: path_text(&args.folder.path)?,
             sha256: String::new(),
             train_samples: args.train_samples,
             test_samples: args.test_samples,
@@ -122,7 +122,7 @@ fn unused(name: &str) -> Done<PathBuf> {
 /// Says what isn't as it is in the files.
 pub fn say_notes(notes: &[String], quiet: bool) {
     for note in notes.iter().filter(|_| !quiet) {
-        failure::say(&format!("note: {note}"));
+        failure::say(&failure::printable(&format!("note: {note}")));
     }
 }
 
@@ -136,7 +136,7 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     say_notes(&data.notes, quiet);
     let kept = RefCell::new(read_arrays(&args.params)?);
     let model = ModelSettings {
-        path: args.model.model.display().to_string(),
+        path: path_text(&args.model.model)?,
         name: args.model.name.clone(),
         sha256: String::new(),
         set: args.model.set.iter().cloned().collect(),

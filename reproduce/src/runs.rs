@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use fgc_ir::lang::Options as Elaboration;
-use fgc_ir::{arrays, live};
-use fgc_train::run::{DataSettings, ModelSettings};
+use fgc_ir::{arrays, bounded, live};
+use fgc_train::run::{DataSettings, ModelSettings, path_text};
 use fgc_train::session::read_data;
 use fgc_train::{Dataset, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, model, opt};
 use rayon::ThreadPool;
@@ -75,6 +75,7 @@ impl Work {
         let mut sets = Vec::<(DataSettings, Dataset)>::new();
         let mut costs = BTreeMap::new();
         let mut jobs = Vec::new();
+        let mut named = BTreeMap::new();
         for plan in plans {
             let title = plan.title();
             let fail = |e: Error| match e.is_shown() {
@@ -84,7 +85,7 @@ impl Work {
             let choice = &plan.choice;
             let wanted = DataSettings {
                 name: choice.data.clone().unwrap_or_else(|| data::EMBEDDED.to_owned()),
-                folder: folders.data.display().to_string(),
+                folder: path_text(&folders.data)?,
                 sha256: String::new(),
                 train_samples: choice.train_samples,
                 test_samples: choice.test_samples,
@@ -113,6 +114,12 @@ impl Work {
                 }
             };
             let folder = folders.out.join("runs").join(folder_name(&plan, &settings)?);
+            if let Some(other) = named.insert(folder.clone(), title.clone()) {
+                return Err(Error::new(format!(
+                    "the runs `{other}` and `{title}` have the same settings and, but for case and punctuation, the same \
+                     name: their results would be in one folder"
+                )));
+            }
             jobs.push(Job {
                 title,
                 set,
@@ -261,8 +268,7 @@ pub fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
         Some((_, text)) => {
             let folder = folders.out.join("models");
             let path = folder.join(format!("{name}.fg"));
-            let there = fs::read(&path).is_ok_and(|found| found == text.as_bytes());
-            if !there {
+            if !bounded::has(&path, text.as_bytes()) {
                 fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
                 arrays::write_whole(&path, text.as_bytes()).map_err(|e| Error::file(&path, e))?;
             }
@@ -285,7 +291,7 @@ fn model_settings(plan: &Plan, folders: &Folders) -> Result<ModelSettings> {
     let path = model_path(plan.choice.model.as_deref().unwrap_or_default(), folders)?;
     Ok(ModelSettings {
         sha256: fgc_train::hash_file(&path)?,
-        path: path.display().to_string(),
+        path: path_text(&path)?,
         name: None,
         set: plan.choice.set.clone(),
     })
@@ -334,5 +340,7 @@ fn folder_name(plan: &Plan, settings: &Settings) -> Result<String> {
     let labels = plan.labels.iter().map(|(_, label)| label.as_str());
     let parts = [plan.matrix.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("-");
     let tame = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    Ok(format!("{}-s{}-{hash}", parts.chars().map(tame).collect::<String>(), plan.seed))
+    // Names of folders have at most 255 bytes.
+    let parts: String = parts.chars().map(tame).take(200).collect();
+    Ok(format!("{parts}-s{}-{hash}", plan.seed))
 }

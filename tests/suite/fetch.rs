@@ -52,6 +52,7 @@ fn workshop(failures: usize) -> (TempDir, Tools) {
         apt_get: folder.path().join("apt-get"),
         dpkg_deb: folder.path().join("dpkg-deb"),
         pauses: vec![Duration::ZERO; 2],
+        longest: Duration::from_secs(60),
     };
     script(&tools.npm, &fetch("tgz"));
     script(&tools.apt_get, &fetch("deb"));
@@ -161,4 +162,28 @@ fn one_process_fetches_a_set_at_a_time() {
     assert!(error.contains("another process is fetching"), "{error}");
     drop(lock);
     assert_eq!(get(&set, &root, &tools, &mut |_| {}), Ok(Got::Fetched));
+}
+
+#[test]
+fn programs_without_an_end_are_ended() {
+    let (folder, mut tools) = workshop(0);
+    let known = known(&folder, npm());
+    let root = folder.path().join("data");
+    let mut refused = |text: &str, longest: u64, why: &str| {
+        script(&tools.npm, text);
+        tools.longest = Duration::from_secs(longest);
+        let error = get(&known, &root, &tools, &mut |_| {}).unwrap_err().to_string();
+        assert!(error.ends_with(why) && error.contains("hello@1.0.0` was ended: "), "{error}");
+        assert!(!root.join("hello").exists());
+    };
+    refused("exec yes", 60, "it printed more than 16777216 bytes");
+    refused("exec yes >&2", 60, "it printed more than 16777216 bytes");
+    refused("exec sleep 1000", 0, "it took more than 0 s");
+    // A file of that length that takes no room.
+    let hole = "truncate -s 1073741825 p.part\nexec sleep 1000";
+    refused(hole, 60, "it wrote 1073741825 bytes; a download has at most 1073741824");
+    // Of a long message the end is heard.
+    script(&tools.npm, "yes no | head -c 100000 >&2\necho the network is down >&2\nexit 7");
+    let error = get(&known, &root, &tools, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.ends_with("no\nthe network is down") && error.len() < 20_000, "{error}");
 }

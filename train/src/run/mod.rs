@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::model::read_text;
 
 pub mod checkpoint;
 mod curves;
@@ -17,7 +18,7 @@ mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use metrics::{Figures, Metrics, Record};
-pub use settings::{DataSettings, ModelSettings, Settings};
+pub use settings::{DataSettings, ModelSettings, Settings, path_text};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
@@ -73,12 +74,10 @@ impl Run {
     /// If there is none, its settings can't be read, or another process has it open.
     pub fn open(folder: &Path) -> Result<Run> {
         let path = folder.join(SETTINGS);
-        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::file(folder, "no run in this folder: there is no `run.toml`")
-            }
-            _ => Error::file(&path, e),
-        })?;
+        if !path.exists() {
+            return Err(Error::file(folder, "no run in this folder: there is no `run.toml`"));
+        }
+        let text = read_text(&path)?;
         let settings = Settings::parse(&text).map_err(|e| Error::file(&path, e))?;
         Run::opened(folder, settings)
     }

@@ -1,6 +1,7 @@
 //! What a run is of: everything needed to repeat it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl Settings {
     /// # Errors
     /// Says what the number has to be.
     pub fn check(&self) -> Result<()> {
-        let epochs = ranges::count("the number of epochs", self.epochs).map(|_| ());
+        let epochs = ranges::epochs(self.epochs).map(|_| ());
         let batch = ranges::count("the size of a batch", self.batch).map(|_| ());
         let lr = ranges::learning_rate(self.lr).map(|_| ());
         epochs.and(batch).and(lr).map_err(Error::new)
@@ -95,6 +96,16 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Settings> {
         toml::from_str(text).map_err(|e| Error::new(e.to_string()))
     }
+}
+
+/// `path` as settings have it.
+///
+/// # Errors
+/// If it isn't of Unicode characters, so that there would be no telling which file is meant.
+pub fn path_text(path: &Path) -> Result<String> {
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::file(path, "the name isn't UTF-8, as settings have to be"))
 }
 
 /// TOML has integers of 63 bits; the few seeds beyond are texts.

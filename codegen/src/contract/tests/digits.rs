@@ -47,7 +47,8 @@ fn long_sums_of_products_keep_their_digits() {
                 let plan = plan(&op, &x, &y, isa);
                 let found = run(&plan, &lhs, &rhs, &ty).to_f64();
                 let errors = found.iter().zip(&exact).zip(&sizes).map(|((a, b), size)| (a - b).abs() / size);
-                let worst = errors.fold(0.0f64, |worst, e| if e <= worst || worst.is_nan() { worst } else { e });
+                let worst =
+                    errors.fold(0.0f64, |worst, e| if e <= worst || worst.is_nan() { worst } else { e });
                 let limit = if matches!(plan.sums[..], [Plan::Convolution(_)]) { 2.0 * ERROR } else { ERROR };
                 if worst.is_nan() || worst > limit {
                     failures.push(format!("{isa}: {conv:?} of {x:?} and {y:?} in {range:?}: {worst:e}"));

@@ -7,7 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 mod pictures;
+mod tool;
 mod unpack;
 
 /// The programs that fetch packages, and the patience with them.
@@ -30,6 +31,8 @@ pub struct Tools {
     pub dpkg_deb: PathBuf,
     /// How long to wait before each new attempt at a download.
     pub pauses: Vec<Duration>,
+    /// How long a program may take.
+    pub longest: Duration,
 }
 
 impl Default for Tools {
@@ -40,6 +43,7 @@ impl Default for Tools {
             apt_get: "apt-get".into(),
             dpkg_deb: "dpkg-deb".into(),
             pauses: [2, 8, 30].map(Duration::from_secs).to_vec(),
+            longest: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -131,7 +135,9 @@ fn make(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) ->
         }
         Package::Debian(_, folder) => {
             let raw = work.join("raw");
-            run(Command::new(&tools.dpkg_deb).arg("-x").arg(&package).arg(&raw)).map_err(Failed::error)?;
+            let mut command = Command::new(&tools.dpkg_deb);
+            command.arg("-x").arg(&package).arg(&raw);
+            tool::run(&mut command, work, tools.longest).map_err(Failed::error)?;
             for name in names() {
                 unpack::gz(&raw.join(folder).join(format!("{name}.gz")), &made.join(name))?;
             }
@@ -163,7 +169,7 @@ fn download(known: &Known, work: &Path, tools: &Tools, say: &mut dyn FnMut(&str)
                 (command, name, "deb")
             }
         };
-        run(command.current_dir(work))?;
+        tool::run(command.current_dir(work), work, tools.longest)?;
         let failed = |message: String| Failed { message, for_good: false };
         let entries = fs::read_dir(work).map_err(|e| failed(Error::file(work, e).to_string()))?;
         let is_package = |path: &PathBuf| path.extension().is_some_and(|e| e == ending);
@@ -204,26 +210,6 @@ impl Failed {
     fn error(self) -> Error {
         Error::new(self.message)
     }
-}
-
-/// Runs a program to its end. What it says is heard only if it fails.
-fn run(command: &mut Command) -> std::result::Result<(), Failed> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Failed {
-            message: format!("the program `{name}`, which fetches this set, isn't there"),
-            for_good: true,
-        },
-        _ => Failed { message: format!("the program `{name}` can't be run: {e}"), for_good: true },
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = if said.trim().is_empty() { String::from_utf8_lossy(&output.stdout) } else { said };
-    let line: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let message = format!("`{name} {}` failed ({}):\n{}", line.join(" "), output.status, said.trim());
-    Err(Failed { message, for_good: false })
 }
 
 /// Opens a file for reading.

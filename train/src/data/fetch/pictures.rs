@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::cifar::{PLANE, RECORD};
 use super::open;
 use crate::error::{Error, Result};
+use fgc_ir::bounded;
 
 /// The images in one picture.
 const IMAGES: usize = 10_000;
@@ -46,7 +47,7 @@ pub fn convert(source: &Path, target: &Path) -> Result<()> {
 }
 
 fn labels(path: &Path, count: usize) -> Result<Vec<u8>> {
-    let text = fs::read(path).map_err(|e| Error::file(path, e))?;
+    let text = bounded::read(path, bounded::MAX_TEXT).map_err(|e| Error::file(path, e))?;
     let labels: Vec<u8> = serde_json::from_slice(&text).map_err(|e| Error::file(path, e))?;
     if labels.len() == count {
         return Ok(labels);
