@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fgc_codegen::{Executable, KernelInfo, Peaks};
 use fgc_ir::lang::DEFAULT_BATCH;
 use fgc_train::measure::{Timed, Times, ms, sample};
-use fgc_train::{Error, compiled, opt};
+use fgc_train::{Error, compiled, opt, ranges};
 use rayon::ThreadPool;
 
 use crate::args::{Bench, ModeName, Precision};
@@ -62,8 +62,7 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     if args.mode.step.tangent.is_some() && args.mode.mode != ModeName::Step {
         return Err(input("--tangent is for mode step: in the other modes tangents are inputs"));
     }
-    let budget = Duration::try_from_secs_f64(args.seconds);
-    let budget = budget.map_err(|e| input(format_args!("--seconds: {e}")))?;
+    let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
     let start = Instant::now();
     let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
     let mut compile = vec![("load", ms(start))];

@@ -26,13 +26,27 @@ pub type Done<T = ()> = Result<T, Failure>;
 
 /// A failure with `error` for a message.
 pub fn input(error: impl Display) -> Failure {
-    Failure::Input(format!("error: {error}"))
+    Failure::Input(printable(&format!("error: {error}")))
+}
+
+/// `text` with what a terminal would take for a command escaped: names in files, and of files, may have anything.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_debug().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Writes `text` to standard output.
 pub fn print(text: &str) -> Done {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+    print_with(|| io::stdout().write_all(text.as_bytes()))
+}
+
+/// Writes to standard output whatever `write` writes there, to its end.
+pub fn print_with(write: impl FnOnce() -> io::Result<()>) -> Done {
+    write().and_then(|()| io::stdout().flush()).map_err(|e| match e.kind() {
         ErrorKind::BrokenPipe => Failure::ClosedPipe,
         _ => input(format_args!("can't write to standard output: {e}")),
     })
@@ -41,4 +55,14 @@ pub fn print(text: &str) -> Done {
 /// Writes a line to standard error. That nobody may be reading it is no reason to stop.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped() {
+        assert_eq!(printable("a\u{1b}[2J\r\u{7f}\u{9b}é\n\tb"), "a\\u{1b}[2J\\r\\u{7f}\\u{9b}é\n\tb");
+    }
 }

@@ -8,7 +8,7 @@ use fgc_codegen::Executable;
 use fgc_ir::lang::DEFAULT_BATCH;
 use fgc_ir::{DType, Graph};
 use fgc_train::measure::{Timed, Times, in_turns};
-use fgc_train::{compiled, opt};
+use fgc_train::{compiled, opt, ranges};
 use fgc_transforms::{Direction, Estimator, Optimiser, Passed, StepConfig, grad, jvp, params, step};
 use serde_json::json;
 
@@ -52,8 +52,7 @@ struct Row {
 }
 
 pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
-    let budget = Duration::try_from_secs_f64(args.seconds);
-    let budget = budget.map_err(|e| input(format_args!("--seconds: {e}")))?;
+    let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
     let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;
     let mut printed = Printed { json: args.json, threads: pool.current_num_threads(), models: 0 };
     let mut failed = 0;

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Command as Clap, CommandFactory, FromArgMatches};
 
 use args::{Command, Fgc};
-use failure::Failure;
+use failure::{Done, Failure};
 
 /// `command` with negative numbers as values of its flags, and of its subcommands' flags, so that what is said of
 /// `--lr -0.1` is about the rate.
@@ -35,8 +35,13 @@ fn numbers_may_be_negative(command: Clap) -> Clap {
 }
 
 fn main() -> ExitCode {
-    let matches = numbers_may_be_negative(Fgc::command()).get_matches();
-    let fgc = Fgc::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let parsed = numbers_may_be_negative(Fgc::command()).try_get_matches();
+    let fgc = match parsed.and_then(|matches| Fgc::from_arg_matches(&matches)) {
+        Ok(fgc) => fgc,
+        Err(said) if said.use_stderr() => said.exit(),
+        // Help, or the version: what was asked for.
+        Err(asked) => return ended(failure::print_with(|| asked.print())),
+    };
     let done = match &fgc.command {
         Command::Compile(args) => compile::compile(args),
         Command::Bench(args) => bench::bench(args, fgc.threads),
@@ -50,6 +55,11 @@ fn main() -> ExitCode {
         Command::Data(args) => data::data(args, fgc.quiet),
         Command::Verify(args) => verify::verify(args, fgc.quiet),
     };
+    ended(done)
+}
+
+/// The exit code of a command that ended so, after its message.
+fn ended(done: Done) -> ExitCode {
     match done {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(Failure::Input(message)) => {

@@ -8,7 +8,7 @@ use fgc_ir::files;
 use fgc_train::compiled;
 use fgc_train::model::Text;
 use fgc_train::recipe;
-use fgc_train::run::{self, DataSettings, ModelSettings};
+use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
 use fgc_train::session::{self, EVALUATION_BATCH};
 use fgc_train::step::read_arrays;
 use fgc_train::{
@@ -123,7 +123,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             past_divergence: args.past_divergence,
         },
         model: ModelSettings {
-            path: path.display().to_string(),
+            path: path_text(path)?,
             name: args.name.clone(),
             sha256: text.sha256(),
             set: args.set.iter().cloned().collect(),
@@ -160,7 +160,7 @@ fn unused(name: &str) -> Done<PathBuf> {
 /// Says what isn't as it is in the files.
 pub fn say_notes(notes: &[String], quiet: bool) {
     for note in notes.iter().filter(|_| !quiet) {
-        failure::say(&format!("note: {note}"));
+        failure::say(&failure::printable(&format!("note: {note}")));
     }
 }
 
@@ -171,7 +171,7 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let kept = RefCell::new(read_arrays(&args.params)?);
     let text = Text::read(&args.model.model)?;
     let model = ModelSettings {
-        path: args.model.model.display().to_string(),
+        path: path_text(&args.model.model)?,
         name: args.model.name.clone(),
         sha256: text.sha256(),
         set: args.model.set.iter().cloned().collect(),

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
 use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
-use crate::types::DType;
+use crate::types::{DType, MAX_ELEMENTS, MAX_RANK, Shape};
 use crate::with_data;
 
 /// The size of the length of a header, and what that length is a multiple of.
@@ -79,18 +80,80 @@ pub fn number(dtype: Dtype) -> Option<Number> {
     })
 }
 
+/// The most bytes of the header of an array file, as the format has it.
+const MAX_HEADER: u64 = 100_000_000;
+/// The most bytes of an array file.
+pub const MAX_FILE: u64 = 1 << 36;
+
+/// The bytes of the array file at `path`, which may be a pipe: no more than its header says, and not before that is
+/// known to be sound. No array of it has more elements than a value of fgc can have.
+///
+/// # Errors
+/// Says what is wrong with the header, or that the file has other bytes than it says.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
+    let fail = error(path);
+    let broken = |e: String| fail(format!("not a valid safetensors file: {e}"));
+    let mut file = File::open(path).map_err(|e| fail(e.to_string()))?;
+    let mut bytes = Vec::new();
+    let mut up_to = |bytes: &mut Vec<u8>, n: u64| -> io::Result<bool> {
+        let missing = n - bytes.len() as u64;
+        Ok(Read::by_ref(&mut file).take(missing).read_to_end(bytes)? as u64 == missing)
+    };
+    let io = |e: io::Error| fail(e.to_string());
+    let ends_within = || broken("it ends within its header".to_owned());
+    if !up_to(&mut bytes, 8).map_err(io)? {
+        return Err(ends_within());
+    }
+    let length = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
+    if length > MAX_HEADER {
+        return Err(broken(format!("a header of {length} bytes; the format has at most {MAX_HEADER}")));
+    }
+    if !up_to(&mut bytes, 8 + length).map_err(io)? {
+        return Err(ends_within());
+    }
+    let header: Metadata = serde_json::from_slice(&bytes[8..]).map_err(|e| broken(e.to_string()))?;
+    let mut end = 0;
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        let shape = Shape::from(&*info.shape);
+        if shape.elements() > MAX_ELEMENTS || shape.rank() > MAX_RANK {
+            let most = format!("at most {MAX_ELEMENTS} elements in {MAX_RANK} dimensions are read");
+            return Err(fail(format!("array {}: shape {shape} is too large: {most}", quoted(&name))));
+        }
+        end = end.max(info.data_offsets.1 as u64);
+    }
+    let whole = end.saturating_add(8 + length);
+    if whole > MAX_FILE {
+        return Err(fail(format!("its header says {whole} bytes; at most {MAX_FILE} are read")));
+    }
+    if !up_to(&mut bytes, whole).map_err(io)? {
+        return Err(broken(format!("cut short: {} bytes where its header says {whole}", bytes.len())));
+    }
+    match file.read(&mut [0]).map_err(io)? {
+        0 => Ok(bytes),
+        _ => Err(broken(format!("bytes left over: its header says {whole} bytes in all"))),
+    }
+}
+
+/// A name from a file as messages have it: in backticks, with what can't be printed escaped.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.escape_debug())
+}
+
 /// Reads the arrays of `path`. Those of fgc's own types are as they are; others get a type that holds all of their
 /// elements exactly (see [`Values::into_tensor`]), or are an error that names the array.
 pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
     let fail = error(path);
-    let bytes = fs::read(path).map_err(|e| fail(e.to_string()))?;
+    let bytes = read_bytes(path)?;
     let broken = |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {e}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let mut tensors = Arrays::new();
-    for (name, view) in file.tensors() {
-        let tensor = decode(&view).map_err(|e| fail(format!("array `{name}`: {e}")))?;
+    // In the order of the names, so that of several faults always the same is told.
+    let views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    for (name, view) in views {
+        let tensor = decode(&view).map_err(|e| fail(format!("array {}: {e}", quoted(&name))))?;
         tensors.insert(name, tensor);
     }
     Ok(ArrayFile { tensors, metadata })
@@ -191,7 +254,7 @@ mod tests {
                 assert!((0..20).all(|_| to_bytes(&tensors, &metadata).unwrap() == bytes));
                 let path = folder.path().join("file");
                 write(&path, &tensors, &metadata).unwrap();
-                assert_eq!(fs::read(&path).unwrap(), bytes);
+                assert_eq!(std::fs::read(&path).unwrap(), bytes);
                 assert_eq!(read(&path).unwrap(), ArrayFile { tensors: tensors.clone(), metadata });
             }
         }

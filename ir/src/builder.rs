@@ -1,6 +1,7 @@
 //! Makes graphs: infers types and shares equal nodes.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
@@ -22,7 +23,11 @@ pub type Built<T = Value> = Result<T, TypeError>;
 #[derive(Default)]
 pub struct Builder {
     graph: Graph,
-    shared: HashMap<(Op, Vec<Value>), Value>,
+    /// The last value of each hash of operation and operands.
+    shared: HashMap<u64, Value>,
+    /// For each value, the one before it that has the same hash.
+    before: Vec<Option<Value>>,
+    hasher: RandomState,
     /// The labels given, each with the last number that told another value of that name apart.
     taken: HashMap<Label, usize>,
     span: Span,
@@ -58,14 +63,22 @@ impl Builder {
 
     /// Adds an operation, or finds the value that computes it already.
     pub fn push(&mut self, op: impl Into<Op>, args: &[Value]) -> Built {
-        let key = (op.into(), args.to_vec());
-        if let Some(&v) = self.shared.get(&key) {
-            return Ok(v);
+        let op = op.into();
+        // A map from nodes would hold each a second time, and move all of them whenever it grows.
+        let hash = self.hasher.hash_one((&op, args));
+        let mut same = self.shared.get(&hash).copied();
+        while let Some(v) = same {
+            let node = self.graph.node(v);
+            if node.op == op && node.args == args {
+                return Ok(v);
+            }
+            same = self.before[v.index()];
         }
         let types: Vec<&Type> = args.iter().map(|&a| self.graph.ty(a)).collect();
-        let ty = key.0.infer(&types)?;
-        let v = self.append(Node { op: key.0.clone(), args: key.1.clone(), ty });
-        self.shared.insert(key, v);
+        let ty = op.infer(&types)?;
+        let v = self.append(Node { op, args: args.to_vec(), ty });
+        let before = self.shared.insert(hash, v);
+        self.before.push(before);
         Ok(v)
     }
 
@@ -118,7 +131,7 @@ impl Builder {
     /// The graph, without what no output needs; leaves that the caller binds stay.
     pub fn finish(self) -> Built<Graph> {
         self.healthy()?;
-        Ok(prune(&self.graph))
+        Ok(pruned(self.graph))
     }
 
     /// A leaf that the caller binds, called by its name.
@@ -238,22 +251,31 @@ impl Builder {
 
 /// `g` without what no output needs. Leaves that the caller binds stay: they are its interface.
 pub fn prune(g: &Graph) -> Graph {
+    pruned(g.clone())
+}
+
+fn pruned(mut g: Graph) -> Graph {
     let bound = g.bindings().map(|(v, _, _)| v);
     let needed = g.dependencies(g.outputs.iter().map(|o| o.value).chain(bound));
-    let mut kept = Graph { name: g.name.clone(), ..Graph::default() };
+    if needed.iter().all(|needed| *needed) {
+        return g;
+    }
     let mut at = vec![Value::new(0); g.len()];
-    for v in g.values().filter(|v| needed[v.index()]) {
-        at[v.index()] = Value::new(kept.nodes.len());
-        let mut node = g.node(v).clone();
+    let nodes = std::mem::take(&mut g.nodes).into_iter().zip(std::mem::take(&mut g.labels));
+    let all = nodes.zip(std::mem::take(&mut g.spans)).enumerate();
+    for (k, ((mut node, label), span)) in all.filter(|(k, _)| needed[*k]) {
+        at[k] = Value::new(g.nodes.len());
         for a in &mut node.args {
             *a = at[a.index()];
         }
-        kept.nodes.push(node);
-        kept.labels.push(g.label(v).clone());
-        kept.spans.push(g.span(v));
+        g.nodes.push(node);
+        g.labels.push(label);
+        g.spans.push(span);
     }
-    kept.outputs = g.outputs.iter().map(|o| Output { value: at[o.value.index()], ..o.clone() }).collect();
-    kept
+    for output in &mut g.outputs {
+        output.value = at[output.value.index()];
+    }
+    g
 }
 
 impl Scalar for Builder {

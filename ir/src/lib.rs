@@ -7,6 +7,7 @@
 pub mod arrays;
 pub mod attrs;
 pub mod bind;
+pub mod bounded;
 pub mod bounds;
 pub mod builder;
 pub mod diag;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The most elements a value may have, and the largest size of one dimension.
 ///
@@ -88,14 +89,15 @@ impl FromStr for DType {
     }
 }
 
-/// The sizes of a value's dimensions, outermost first; rank 0 is a scalar.
+/// The sizes of a value's dimensions, outermost first; rank 0 is a scalar. Copies share them: most values of a large
+/// graph have the shape of an operand.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
-pub struct Shape(Vec<usize>);
+pub struct Shape(Arc<[usize]>);
 
 impl Shape {
     /// The shape of a scalar.
     pub fn scalar() -> Shape {
-        Shape(Vec::new())
+        Shape::default()
     }
 
     /// The number of dimensions.
@@ -122,7 +124,7 @@ impl Shape {
 
     /// The index of the element that is number `flat` in row-major order.
     pub fn index(&self, flat: usize) -> Vec<usize> {
-        self.strides().iter().zip(&self.0).map(|(stride, size)| flat / stride % size).collect()
+        self.strides().iter().zip(self.0.iter()).map(|(stride, size)| flat / stride % size).collect()
     }
 
     /// The dimensions `dims` of this shape, in their order.
@@ -149,9 +151,9 @@ impl Shape {
     /// # Panics
     /// If `dim` isn't below the rank.
     pub fn with(&self, dim: usize, size: usize) -> Shape {
-        let mut dims = self.0.clone();
+        let mut dims = self.0.to_vec();
         dims[dim] = size;
-        Shape(dims)
+        Shape::from(dims)
     }
 }
 
@@ -164,19 +166,19 @@ impl Deref for Shape {
 
 impl From<&[usize]> for Shape {
     fn from(dims: &[usize]) -> Shape {
-        Shape(dims.to_vec())
+        Shape(dims.into())
     }
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(dims: [usize; N]) -> Shape {
-        Shape(dims.to_vec())
+        Shape(dims.into())
     }
 }
 
 impl From<Vec<usize>> for Shape {
     fn from(dims: Vec<usize>) -> Shape {
-        Shape(dims)
+        Shape(dims.into())
     }
 }
 

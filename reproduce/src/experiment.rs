@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 
 use crate::check::Checked;
 use crate::choice::Choice;
+use crate::limits::{MOST_RUNS, MOST_SEEDS, product};
 use crate::measure;
 use crate::plot::Plot;
 use crate::read::{File, Item, Reader};
@@ -145,7 +147,7 @@ impl Experiment {
             return Err(kind.unknown(kind.text()?, ["training"].into_iter().chain(measure::KINDS)));
         }
         let quick = root.get("quick").map(|item| Quick::read(&item)).transpose()?.unwrap_or_default();
-        let seeds = root.get("seeds").map(|item| item.whole(1)).transpose()?;
+        let seeds = root.get("seeds").map(|item| item.count(MOST_SEEDS)).transpose()?;
         let common = match root.get("settings") {
             Some(item) => settings(&item)?,
             None => Choice::default(),
@@ -167,6 +169,13 @@ impl Experiment {
         let mut names = BTreeSet::new();
         if let Some(twice) = experiment.matrices.iter().find(|m| !names.insert(&m.name)) {
             return Err(root.error(format_args!("there are two matrices called `{}`", twice.name)));
+        }
+        let runs = experiment.matrices.iter().fold(0, |n: u64, m| n.saturating_add(m.kinds()));
+        at_most("the number of runs, of all seeds,", runs.saturating_mul(experiment.seeds), MOST_RUNS)
+            .map_err(|e| root.error(e))?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = experiment.plots.iter().find(|plot| !names.insert(plot.name())) {
+            return Err(root.error(format_args!("there are two figures called `{}`", twice.name())));
         }
         Ok(experiment)
     }
@@ -206,7 +215,7 @@ impl Quick {
     fn read(item: &Item<'_>) -> Result<Quick> {
         let table = item.table()?;
         let quick = Quick {
-            seeds: table.get("seeds").map(|item| item.whole(1)).transpose()?,
+            seeds: table.get("seeds").map(|item| item.count(MOST_SEEDS)).transpose()?,
             choice: Choice::read(&table)?,
         };
         table.finish()?;
@@ -229,7 +238,7 @@ impl Matrix {
         let own_quick = table.get("quick").map(|item| settings(&item)).transpose()?.unwrap_or_default();
         let axes = table.need("axis")?.list()?;
         let matrix = Matrix {
-            name: table.get("name").map_or(Ok("runs"), |item| item.text())?.to_owned(),
+            name: table.get("name").map_or(Ok("runs"), |item| item.name())?.to_owned(),
             axes: axes.iter().map(|item| Axis::read(item, quick)).collect::<Result<Vec<_>>>()?,
             common: own.over(common),
             last: if quick { own_quick.over(last) } else { last.clone() },
@@ -239,6 +248,7 @@ impl Matrix {
         if let Some(twice) = matrix.axes.iter().find(|axis| !names.insert(&axis.name)) {
             return Err(item.error(format_args!("there are two axes called `{}`", twice.name)));
         }
+        at_most("the number of runs", matrix.kinds(), MOST_RUNS).map_err(|e| item.error(e))?;
         // Said here, where there is a place for it, rather than when the run begins.
         for plan in matrix.plans(0) {
             let wrong =
@@ -252,6 +262,11 @@ impl Matrix {
             }
         }
         Ok(matrix)
+    }
+
+    /// How many runs it has of each seed.
+    fn kinds(&self) -> u64 {
+        product(self.axes.iter().map(|axis| axis.values.len()))
     }
 
     /// Its axis `name`, which `item` is about.
@@ -284,7 +299,9 @@ impl Matrix {
 }
 
 /// What an axis can't be called: the other columns of the results.
-const TAKEN: [&str; 6] = ["matrix", "seed", "point", "epoch", "step", "lr"];
+const TAKEN: [&str; 7] = ["matrix", "seed", "point", "epoch", "step", "lr", "seconds"];
+/// What the columns of figures begin with, so that an axis can't be called so either.
+const FIGURES: [&str; 2] = ["train_", "test_"];
 
 impl Axis {
     fn read(item: &Item<'_>, quick: bool) -> Result<Axis> {
@@ -292,6 +309,7 @@ impl Axis {
         let named = table.need("name")?;
         let name = named.text()?;
         if TAKEN.contains(&name)
+            || FIGURES.iter().any(|start| name.starts_with(start))
             || name.is_empty()
             || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
         {
@@ -299,6 +317,7 @@ impl Axis {
                 "the name of an axis is of letters, digits, `_` and `-`, and isn't a column already",
             ));
         }
+        named.name()?;
         let listed = table.need("values")?;
         let (mut values, mut known) = (Vec::new(), Vec::new());
         for item in listed.list()? {
@@ -324,7 +343,7 @@ impl Value {
     /// A value, and whether a quick trial goes without it.
     fn read(item: &Item<'_>) -> Result<(Value, bool)> {
         let table = item.table()?;
-        let label = table.need("label")?.text()?.to_owned();
+        let label = table.need("label")?.name()?.to_owned();
         let long = table.get("quick").map_or(Ok(true), |item| item.flag())?;
         let choice = Choice::read(&table)?;
         table.finish()?;

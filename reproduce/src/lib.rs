@@ -6,6 +6,7 @@ mod claims;
 pub mod draw;
 pub mod experiment;
 pub mod figure;
+mod limits;
 mod made;
 pub mod measure;
 mod plot;

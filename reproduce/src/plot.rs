@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fgc_train::Result;
+use fgc_train::ranges::at_most;
 
 use crate::experiment::{Matrix, Wanted};
 use crate::figure::{Axis, Figure, Panel, Point, Scale, Series, Stop};
+use crate::limits::{MOST_LINES, MOST_PANELS, product};
 use crate::read::{Item, Reader};
 use crate::results::{Moment, Row};
 use crate::select::{Kind, Mean, Where};
@@ -128,6 +130,13 @@ impl Plot {
             x,
         };
         table.finish()?;
+        let of_axes = |axes: &[&String]| axes.iter().map(|axis| plot.values(axis).len()).collect::<Vec<_>>();
+        let panels =
+            product(of_axes(&plot.panels.iter().collect::<Vec<_>>()).into_iter().chain([plot.y.len()]));
+        let lines = product(of_axes(&plot.series.iter().collect::<Vec<_>>()));
+        at_most("the number of panels", panels, MOST_PANELS as u64)
+            .and_then(|_| at_most("the number of lines in a panel", lines, MOST_LINES as u64))
+            .map_err(|e| table.error(e))?;
         let shown = |axis: &str| {
             plot.panels.as_deref() == Some(axis)
                 || plot.series.iter().any(|s| s == axis)
@@ -141,6 +150,11 @@ impl Plot {
             )));
         }
         Ok(plot)
+    }
+
+    /// What its files are called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The quantities that it shows.

@@ -8,10 +8,13 @@ use std::ops::Range;
 use fgc_ir::Span;
 use fgc_ir::diag::{Diagnostic, Sources, nearest};
 use fgc_train::model::rendered;
+use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::limits;
 
 /// A text to read, with its name for messages.
 #[derive(Clone, Debug)]
@@ -159,6 +162,14 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// A text by which results call something.
+    ///
+    /// # Errors
+    /// If it is something else, or can't be in results.
+    pub fn name(&self) -> Result<&'a str> {
+        limits::name(format_args!("`{}`", self.key), self.text()?).map_err(|e| self.error(e))
+    }
+
     /// True or false.
     ///
     /// # Errors
@@ -180,6 +191,15 @@ impl<'a> Item<'a> {
             Ok(n) if n >= least => Ok(n),
             _ => Err(self.error(format_args!("`{}` is a whole number from {least}", self.key))),
         }
+    }
+
+    /// A whole number from 1 to `most`.
+    ///
+    /// # Errors
+    /// If it is something else, or out of range.
+    pub fn count(&self, most: u64) -> Result<u64> {
+        let n = self.whole(1)?;
+        at_most(format_args!("`{}`", self.key), n, most).map_err(|e| self.error(e))
     }
 
     /// A finite number.

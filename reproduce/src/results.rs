@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fgc_ir::bounded;
 use fgc_train::run::metrics;
 use fgc_train::{Error, Result};
 use serde_json::Value;
@@ -232,43 +233,26 @@ fn row(mut cells: BTreeMap<String, String>) -> std::result::Result<Row, String> 
     Ok(row)
 }
 
-/// The lines of a CSV file behind its first, numbered from 1, by the names in the first.
-fn table(path: &Path) -> Result<Vec<(usize, BTreeMap<String, String>)>> {
-    let text = fgc_train::model::read_text(path)?;
-    let mut lines = text.lines().map(cells).enumerate();
-    let Some((_, names)) = lines.next() else { return Err(Error::file(path, "it is empty")) };
-    let named = lines.map(|(k, cells)| {
+/// A line of a CSV file: where it begins, counted from 1, and its cells by the names of their columns.
+type Line = (u64, BTreeMap<String, String>);
+
+/// The lines of a CSV file behind its first, by the names in the first. A cell in quotes may go over several lines.
+fn table(path: &Path) -> Result<Vec<Line>> {
+    let bytes = bounded::read(path, bounded::MAX_TABLE).map_err(|e| Error::file(path, e))?;
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
+    let names = reader.headers().map_err(|e| Error::file(path, e))?.clone();
+    if names.is_empty() {
+        return Err(Error::file(path, "it is empty"));
+    }
+    let named = reader.records().map(|record| {
+        let cells = record.map_err(|e| Error::file(path, e))?;
+        let line = cells.position().map_or(0, csv::Position::line);
         if cells.len() != names.len() {
             let (n, wanted) = (cells.len(), names.len());
-            let place = format_args!("{}:{}", path.display(), k + 1).to_string();
+            let place = format_args!("{}:{line}", path.display()).to_string();
             return Err(Error::at(place, format_args!("{n} cells, but there are {wanted} columns")));
         }
-        Ok((k + 1, names.iter().cloned().zip(cells).collect()))
+        Ok((line, names.iter().map(str::to_owned).zip(cells.iter().map(str::to_owned)).collect()))
     });
     named.collect()
-}
-
-/// The cells of a line.
-fn cells(line: &str) -> Vec<String> {
-    let mut cells = vec![String::new()];
-    let mut quotes = false;
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quotes && chars.peek() == Some(&'"') => {
-                chars.next();
-                push(&mut cells, '"');
-            }
-            '"' => quotes = !quotes,
-            ',' if !quotes => cells.push(String::new()),
-            c => push(&mut cells, c),
-        }
-    }
-    cells
-}
-
-fn push(cells: &mut [String], c: char) {
-    if let Some(last) = cells.last_mut() {
-        last.push(c);
-    }
 }

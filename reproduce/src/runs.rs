@@ -1,7 +1,6 @@
 //! Carrying out the runs of an experiment: several at once, each on one thread.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +8,7 @@ use std::thread;
 
 use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
-use fgc_ir::live;
+use fgc_ir::{bounded, live};
 use fgc_train::model::Text;
 use fgc_train::run::{self, DataSettings, ModelSettings};
 use fgc_train::session::read_data;
@@ -84,6 +83,7 @@ impl Work {
         let mut costs = BTreeMap::new();
         let environment = Environment::now()?;
         let mut jobs = Vec::new();
+        let mut named = BTreeMap::new();
         for plan in plans {
             let title = plan.title();
             let fail = |e: Error| match e.is_shown() {
@@ -122,6 +122,12 @@ impl Work {
                 }
             };
             let folder = folders.out.join(RUNS).join(folder_name(&plan, &settings)?);
+            if let Some(other) = named.insert(folder.clone(), title.clone()) {
+                return Err(Error::new(format!(
+                    "the runs `{other}` and `{title}` have the same settings and, but for case and punctuation, the same \
+                     name: their results would be in one folder"
+                )));
+            }
             let steps = (data.train.len() / settings.batch.max(1)) as u64 * settings.epochs;
             let job = Job { title, set, folder, step: cost, steps, settings, text, plan };
             job.check()?;
@@ -303,8 +309,7 @@ fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
         Some((_, text)) => {
             let folder = folders.out.join(STANDARD);
             let path = folder.join(format!("{name}.fg"));
-            let there = fs::read(&path).is_ok_and(|found| found == text.as_bytes());
-            if !there {
+            if !bounded::has(&path, text.as_bytes()) {
                 files::create_folder(&folder).map_err(|e| Error::file(&folder, e))?;
                 files::write_whole(&path, text.as_bytes()).map_err(|e| Error::file(&path, e))?;
             }
@@ -401,5 +406,7 @@ fn folder_name(plan: &Plan, settings: &Settings) -> Result<String> {
     let labels = plan.labels.iter().map(|(_, label)| label.as_str());
     let parts = [plan.matrix.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("-");
     let tame = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    Ok(format!("{}-s{}-{hash}", parts.chars().map(tame).collect::<String>(), plan.seed))
+    // Names of folders have at most 255 bytes.
+    let parts: String = parts.chars().map(tame).take(200).collect();
+    Ok(format!("{parts}-s{}-{hash}", plan.seed))
 }

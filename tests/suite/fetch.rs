@@ -63,6 +63,7 @@ fn tools(folder: &Path) -> Tools {
         apt_get: folder.join("apt-get"),
         dpkg_deb: folder.join("dpkg-deb"),
         pauses: vec![Duration::ZERO; 2],
+        longest: Duration::from_secs(60),
     }
 }
 
@@ -239,4 +240,28 @@ fn what_was_killed_while_fetching_is_no_obstacle() {
 #[ignore = "takes a minute"]
 fn what_was_killed_while_fetching_is_no_obstacle_fifty_times() {
     killed(50);
+}
+
+#[test]
+fn programs_without_an_end_are_ended() {
+    let (folder, mut tools) = workshop(0);
+    let known = known(folder.path(), npm());
+    let root = folder.path().join("data");
+    let mut refused = |text: &str, longest: u64, why: &str| {
+        script(&tools.npm, text);
+        tools.longest = Duration::from_secs(longest);
+        let error = get(&known, &root, &tools, &mut |_| {}).unwrap_err().to_string();
+        assert!(error.ends_with(why) && error.contains("hello@1.0.0` was ended: "), "{error}");
+        assert!(!root.join("hello").exists());
+    };
+    refused("exec yes", 60, "it printed more than 16777216 bytes");
+    refused("exec yes >&2", 60, "it printed more than 16777216 bytes");
+    refused("exec sleep 1000", 0, "it took more than 0 s");
+    // A file of that length that takes no room.
+    let hole = "truncate -s 1073741825 p.part\nexec sleep 1000";
+    refused(hole, 60, "it wrote 1073741825 bytes; a download has at most 1073741824");
+    // Of a long message the end is heard.
+    script(&tools.npm, "yes no | head -c 100000 >&2\necho the network is down >&2\nexit 7");
+    let error = get(&known, &root, &tools, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.ends_with("no\nthe network is down") && error.len() < 20_000, "{error}");
 }

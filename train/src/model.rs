@@ -1,12 +1,11 @@
 //! Loading a model from its file.
 
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use fgc_ir::diag::{Diagnostic, Sources};
 use fgc_ir::lang::{self, Options};
-use fgc_ir::{Graph, Role, Span, Value};
+use fgc_ir::{Graph, Role, Span, Value, bounded};
 use fgc_transforms::PassError;
 use sha2::{Digest, Sha256};
 
@@ -110,12 +109,20 @@ impl Loaded {
     }
 }
 
-/// The text of the file `path`.
+/// The text of the file `path`: a model, an experiment, or settings.
 ///
 /// # Errors
-/// If it can't be read, or isn't UTF-8.
+/// If it can't be read, is longer than such files can be, or isn't UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::file(path, e))?;
+    read_text_within(path, bounded::MAX_TEXT)
+}
+
+/// The text of the file `path`, which has at most `most` bytes.
+///
+/// # Errors
+/// If it can't be read, is longer, or isn't UTF-8.
+pub fn read_text_within(path: &Path, most: u64) -> Result<String> {
+    let bytes = bounded::read(path, most).map_err(|e| Error::file(path, e))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Error::file(path, format_args!("not a text file (byte {at} isn't UTF-8)"))

@@ -2,6 +2,9 @@
 //!
 //! Those of estimators and optimisers are checked by [`StepConfig::check`](fgc_transforms::StepConfig::check).
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use crate::opt;
 
 /// `lr`, if it is a learning rate: positive, also in single precision, and finite.
@@ -38,6 +41,53 @@ pub fn level(level: u64) -> Result<u8, String> {
     }
 }
 
+/// The most passes over the data that a run has. Their steps have numbers of 64 bits for data sets of any size.
+pub const MOST_EPOCHS: u64 = 1 << 30;
+
+/// The longest that something is timed: a day, in seconds.
+pub const MOST_SECONDS: f64 = 86_400.0;
+
+/// `n`, if it is at most `most`; `what` it is for the message.
+///
+/// # Errors
+/// Says what it has to be.
+pub fn at_most<N: PartialOrd + Display>(what: impl Display, n: N, most: N) -> Result<N, String> {
+    match n <= most {
+        true => Ok(n),
+        false => Err(format!("{what} is at most {most}, not {n}")),
+    }
+}
+
+/// `epochs`, if it is a number of passes over the data.
+///
+/// # Errors
+/// Says what it has to be.
+pub fn epochs(epochs: u64) -> Result<u64, String> {
+    let what = "the number of epochs";
+    count(what, epochs).and_then(|n| at_most(what, n, MOST_EPOCHS))
+}
+
+/// `seconds` to time something for, if they are from 0 to a day.
+///
+/// # Errors
+/// Says what they have to be.
+pub fn seconds(seconds: f64) -> Result<Duration, String> {
+    let duration =
+        Some(seconds).filter(|s| *s <= MOST_SECONDS).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    duration.ok_or_else(|| format!("times are from 0 to {MOST_SECONDS} seconds, not {seconds}"))
+}
+
+/// `x`, if it is a finite number; `what` it is for the message.
+///
+/// # Errors
+/// Says that it has to be.
+pub fn finite(what: impl Display, x: f64) -> Result<f64, String> {
+    match x.is_finite() {
+        true => Ok(x),
+        false => Err(format!("{what} is a finite number, not {x}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +106,19 @@ mod tests {
             assert_eq!(level(wrong), Err(format!("`opt` is 0, 1 or 2, not {wrong}")));
         }
         assert_eq!([0, 1, 2].map(level), [Ok(0), Ok(1), Ok(2)]);
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e19, 86_400.1] {
+            assert!(
+                seconds(wrong).is_err_and(|e| e == format!("times are from 0 to 86400 seconds, not {wrong}"))
+            );
+        }
+        for (right, ms) in [(0.0, 0), (0.25, 250), (86_400.0, 86_400_000)] {
+            assert_eq!(seconds(right), Ok(Duration::from_millis(ms)));
+        }
+        assert_eq!(epochs(1 << 30), Ok(1 << 30));
+        assert_eq!(
+            epochs(u64::MAX),
+            Err(format!("the number of epochs is at most 1073741824, not {}", u64::MAX))
+        );
+        assert!(epochs(0).is_err() && finite("x", f64::NAN).is_err() && finite("x", 1e300).is_ok());
     }
 }

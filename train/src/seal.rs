@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::fs;
 use std::path::Path;
 
 use fgc_ir::files;
@@ -13,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::{hash_file, hex};
 use crate::error::{Error, Result};
+use crate::model::read_text;
 use crate::versions;
 
 /// The name of a seal.
@@ -107,11 +107,10 @@ pub fn remove(folder: &Path) -> Result<()> {
 pub fn read(folder: &Path) -> Result<Option<BTreeMap<String, String>>> {
     let path = folder.join(SEAL);
     let fail = |message: String| Error::file(&path, message);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(fail(e.to_string())),
-    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_text(&path)?;
     let damaged = || fail("damaged: it isn't as it was written".to_owned());
     let (head, lines) = text.split_once('\n').ok_or_else(damaged)?;
     let (format, hash) = head.strip_prefix(HEAD).and_then(|head| head.split_once(' ')).ok_or_else(damaged)?;
@@ -174,6 +173,8 @@ pub fn check_of(folder: &Path, of: &dyn Fn(&str, bool) -> bool) -> Result<bool> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {

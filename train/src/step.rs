@@ -20,6 +20,24 @@ pub const LOSS: &str = "loss";
 /// What a metric can't be called: the other keys of a line of figures.
 pub(crate) const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
 
+/// Whether something of `g` is called `name`.
+fn has(g: &Graph, name: &str) -> bool {
+    g.leaf(name).is_some() || g.outputs.iter().any(|o| o.name == name)
+}
+
+/// Whether `name` is `stem` with a number behind it, as passes call what they add where there is a `stem` already.
+fn numbered(name: &str, stem: &str) -> bool {
+    name.strip_prefix(stem).is_some_and(|rest| rest.parse::<u32>().is_ok())
+}
+
+/// That `what`, which training binds as `name`, is called `instead`, since the model has that name for something else.
+fn taken(what: &str, name: &str, instead: &str) -> String {
+    format!(
+        "training binds {what} under the name `{name}`, which the model has for something else, so that it is called \
+         `{instead}`: give that parameter, state, input or output another name"
+    )
+}
+
 /// A program that keeps parameters and states between calls.
 pub trait Step {
     /// Gives leaf `name` the content `x`. It keeps it until it is bound again or updated.
@@ -102,6 +120,10 @@ impl Interface {
                 }
                 (Role::Input, LABELS) if like(DType::I32, 1) => interface.labels = true,
                 (Role::Input, RATE) if like(DType::F32, 0) => interface.rate = true,
+                (Role::Seed, _) => return Err(fail(taken("the key of random numbers", SEED, name))),
+                (Role::Input, _) if like(DType::F32, 0) && numbered(name, RATE) && has(g, RATE) => {
+                    return Err(fail(taken("the learning rate", RATE, name)));
+                }
                 _ => {
                     let expected = "training binds samples `x: f32[batch, …]` and labels `y: i32[batch]`";
                     return Err(fail(format!("there is nothing to bind to `{name}: {ty}`; {expected}")));
@@ -190,7 +212,8 @@ impl Interface {
         if problems.is_empty() {
             return Ok(());
         }
-        let there: Vec<String> = arrays.iter().map(|(name, x)| format!("\n  {name}: {}", x.ty())).collect();
+        let there: Vec<String> =
+            arrays.iter().map(|(name, x)| format!("\n  {}: {}", name.escape_debug(), x.ty())).collect();
         let (problems, there) = (problems.concat(), there.concat());
         Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:{there}", self.name)))
     }

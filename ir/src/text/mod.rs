@@ -10,7 +10,7 @@
 pub mod ast;
 pub mod core;
 pub mod dot;
-mod lexer;
+pub(crate) mod lexer;
 pub mod parser;
 pub mod print;
 

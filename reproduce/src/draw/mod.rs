@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fgc_ir::files::write_whole;
+use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
@@ -25,6 +26,8 @@ pub(crate) use number::coordinate as n;
 
 /// Pixels of a PNG for each unit of the SVG.
 const PIXELS: f32 = 2.0;
+/// The most pixels of a PNG.
+const MOST_PIXELS: u64 = 1 << 27;
 /// The margin around everything.
 const MARGIN: f64 = 16.0;
 /// Between panels.
@@ -168,7 +171,7 @@ pub fn svg(figure: &Figure) -> String {
 /// `figure` as a PNG, of two pixels for each unit of the SVG.
 ///
 /// # Errors
-/// If there is no memory for the picture, or no way to read the drawing.
+/// If the picture is too large, there is no memory for it, or no way to read the drawing.
 pub fn png(figure: &Figure) -> Result<Vec<u8>> {
     let failed = |message: String| Error::at(format_args!("figure `{}`", figure.name), message);
     let mut fonts = fontdb::Database::new();
@@ -180,6 +183,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
     let tree = usvg::Tree::from_str(&svg(figure), &options).map_err(|e| failed(e.to_string()))?;
     let size = tree.size();
     let (width, height) = ((size.width() * PIXELS).ceil() as u32, (size.height() * PIXELS).ceil() as u32);
+    at_most("the number of pixels", u64::from(width) * u64::from(height), MOST_PIXELS).map_err(&failed)?;
     let mut pixels =
         Pixmap::new(width, height).ok_or_else(|| failed("it is too large to draw".to_owned()))?;
     resvg::render(&tree, Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());

@@ -3,18 +3,17 @@
 mod show;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use fgc_codegen::{Lowered, Peaks};
 use fgc_ir::Graph;
-use fgc_train::Result;
 use fgc_train::measure::{Timed, in_turns};
 use fgc_train::recipe::Tangent;
+use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, Which, compiled, interface_bytes, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, all_known, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, check_values, error};
 use crate::check::Cost;
 use crate::section::Section;
 
@@ -203,6 +202,15 @@ impl Kind for Settings {
 
     fn asked(&self, checks: &[&Check]) -> Result<()> {
         let named: Vec<&str> = self.curves.iter().map(|curve| curve.name.as_str()).collect();
+        let count = self.curves.iter().map(|curve| curve.panels.len()).sum();
+        check_names("curve", self.curves.iter().map(|curve| &curve.name), count)?;
+        for curve in &self.curves {
+            check_values("curve", &curve.name, &curve.values)?;
+            let counts = ranges::count("a batch", curve.batch)
+                .and_then(|_| ranges::count("the number of tangents", curve.tangents))
+                .and_then(|_| ranges::seconds(curve.seconds));
+            counts.map_err(|e| Error::at(format_args!("curve `{}`", curve.name), e))?;
+        }
         let panels = self.curves.iter().flat_map(|c| c.panels.iter().map(move |q| (&c.name, None, *q)));
         let checked = checks.iter().flat_map(|check| match check {
             Check::Ratio { curves, of, to, quantity, .. } => {
@@ -306,7 +314,7 @@ fn plan(settings: &Settings, curve: &Curve, x: u32, ctx: &Context) -> Result<Vec
 
 /// Times calls of `planned` for `seconds`.
 fn time(planned: &mut [Planned], seconds: f64, seed: u64, peak: f64, ctx: &Context) -> Result<()> {
-    let budget = Duration::try_from_secs_f64(seconds).map_err(error)?;
+    let budget = ranges::seconds(seconds).map_err(error)?;
     let programs: Result<Vec<Timed>> =
         planned.iter().map(|p| Timed::new(&p.graph, compiled(&p.graph)?, seed)).collect();
     let mut programs = programs?;

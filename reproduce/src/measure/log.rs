@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fgc_ir::bounded;
 use fgc_ir::files::write_whole;
 use fgc_train::{Error, Result};
 use serde::Serialize;
@@ -52,8 +53,11 @@ impl<R: Serialize + DeserializeOwned> Log<R> {
 /// # Errors
 /// If it can't be read, or isn't one of such results.
 pub fn read<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
-    let mut reader = csv::Reader::from_path(path).map_err(|e| Error::file(path, e))?;
-    reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|e| Error::file(path, e))
+    let bytes = bounded::read(path, bounded::MAX_TABLE).map_err(|e| Error::file(path, e))?;
+    csv::Reader::from_reader(bytes.as_slice())
+        .deserialize()
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|e| Error::file(path, e))
 }
 
 #[cfg(test)]

@@ -13,18 +13,19 @@ mod variance;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fgc_ir::files;
+use fgc_ir::{bounded, files};
+use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 use rayon::ThreadPool;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::check::Cost;
+use crate::limits;
 use crate::read;
 use crate::runs::Models;
 use crate::section::{Case, Claim, Evidence, Section};
@@ -112,6 +113,32 @@ fn all_known<'n>(what: &str, names: impl IntoIterator<Item = &'n String>, known:
     Ok(())
 }
 
+/// Fails unless `names` are names for results, each used once; `what` they are of is for the message. `panels` is how
+/// many there are in the figure.
+fn check_names<'n>(what: &str, names: impl IntoIterator<Item = &'n String>, panels: usize) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        limits::name(format_args!("the name of a {what}"), name).map_err(Error::new)?;
+        if !seen.insert(name) {
+            return Err(Error::new(format!(
+                "there are two of the name `{name}`; results tell a {what} by its name"
+            )));
+        }
+    }
+    at_most("the number of panels", panels, limits::MOST_PANELS).map(|_| ()).map_err(Error::new)
+}
+
+/// Fails unless `values`, along which a `what` called `name` is measured, increase.
+fn check_values(what: &str, name: &str, values: &[u32]) -> Result<()> {
+    match values.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => {
+            let message = format_args!("its values increase, but {} is before {}", pair[0], pair[1]);
+            Err(Error::at(format_args!("{what} `{name}`"), message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The file of what was measured.
 pub const RESULTS: &str = "results.csv";
 /// The file of the settings that it was measured with, in which nothing is left open.
@@ -182,7 +209,7 @@ impl<'a> Experiment<'a> {
             let settings = self.read::<K>(quick)?.settings;
             let now = Kept::now(&settings, ctx)?;
             let text = toml::to_string(&now).map_err(error)?;
-            if !fs::read(&kept).is_ok_and(|there| there == text.as_bytes()) {
+            if !bounded::has(&kept, text.as_bytes()) {
                 if results.exists() {
                     now.check(&kept)?;
                     files::remove(&results).map_err(|e| Error::file(&results, e))?;

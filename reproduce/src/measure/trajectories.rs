@@ -12,13 +12,14 @@ use fgc_train::measure::{Times, ms};
 use fgc_train::recipe::Tangent;
 use fgc_train::rng::step_key;
 use fgc_train::step::{RATE, initial};
-use fgc_train::{Error, Result};
+use fgc_train::{Error, Result, ranges};
 use fgc_transforms::params;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, Which, compiled, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, all_known, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, error};
+use crate::limits::product;
 use crate::section::Section;
 
 /// The programs that are compared.
@@ -27,6 +28,11 @@ const STEPS: [Which; 2] = [Which::BackpropStep, Which::ForwardStep];
 /// How many steps are timed together, since one is too short for the clock, and how often.
 const TIMED: u64 = 2000;
 const ROUNDS: usize = 31;
+
+/// The most steps of a run, the most places that are kept of all runs, and the most contours.
+const MOST_ITERATIONS: u64 = 1 << 40;
+const MOST_PLACES: u64 = 10_000_000;
+const MOST_CONTOURS: usize = 1000;
 
 /// The settings of an experiment of kind `trajectories`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -184,12 +190,36 @@ impl Kind for Settings {
 
     fn asked(&self, checks: &[&Check]) -> Result<()> {
         let named: Vec<&str> = self.functions.iter().map(|function| function.name.as_str()).collect();
+        // A figure has at most two panels of each.
+        check_names("function", self.functions.iter().map(|f| &f.name), 2 * self.functions.len())?;
+        let places = product([self.runs as usize, self.points as usize]);
+        ranges::at_most("`runs` times `points`", places, MOST_PLACES).map_err(Error::new)?;
+        for f in &self.functions {
+            f.check().map_err(|e| Error::at(format_args!("function `{}`", f.name), e))?;
+        }
         let functions = checks.iter().flat_map(|check| match check {
             Check::Reaches { functions, .. }
             | Check::FinalLoss { functions, .. }
             | Check::StepTime { functions, .. } => functions,
         });
         all_known("function", functions, &named)
+    }
+}
+
+impl Function {
+    /// Fails unless its numbers are in range.
+    fn check(&self) -> std::result::Result<(), String> {
+        ranges::learning_rate(self.lr)?;
+        ranges::at_most("`iterations`", self.iterations, MOST_ITERATIONS)?;
+        ranges::at_most("the number of contours", self.contours.len(), MOST_CONTOURS)?;
+        let start = self.start.into_iter().flatten();
+        for x in start.chain(self.x).chain(self.y).chain(self.contours.iter().copied()) {
+            ranges::finite("each of `start`, `x`, `y` and `contours`", x)?;
+        }
+        match [self.x, self.y].iter().find(|[low, high]| low >= high) {
+            Some([low, high]) => Err(format!("it is shown from {low} to {high}, which is nothing")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,16 +12,20 @@ use fgc_ir::{Arrays, Graph, Role};
 use fgc_train::data::{self, Batches, Dataset};
 use fgc_train::recipe::{self, Tangent};
 use fgc_train::step::{LABELS, SAMPLES, initial};
-use fgc_train::{Result, draw};
+use fgc_train::{Error, Result, draw, ranges};
 use fgc_transforms::{Suffix, grad, params};
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{Consts, compiled, load, optimised};
-use super::{Context, FigureSettings, Finding, Kind, all_known, error};
+use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, check_values, error};
 use crate::section::Section;
 
 use moments::{Moments, measure};
+
+/// The most directions that a call draws, and the most that are drawn at a value.
+const MOST_AT_ONCE: usize = 1 << 16;
+const MOST_DRAWS: u64 = 1 << 40;
 
 /// The settings of an experiment of kind `variance`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -219,6 +223,18 @@ impl Kind for Settings {
 
     fn asked(&self, checks: &[&Check]) -> Result<()> {
         let named: Vec<&str> = self.cases.iter().map(|case| case.name.as_str()).collect();
+        let count = self.cases.iter().map(|case| case.panels.len()).sum();
+        check_names("case", self.cases.iter().map(|case| &case.name), count)?;
+        ranges::count("`at_once`", self.at_once)
+            .and_then(|_| ranges::at_most("`at_once`", self.at_once, MOST_AT_ONCE))
+            .map_err(Error::new)?;
+        for case in &self.cases {
+            check_values("case", &case.name, &case.values)?;
+            let counts = ranges::count("a batch", case.batch)
+                .and_then(|_| ranges::count("`draws`", case.draws))
+                .and_then(|_| ranges::at_most("`draws`", case.draws, MOST_DRAWS));
+            counts.map_err(|e| Error::at(format_args!("case `{}`", case.name), e))?;
+        }
         let drawn: Vec<&str> = self.tangents.iter().map(|t| super::programs::distribution(*t)).collect();
         for check in checks {
             let (Check::ClosedForm { cases, tangents, .. }

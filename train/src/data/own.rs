@@ -10,10 +10,12 @@
 //! images of one channel, `[n, c, h, h]` of 1, 3 or 4 channels for images with channels first, and the last
 //! dimension is otherwise that of channels. Labels are `[n]` of whole numbers from 0.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use fgc_ir::arrays::quoted;
 use fgc_ir::{Arrays, Shape, arrays, diag};
 use safetensors::SafeTensors;
 use zip::ZipArchive;
@@ -123,7 +125,8 @@ fn open_npz(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
 
 /// The names of the arrays of an npz file.
 fn names_in(archive: &mut ZipArchive<BufReader<File>>) -> Vec<String> {
-    archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned())).collect()
+    let names = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned()));
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
@@ -132,7 +135,7 @@ fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
     names
         .iter()
         .map(|name| match archive.by_name(&format!("{name}.npy")) {
-            Ok(entry) => npy::read(&format!("{}: `{name}`", path.display()), entry),
+            Ok(entry) => npy::read(&format!("{}: {}", path.display(), quoted(name)), entry),
             Err(ZipError::FileNotFound) => Err(missing(path, name, &there)),
             Err(e) => Err(broken(path, &e)),
         })
@@ -140,13 +143,14 @@ fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
 }
 
 fn read_safetensors(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
-    let bytes = fs::read(path).map_err(|e| Error::file(path, e))?;
+    let bytes = arrays::read_bytes(path).map_err(|e| Error::new(e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::file(path, format_args!("not a valid safetensors file: {e}")))?;
-    let there: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+    let mut there: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+    there.sort_unstable();
     let array = |name: &&str| {
         let view = file.tensor(name).map_err(|_| missing(path, name, &there))?;
-        let place = format!("{}: `{name}`", path.display());
+        let place = format!("{}: {}", path.display(), quoted(name));
         let unread = || Error::at(&place, format_args!("elements of type {:?} aren't read", view.dtype()));
         let number = arrays::number(view.dtype()).ok_or_else(unread)?;
         let shape = Shape::from(view.shape());
@@ -159,12 +163,11 @@ fn read_safetensors(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
 
 fn missing(path: &Path, name: &str, there: &[String]) -> Error {
     let hint = match diag::nearest(name, there.iter().map(String::as_str)) {
-        Some(near) => format!(" (is it `{near}`?)"),
+        Some(near) => format!(" (is it {}?)", quoted(near)),
         None if there.is_empty() => "; there are none".to_owned(),
-        None => format!(
-            "; there are {}",
-            there.iter().take(20).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-        ),
+        None => {
+            format!("; there are {}", there.iter().take(20).map(|n| quoted(n)).collect::<Vec<_>>().join(", "))
+        }
     };
     Error::file(path, format_args!("no array `{name}`{hint}"))
 }

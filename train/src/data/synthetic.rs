@@ -2,7 +2,7 @@
 
 use fgc_ir::Shape;
 
-use super::array::{Array, Values, check_size};
+use super::array::{Array, Values};
 use super::set::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::rng;
@@ -11,6 +11,8 @@ use crate::rng;
 const DEFAULT: [usize; 4] = [4096, 28, 28, 1];
 /// The number of classes.
 const CLASSES: usize = 10;
+/// The most pixels, and the most images, that a set has in training.
+const MOST: [usize; 2] = [1 << 28, 1 << 24];
 /// What the images are drawn from.
 const SEED: u64 = 0x5EED;
 
@@ -37,9 +39,16 @@ pub fn make(sizes: &str) -> Result<Dataset> {
             "`{name}`: expected `synthetic:NxHxWxC` with four sizes from 1, as in synthetic:4096x28x28x1"
         ))
     })?;
-    check_size(&name, &[n, h, w, c].into())?;
+    let [pixels, images] = MOST;
+    let product = Shape::from([n, h, w, c]).elements();
+    if product > pixels || n > images {
+        let found = if n > images { format!("{n} images") } else { format!("{product} pixels") };
+        let message =
+            format_args!("{found}; a synthetic set has at most {images} images and {pixels} pixels");
+        return Err(Error::at(format_args!("`{name}`"), message));
+    }
     let pattern = |class: usize| rng::bytes(h * w * c, SEED, class as u64);
-    let patterns: Vec<Vec<u8>> = (0..CLASSES).map(pattern).collect();
+    let patterns: Vec<Vec<u8>> = (0..CLASSES.min(n)).map(pattern).collect();
     let split = |n: usize, index: usize| {
         let shape: Shape = [n, h, w, c].into();
         let mut pixels = rng::bytes(shape.elements(), SEED, (CLASSES + index) as u64);

@@ -5,13 +5,13 @@
 //! last checkpoint with the same bits as if it hadn't been. When it has ended it is [sealed](crate::seal).
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fgc_ir::bounded;
 use fgc_ir::files::{self, Lock};
 
 use crate::error::{Error, Result};
-use crate::model::Text;
+use crate::model::{Text, read_text};
 use crate::seal::{self, SEAL};
 
 pub mod checkpoint;
@@ -23,7 +23,7 @@ mod settings;
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use examine::examine;
 pub use metrics::{Figures, Mark, Metrics, Record};
-pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings};
+pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings, path_text};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
@@ -75,8 +75,7 @@ impl Run {
         for entry in fs::read_dir(folder).map_err(|e| Error::file(folder, e))? {
             let path = entry.map_err(|e| Error::file(folder, e))?.path();
             // A run that was killed before it had written its settings has left no more than that.
-            let left = files::is_scaffold(&path)
-                || path == model && fs::read(&path).is_ok_and(|found| found == text.as_bytes());
+            let left = files::is_scaffold(&path) || path == model && bounded::has(&path, text.as_bytes());
             if !left {
                 return Err(Error::file(folder, "this folder isn't empty: use another `--out`"));
             }
@@ -154,10 +153,10 @@ impl Run {
 /// If there is none, or its settings can't be read.
 pub fn read_settings(folder: &Path) -> Result<Settings> {
     let path = folder.join(SETTINGS);
-    let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => Error::file(folder, NONE),
-        _ => Error::file(&path, e),
-    })?;
+    if !path.exists() {
+        return Err(Error::file(folder, NONE));
+    }
+    let text = read_text(&path)?;
     Settings::parse(&text).map_err(|e| Error::file(&path, e))
 }
 

@@ -1,6 +1,7 @@
 //! What a run is of: everything needed to repeat it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use fgc_codegen::contract::Isa;
 use fgc_ir::lang;
@@ -147,7 +148,7 @@ impl Settings {
     /// # Errors
     /// Says what the number has to be.
     pub fn check(&self) -> Result<()> {
-        ranges::count("the number of epochs", self.epochs)
+        ranges::epochs(self.epochs)
             .and(ranges::count("the size of a batch", self.batch as u64))
             .and(ranges::learning_rate(self.lr).map(|_| 0))
             .and(ranges::level(self.opt.into()).map(u64::from))
@@ -206,6 +207,16 @@ impl Settings {
         let settings: Settings = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
         settings.check().map(|()| settings)
     }
+}
+
+/// `path` as settings have it.
+///
+/// # Errors
+/// If it isn't of Unicode characters, so that there would be no telling which file is meant.
+pub fn path_text(path: &Path) -> Result<String> {
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::file(path, "the name isn't UTF-8, as settings have to be"))
 }
 
 /// TOML has integers of 63 bits; the few seeds beyond are texts.

@@ -21,7 +21,7 @@ mod pictures;
 mod program;
 mod unpack;
 
-use program::{Failed, run};
+use program::{Failed, Limits, run};
 
 /// How long a process waits for another that is fetching the same set. It is for programs that are being killed: they
 /// hold the lock of the process that has started them until they are gone.
@@ -38,6 +38,8 @@ pub struct Tools {
     pub dpkg_deb: PathBuf,
     /// How long to wait before each new attempt at a download.
     pub pauses: Vec<Duration>,
+    /// How long a program may take.
+    pub longest: Duration,
 }
 
 impl Default for Tools {
@@ -48,6 +50,7 @@ impl Default for Tools {
             apt_get: "apt-get".into(),
             dpkg_deb: "dpkg-deb".into(),
             pauses: [2, 8, 30].map(Duration::from_secs).to_vec(),
+            longest: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -149,7 +152,8 @@ fn make(
         Package::Debian(_, folder) => {
             let raw = work.join("raw");
             let mut command = Command::new(&tools.dpkg_deb);
-            run(command.arg("-x").arg(&package).arg(&raw), lock).map_err(Failed::error)?;
+            let limits = Limits { work, longest: tools.longest };
+            run(command.arg("-x").arg(&package).arg(&raw), limits, lock).map_err(Failed::error)?;
             for name in names() {
                 unpack::gz(&raw.join(folder).join(format!("{name}.gz")), &made.join(name))?;
             }
@@ -187,7 +191,7 @@ fn download(
                 (command, name, "deb")
             }
         };
-        run(command.current_dir(work), lock)?;
+        run(command.current_dir(work), Limits { work, longest: tools.longest }, lock)?;
         let failed = |message: String| Failed { message, for_good: false };
         let entries = fs::read_dir(work).map_err(|e| failed(Error::file(work, e).to_string()))?;
         let is_package = |path: &PathBuf| path.extension().is_some_and(|e| e == ending);

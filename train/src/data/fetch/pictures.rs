@@ -1,6 +1,5 @@
 //! CIFAR-10 from pictures: each row of a picture is an image, pixel after pixel.
 
-use std::fs;
 use std::path::Path;
 
 use fgc_ir::files;
@@ -8,6 +7,7 @@ use fgc_ir::files;
 use super::super::cifar::{PLANE, RECORD};
 use super::open;
 use crate::error::{Error, Result};
+use fgc_ir::bounded;
 
 /// The images in one picture.
 const IMAGES: usize = 10_000;
@@ -48,7 +48,7 @@ pub fn convert(source: &Path, target: &Path) -> Result<()> {
 }
 
 fn labels(path: &Path, count: usize) -> Result<Vec<u8>> {
-    let text = fs::read(path).map_err(|e| Error::file(path, e))?;
+    let text = bounded::read(path, bounded::MAX_TEXT).map_err(|e| Error::file(path, e))?;
     let labels: Vec<u8> = serde_json::from_slice(&text).map_err(|e| Error::file(path, e))?;
     if labels.len() == count {
         return Ok(labels);

@@ -8,11 +8,9 @@ use fgc_ir::files;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use tar::Archive;
 
+use super::super::hash::LARGEST;
 use super::open;
 use crate::error::{Error, Result};
-
-/// The largest file that is unpacked.
-const LARGEST: u64 = 1 << 30;
 
 /// Unpacks the files `names` of `folder` in a gzipped tar archive into the folder `target`.
 pub fn tgz(archive: &Path, folder: &str, names: &[&str], target: &Path) -> Result<()> {
@@ -39,8 +37,8 @@ pub fn gz(source: &Path, target: &Path) -> Result<()> {
 
 fn copy(content: &mut impl Read, source: &Path, target: &Path) -> Result<()> {
     let mut file = files::create(target).map_err(|e| Error::file(target, e))?;
-    let copied = io::copy(&mut content.take(LARGEST), &mut file);
+    let copied = io::copy(&mut content.take(LARGEST + 1), &mut file);
     copied
-        .map(|_| ())
+        .and_then(|n| if n > LARGEST { Err(fgc_ir::bounded::too_long(LARGEST)) } else { Ok(()) })
         .map_err(|e| Error::new(format!("unpacking {} to {}: {e}", source.display(), target.display())))
 }
