@@ -58,10 +58,16 @@ fn times_are_bounded() {
 
 #[test]
 fn synthetic_sets_are_bounded() {
-    refused(&["data", "show", "synthetic:2147483647x1x1x1"], &["2147483647 images", "at most 16777216 images"]);
+    refused(
+        &["data", "show", "synthetic:2147483647x1x1x1"],
+        &["2147483647 images", "at most 16777216 images"],
+    );
     refused(&["data", "show", "synthetic:1x2147483647x1x1"], &["2147483647 pixels", "268435456 pixels"]);
     let largest = usize::MAX.to_string();
-    refused(&["data", "show", &format!("synthetic:1x{largest}x{largest}x{largest}")], &["pixels", "268435456"]);
+    refused(
+        &["data", "show", &format!("synthetic:1x{largest}x{largest}x{largest}")],
+        &["pixels", "268435456"],
+    );
     refused(
         &["train", "models/mlp.fg", "--data", "synthetic:99999999x9x9x9"],
         &["99999999 images", "at most 16777216"],
@@ -80,7 +86,10 @@ fn files_without_an_end_are_not_read_to_it() {
     refused(&["compile", "/dev/zero"], &[text]);
     refused(&["levels", &link("a.fg")], &[text]);
     refused(&["train", &link("b.fg")], &["longer than the 1073741824 bytes"]);
-    refused(&["reproduce", &link("c.toml"), "--out", &folder.path().join("out").display().to_string()], &[text]);
+    refused(
+        &["reproduce", &link("c.toml"), "--out", &folder.path().join("out").display().to_string()],
+        &[text],
+    );
     fs::create_dir(folder.path().join("run")).unwrap();
     link("run/run.toml");
     refused(&["train", "--resume", &folder.path().join("run").display().to_string()], &[text]);
@@ -90,11 +99,6 @@ fn files_without_an_end_are_not_read_to_it() {
         // A device isn't a file with a set.
         refused(&["data", "show", &path], &["no data set in this folder"]);
     }
-    fs::create_dir(folder.path().join("idx")).unwrap();
-    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
-        link(&format!("idx/{name}"));
-    }
-    refused(&["data", "show", &folder.path().join("idx").display().to_string()], &["not an idx file"]);
 }
 
 /// The header of an array file says how much follows; nothing is allocated for what it says alone.
@@ -117,7 +121,10 @@ fn headers_that_promise_too_much_are_refused() {
         .collect();
     let many = format!("{{{}}}", many.join(","));
     let cases = [
-        (file("a.safetensors", &array("[4294967296]", 1 << 32)), "shape [4294967296] is too large: at most 2147483647"),
+        (
+            file("a.safetensors", &array("[4294967296]", 1 << 32)),
+            "shape [4294967296] is too large: at most 2147483647",
+        ),
         (file("b.safetensors", &array("[2147483647]", 2_147_483_647)), "cut short"),
         (file("c.safetensors", &array("[4]", u64::MAX)), "invalid shape, data type, or offset"),
         (file("h.safetensors", &many), "at most 68719476736 are read"),
@@ -167,18 +174,26 @@ fn axis(name: &str, n: usize) -> String {
 fn experiments_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out").display().to_string();
-    let (one, nine) = (axis("a", 1), "abcdefghi".chars().map(|c| axis(&c.to_string(), 10)).collect::<String>());
+    let (one, nine) =
+        (axis("a", 1), "abcdefghi".chars().map(|c| axis(&c.to_string(), 10)).collect::<String>());
     let panels = |axis: &str| {
         format!("[[figure]]\nname = 'f'\ntitle = 't'\nx = 'epoch'\n{axis}\ny = [{{ of = 'train_loss' }}]\n")
     };
-    let labelled = |label: &str| format!("[[matrix.axis]]\nname = 'a'\nvalues = [{{ label = \"{label}\" }}]\n");
+    let labelled =
+        |label: &str| format!("[[matrix.axis]]\nname = 'a'\nvalues = [{{ label = \"{label}\" }}]\n");
     let cases = [
         (experiment("seeds = 2147483648", &one, ""), "`seeds` is at most 1000, not 2147483648"),
         (experiment("quick = { seeds = 1001 }", &one, ""), "`seeds` is at most 1000, not 1001"),
         (experiment("", &nine, ""), "the number of runs is at most 100000, not 1000000000"),
         (experiment("seeds = 1000", &axis("a", 101), ""), "is at most 100000, not 101000"),
-        (experiment("", &axis("a", 9000), &panels("panels = 'a'")), "the number of panels is at most 256, not 9000"),
-        (experiment("", &axis("a", 300), &panels("series = ['a']")), "lines in a panel is at most 256, not 300"),
+        (
+            experiment("", &axis("a", 9000), &panels("panels = 'a'")),
+            "the number of panels is at most 256, not 9000",
+        ),
+        (
+            experiment("", &axis("a", 300), &panels("series = ['a']")),
+            "lines in a panel is at most 256, not 300",
+        ),
         (experiment("", &one, &panels("").repeat(2)), "there are two figures called `f`"),
         (experiment("", &labelled("a\\nb"), ""), "`label` is a line of text: `\\n` has no place in it"),
         (experiment("", &labelled("a\\u001b[2J"), ""), "has no place in it"),
@@ -187,7 +202,10 @@ fn experiments_are_bounded() {
         (experiment("", &format!("name = \"a\\tb\"\n{one}"), ""), "`name` is a line of text"),
         (experiment("", &one.replace("name = 'a'", "name = 'train_loss'"), ""), "isn't a column already"),
         (experiment("", &one.replace("name = 'a'", "name = 'seconds'"), ""), "isn't a column already"),
-        (experiment("", &one.replace("'a0' }", "'a0', epochs = 9223372036854775807 }"), ""), "`epochs` is at most"),
+        (
+            experiment("", &one.replace("'a0' }", "'a0', epochs = 9223372036854775807 }"), ""),
+            "`epochs` is at most",
+        ),
         (experiment("", &one.replace("'a0' }", "'a0', lr = nan }"), ""), "`lr` is a finite number"),
         (experiment("", &one.replace("'a0' }", "'a0', lr = -1.0 }"), ""), "a learning rate is positive"),
         (experiment("", &one.replace("'a0' }", "'a0', lr = inf }"), ""), "`lr` is a finite number"),
@@ -240,7 +258,10 @@ fn experiments_that_measure_are_bounded() {
         (curve("batch = 0"), "a batch is a whole number from 1"),
         (curve("along = 'batch'\nvalues = [2, 2]"), "its values increase, but 2 is before 2"),
         (curve("").replace("name = 'c'", "name = \"a\\nb\""), "the name of a curve is a line of text"),
-        (curve("[[settings.curves]]\nname = 'c'\ntitle = 'd'\nmodel = 'beale'\nprograms = []"), "two of the name `c`"),
+        (
+            curve("[[settings.curves]]\nname = 'c'\ntitle = 'd'\nmodel = 'beale'\nprograms = []"),
+            "two of the name `c`",
+        ),
         (case(1 << 20, "values = [1]\ndraws = 1"), "`at_once` is at most 65536, not 1048576"),
         (case(1, "values = [1]\ndraws = 9223372036854775807"), "`draws` is at most"),
         (path(2_147_483_648, fine), "`runs` times `points` is at most 10000000, not 2147483648000"),
@@ -261,10 +282,13 @@ fn labels_may_have_any_printable_character() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out").display().to_string();
     let values = r#"[{ label = 'a, "b"/../c\d<&>;é', lr = 0.1 }, { label = " ' ", lr = 0.2 }]"#;
-    let figure = "[[figure]]\nname = 'f'\ntitle = 't'\nx = 'epoch'\nseries = ['a']\ny = [{ of = 'train_loss' }]\n";
+    let figure =
+        "[[figure]]\nname = 'f'\ntitle = 't'\nx = 'epoch'\nseries = ['a']\ny = [{ of = 'train_loss' }]\n";
     let text = experiment("", &format!("[[matrix.axis]]\nname = 'a'\nvalues = {values}\n"), figure);
     let path = written(&folder, "labels.toml", text);
-    for args in [&["reproduce", &path, "--out", &out, "-q"][..], &["reproduce", "--report", "--out", &out, "-q"]] {
+    for args in
+        [&["reproduce", &path, "--out", &out, "-q"][..], &["reproduce", "--report", "--out", &out, "-q"]]
+    {
         let Output { status, stderr, .. } = command(args).output().unwrap();
         assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     }
@@ -275,7 +299,10 @@ fn labels_may_have_any_printable_character() {
     assert!(svg.contains("a, &quot;b&quot;/../c\\d&lt;&amp;&gt;;é"), "{svg}");
     let same = experiment("", &axis("a", 2).replace("a0", "A b").replace("a1", "a-b"), "");
     let path = written(&folder, "same.toml", same);
-    refused(&["reproduce", &path, "--out", &out], &["the runs `A b, seed 0` and `a-b, seed 0` have the same settings"]);
+    refused(
+        &["reproduce", &path, "--out", &out],
+        &["the runs `A b, seed 0` and `a-b, seed 0` have the same settings"],
+    );
 }
 
 #[test]
@@ -290,7 +317,19 @@ fn names_that_a_step_needs_are_told() {
     };
     let out = |k: usize| folder.path().join(format!("run{k}")).display().to_string();
     let train = |model: &str, grad: &str, k: usize| {
-        let args = ["train", model, "--grad", grad, "--epochs", "1", "--train-samples", "64", "--out", &out(k), "-q"];
+        let args = [
+            "train",
+            model,
+            "--grad",
+            grad,
+            "--epochs",
+            "1",
+            "--train-samples",
+            "64",
+            "--out",
+            &out(k),
+            "-q",
+        ];
         args.map(str::to_owned)
     };
     let rate = "training binds the learning rate under the name `lr`, which the model has for something else";

@@ -64,11 +64,12 @@ fn watched(
 ) -> io::Result<Result<ExitStatus, String>> {
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Ok(status));
-        }
+        let ended = child.try_wait()?;
+        // It may have ended because nobody listened any more.
         let why = if said.load(Ordering::Relaxed) > MOST_SAID {
             format!("it printed more than {MOST_SAID} bytes")
+        } else if let Some(status) = ended {
+            return Ok(Ok(status));
         } else if let Some(size) = Some(size(work)).filter(|size| *size > LARGEST) {
             format!("it wrote {size} bytes; a download has at most {LARGEST}")
         } else if start.elapsed() > longest {
