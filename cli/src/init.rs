@@ -8,12 +8,14 @@ use crate::args::Init;
 use crate::failure::{self, Done, input};
 use crate::{model, output};
 use fgc_ir::lang::DEFAULT_BATCH;
+use fgc_train::compiled;
 use fgc_train::step::initial;
 
-pub fn init(args: &Init, quiet: bool) -> Done {
+pub fn init(args: &Init, quiet: bool, threads: Option<u16>) -> Done {
     output::differs(&args.output, &[&args.model.model])?;
     let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
-    let drawn = initial(&loaded.graph, args.seed).map_err(input)?;
+    let threads = compiled::threads(threads.map(usize::from))?;
+    let drawn = threads.install(|| initial(&loaded.graph, args.seed)).map_err(input)?;
     let metadata = BTreeMap::from([
         ("model".to_owned(), loaded.graph.name.clone()),
         ("seed".to_owned(), args.seed.to_string()),

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
         Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),
         Command::Eval(args) => train::eval(args, fgc.quiet, fgc.threads),
-        Command::Init(args) => init::init(args, fgc.quiet),
+        Command::Init(args) => init::init(args, fgc.quiet, fgc.threads),
         Command::Check(args) => check::check(args, fgc.threads),
         Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
         Command::Data(args) => data::data(args, fgc.quiet),

@@ -35,7 +35,8 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
         Some(path) => read_arrays(path)?,
         None => Arrays::new(),
     };
-    for (name, x) in drawn(args, &loaded.graph, &graph)? {
+    let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
+    for (name, x) in threads.install(|| drawn(args, &loaded.graph, &graph))? {
         given.entry(name).or_insert(x);
     }
     let expected = graph.bindings().map(|(v, name, _)| (name, graph.ty(v)));
@@ -51,7 +52,6 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
             (interpret(&graph, &given).map_err(input)?, format!("interpreted in {:.1} ms", ms(start)))
         }
         Backend::Jit => {
-            let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
             let mut program =
                 Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
             let start = Instant::now();

@@ -99,11 +99,6 @@ fn files_without_an_end_are_not_read_to_it() {
         // A device isn't a file with a set.
         refused(&["data", "show", &path], &["no data set in this folder"]);
     }
-    fs::create_dir(folder.path().join("idx")).unwrap();
-    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
-        link(&format!("idx/{name}"));
-    }
-    refused(&["data", "show", &folder.path().join("idx").display().to_string()], &["not an idx file"]);
 }
 
 /// The header of an array file says how much follows; nothing is allocated for what it says alone.

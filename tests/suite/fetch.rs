@@ -261,7 +261,7 @@ fn programs_without_an_end_are_ended() {
     let hole = "truncate -s 1073741825 p.part\nexec sleep 1000";
     refused(hole, 60, "it wrote 1073741825 bytes; a download has at most 1073741824");
     // Of a long message the end is heard.
-    script(&tools.npm, "yes no | head -c 100000 >&2\necho the network is down >&2\nexit 7");
+    script(&tools.npm, "yes no | head -c 99999 >&2\necho the network is down >&2\nexit 7");
     let error = get(&known, &root, &tools, &mut |_| {}).unwrap_err().to_string();
     assert!(error.ends_with("no\nthe network is down") && error.len() < 20_000, "{error}");
 }

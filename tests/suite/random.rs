@@ -3,7 +3,9 @@
 //! Bounds are five standard deviations of what is measured: each check of a right generator fails
 //! for about one seed in two million, and the seeds are fixed.
 
+use fgc_ir::parts::{PART, Parts};
 use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
+use fgc_train::draw::carried_out;
 use fgc_transforms::Direction;
 
 /// Numbers drawn at once.
@@ -136,4 +138,40 @@ fn streams_are_apart() {
     for _ in 0..100 {
         claim(streams.claim("w"));
     }
+}
+
+/// What is drawn part by part, on several threads, has the bits of the interpreter: at the ends of parts, of halves and
+/// of blocks of words.
+#[test]
+fn parts_have_the_bits_of_the_whole() {
+    let key = Arrays::from([(random::SEED.to_owned(), fgc_train::rng::key(7))]);
+    let same = |g: &fgc_ir::Graph, what: &str| {
+        assert!(Parts::new(g, &key).is_some(), "{what} isn't drawn in parts");
+        let (parts, whole) = (carried_out(g, 7).unwrap(), interpret(g, &key).unwrap());
+        assert!(parts == whole, "{what}");
+    };
+    for n in [0, 1, 2, 3, 31, 33, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 3, 3 * PART + 1, 40_001] {
+        for dtype in [DType::F32, DType::F64] {
+            let mut b = Builder::new("draw");
+            let seed = random::seed(&mut b).unwrap();
+            for (k, direction) in [Direction::Normal, Direction::Rademacher].into_iter().enumerate() {
+                let x = direction.draw(&mut b, seed, k as u32, &Type::new(dtype, [1, n])).unwrap();
+                b.output(format!("direction{k}"), OutputKind::Value, x);
+            }
+            let x = random::truncated_normal(&mut b, seed, 9, &[n].into(), dtype).unwrap();
+            b.output("truncated", OutputKind::Value, x);
+            let x = random::uniform(&mut b, seed, 10, &[n].into(), dtype).unwrap();
+            b.output("uniform", OutputKind::Value, x);
+            same(&b.finish().unwrap(), &format!("{n} of {dtype}"));
+        }
+    }
+    // What isn't computed element by element is interpreted.
+    let mut b = Builder::new("sum");
+    let seed = random::seed(&mut b).unwrap();
+    let x = random::uniform(&mut b, seed, 1, &[100].into(), DType::F32).unwrap();
+    let sum = b.sum(x, &[0]).unwrap();
+    b.output("sum", OutputKind::Value, sum);
+    let g = b.finish().unwrap();
+    assert!(Parts::new(&g, &key).is_none());
+    assert_eq!(carried_out(&g, 7).unwrap(), interpret(&g, &key).unwrap());
 }

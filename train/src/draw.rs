@@ -1,9 +1,11 @@
 //! Random arrays for programs, drawn by programs from a seed.
 
+use fgc_ir::parts::{PART, Parts};
 use fgc_ir::{
-    Arrays, Builder, Built, DType, EvalError, Graph, OutputKind, Role, Scalar, Tensor, Type, Value, bounds,
-    interpret, random,
+    Arrays, Builder, Built, DType, Element, EvalError, Graph, Limits, Output, OutputKind, Role, Scalar,
+    Tensor, Type, Value, bind, bounds, interpret, random,
 };
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::rng;
@@ -31,14 +33,54 @@ pub fn arrays<'a>(
         b.finish()
     };
     let program: Graph = program().map_err(|e: fgc_ir::TypeError| Error::new(e.to_string()))?;
+    carried_out(&program, seed)
+}
+
+/// The outputs of `program`, whose one input is the key of `seed`: part by part, on the threads of the pool that this is
+/// called in, where its elements are computed each on its own, as those of distributions are; interpreted as a whole
+/// otherwise. The bits are the same.
+///
+/// # Errors
+/// If it is too much to draw.
+pub fn carried_out(program: &Graph, seed: u64) -> Result<Arrays> {
     let inputs = Arrays::from([(random::SEED.to_owned(), rng::key(seed))]);
-    interpret(&program, &inputs).map_err(|e| match e {
-        EvalError::TooLarge { needs, limits } => Error::new(format!(
-            "too much to draw: the arrays and the numbers on the way to them are {} bytes, at most {} are held",
-            needs.bytes, limits.bytes
-        )),
-        EvalError::Bind(e) => Error::new(e.to_string()),
-    })
+    bind::check(program, &inputs).map_err(|e| Error::new(e.to_string()))?;
+    let Some(parts) = Parts::new(program, &inputs) else {
+        return interpret(program, &inputs).map_err(|e| match e {
+            EvalError::TooLarge { needs, limits } => too_much(needs.bytes, limits),
+            EvalError::Bind(e) => Error::new(e.to_string()),
+        });
+    };
+    let bytes = program.outputs.iter().map(|o| program.ty(o.value).bytes() as u64);
+    let (bytes, limits) = (bytes.fold(0, u64::saturating_add), Limits::default());
+    if bytes > limits.bytes {
+        return Err(too_much(bytes, limits));
+    }
+    let array = |o: &Output| {
+        let ty = program.ty(o.value);
+        match ty.dtype {
+            DType::F32 => array::<f32>(&parts, o.value, ty),
+            DType::F64 => array::<f64>(&parts, o.value, ty),
+            DType::I32 => array::<i32>(&parts, o.value, ty),
+            DType::U32 => array::<u32>(&parts, o.value, ty),
+            DType::Bool => array::<bool>(&parts, o.value, ty),
+        }
+    };
+    Ok(program.outputs.par_iter().map(|o| (o.name.clone(), array(o))).collect())
+}
+
+fn too_much(bytes: u64, limits: Limits) -> Error {
+    Error::new(format!("too much to draw: the arrays are {bytes} bytes, at most {} are held", limits.bytes))
+}
+
+/// All of `v`, which is of type `ty`.
+fn array<T: Element>(parts: &Parts, v: Value, ty: &Type) -> Tensor {
+    let mut elements = vec![T::default(); ty.elements()];
+    elements.par_chunks_mut(PART).enumerate().for_each(|(k, part)| {
+        let first = k * PART;
+        part.copy_from_slice(parts.part(v, first..first + part.len()).as_slice::<T>());
+    });
+    Tensor::of(ty.shape.clone(), elements)
 }
 
 /// Brings integers among `arrays` that are positions, by what `g` does with them, into their [bounds](bounds::bounds).

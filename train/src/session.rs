@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         Batches::training(data, settings.batch, 0, 0)?;
         let compiled = Compiled::new(&stepped, opt::fusion(settings.opt), threads)?;
         let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
-        let first = initial(&stepped, settings.seed)?;
+        let first = threads.install(|| initial(&stepped, settings.seed))?;
         let name = loaded.graph.name;
         Ok(Session { settings, text, data, threads, interface, compiled, schedule, first, name })
     }

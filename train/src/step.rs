@@ -269,10 +269,8 @@ impl Step for Interpreted {
 /// # Errors
 /// If a parameter isn't a float.
 pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
-    let fail = |e: &dyn std::fmt::Display| Error::new(e.to_string());
-    let program = fgc_ir::random::init_graph(g).map_err(|e| fail(&e))?;
-    let key = Arrays::from([(SEED.to_owned(), crate::rng::key(seed))]);
-    interpret(&program, &key).map_err(|e| fail(&e))
+    let program = fgc_ir::random::init_graph(g).map_err(|e| Error::new(e.to_string()))?;
+    crate::draw::carried_out(&program, seed)
 }
 
 /// Reads named arrays from a safetensors file, such as a checkpoint, or an npz file.

@@ -92,11 +92,12 @@ fn ended(command: &mut Command, limits: Limits, lock: &Lock) -> io::Result<Ended
     let err = heard(child.stderr.take().map(|err| Box::new(err) as _));
     let start = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
+        let ended = child.try_wait()?;
+        // It may have ended because nobody listened any more.
         let why = if count.load(Ordering::Relaxed) > MOST_SAID {
             format!("it printed more than {MOST_SAID} bytes")
+        } else if let Some(status) = ended {
+            break status;
         } else if let Some(size) = Some(size(limits.work)).filter(|size| *size > LARGEST) {
             format!("it wrote {size} bytes; a download has at most {LARGEST}")
         } else if start.elapsed() > limits.longest {
