@@ -255,7 +255,7 @@ fn synthetic_sets_are_as_asked_and_always_the_same() {
     {
         assert!(bad == "synthetic:" || make(bad).unwrap_err().contains("NxHxWxC"), "{bad}");
     }
-    assert!(make("synthetic:99999999x999x999x9").unwrap_err().contains("too large"));
+    assert!(make("synthetic:99999999x999x999x9").unwrap_err().contains("at most 16777216 images"));
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn what_is_wrong_is_said() {
     wrong("'forward-gradient'", "'sideways'", "unknown variant `sideways`");
     wrong("model = 'mlp'", "model = 'mpl'", "did you mean `mlp`?");
     wrong("set = { hidden = 4 }", "set = { hiden = 4 }", "hiden");
-    wrong("seconds = 1e-3", "seconds = 1e300", "too big");
+    wrong("seconds = 1e-3", "seconds = 1e300", "times are from 0 to 86400 seconds");
     wrong("'time', 'relative'", "'time', 'beauty'", "unknown variant `beauty`");
     // What isn't measured is refused before anything is.
     wrong("curves = ['timed']", "curves = ['timd']", "did you mean `timed`?");
