@@ -12,6 +12,7 @@ use tempfile::TempDir;
 mod faults;
 mod kills;
 mod outputs;
+#[cfg(target_os = "linux")]
 mod signals;
 mod together;
 

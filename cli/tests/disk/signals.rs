@@ -22,14 +22,19 @@ fn send(signal: &str, process: u32) {
     assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
 }
 
+/// `program` in a process that ignores none of the signals sent here, whatever the tests were begun with: under `nohup`
+/// HUP is ignored.
+fn ignoring_none(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", program]).current_dir(root());
+    command
+}
+
 /// `args`, carried out by a process that ignores `ignored` from its beginning.
 fn ignoring(ignored: &str, args: &[&str]) -> Child {
-    let mut shell = Command::new("sh");
-    shell
+    ignoring_none("sh")
         .args(["-c", &format!("trap '' {ignored}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_fgc")])
-        .args(args);
-    shell
-        .current_dir(root())
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -77,14 +82,18 @@ fn endless_manager(folder: &TempDir) -> String {
     format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap())
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn what_fetches_a_set_ends_with_the_process_that_asked_for_it() {
     for signal in ["INT", "TERM", "HUP", "KILL"] {
         let folder = tempfile::tempdir().unwrap();
         let (search, data) = (endless_manager(&folder), path(&folder, "data"));
         let args = ["data", "get", "mnist", "--data-dir", &data];
-        let mut child = command(&args).env("PATH", &search).spawn().unwrap();
+        let mut child = ignoring_none(env!("CARGO_BIN_EXE_fgc"))
+            .args(args)
+            .env("PATH", &search)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let ids = || fs::read_to_string(path(&folder, "ids")).unwrap_or_default();
         wait_until("fetching", || !ids().is_empty());
         let ids: Vec<String> = ids().split_whitespace().map(str::to_owned).collect();
