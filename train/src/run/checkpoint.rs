@@ -199,7 +199,10 @@ impl Checkpoints {
     /// # Errors
     /// If the folder can't be read.
     pub fn examine(&self) -> Result<Vec<(PathBuf, Result<Checkpoint>)>> {
-        Ok(self.list()?.into_iter().map(|(_, path)| (path.clone(), self.read(&path))).collect())
+        let read = |(_, path): (u64, PathBuf)| (path.clone(), self.read(&path));
+        // One that is gone by now wasn't to be kept: the run goes on meanwhile.
+        let there = |(path, read): &(PathBuf, Result<Checkpoint>)| read.is_ok() || path.exists();
+        Ok(self.list()?.into_iter().map(read).filter(there).collect())
     }
 
     /// The names of the files of all checkpoints, by step, in the folder `folder`.
