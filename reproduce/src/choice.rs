@@ -79,7 +79,7 @@ impl Choice {
             model: text("model")?,
             data: text("data")?,
             batch: size("batch")?,
-            epochs: reader.get("epochs").map(|item| item.count(ranges::MOST_EPOCHS)).transpose()?,
+            epochs: reader.get("epochs").map(|item| item.count(ranges::MAX_EPOCHS)).transpose()?,
             lr: lr.transpose()?,
             schedule: schedule.transpose()?,
             opt: level.transpose()?,

@@ -8,7 +8,7 @@ use fgc_train::{Error, Result};
 
 use crate::check::Checked;
 use crate::choice::Choice;
-use crate::limits::{MOST_RUNS, MOST_SEEDS, product};
+use crate::limits::{MAX_RUNS, MAX_SEEDS, product};
 use crate::measure;
 use crate::plot::Plot;
 use crate::read::{File, Item, Reader};
@@ -147,7 +147,7 @@ impl Experiment {
             return Err(kind.unknown(kind.text()?, ["training"].into_iter().chain(measure::KINDS)));
         }
         let quick = root.get("quick").map(|item| Quick::read(&item)).transpose()?.unwrap_or_default();
-        let seeds = root.get("seeds").map(|item| item.count(MOST_SEEDS)).transpose()?;
+        let seeds = root.get("seeds").map(|item| item.count(MAX_SEEDS)).transpose()?;
         let common = match root.get("settings") {
             Some(item) => settings(&item)?,
             None => Choice::default(),
@@ -171,7 +171,7 @@ impl Experiment {
             return Err(root.error(format_args!("there are two matrices called `{}`", twice.name)));
         }
         let runs = experiment.matrices.iter().fold(0, |n: u64, m| n.saturating_add(m.kinds()));
-        at_most("the number of runs, of all seeds,", runs.saturating_mul(experiment.seeds), MOST_RUNS)
+        at_most("the number of runs, of all seeds,", runs.saturating_mul(experiment.seeds), MAX_RUNS)
             .map_err(|e| root.error(e))?;
         let mut names = BTreeSet::new();
         if let Some(twice) = experiment.plots.iter().find(|plot| !names.insert(plot.name())) {
@@ -215,7 +215,7 @@ impl Quick {
     fn read(item: &Item<'_>) -> Result<Quick> {
         let table = item.table()?;
         let quick = Quick {
-            seeds: table.get("seeds").map(|item| item.count(MOST_SEEDS)).transpose()?,
+            seeds: table.get("seeds").map(|item| item.count(MAX_SEEDS)).transpose()?,
             choice: Choice::read(&table)?,
         };
         table.finish()?;
@@ -248,7 +248,7 @@ impl Matrix {
         if let Some(twice) = matrix.axes.iter().find(|axis| !names.insert(&axis.name)) {
             return Err(item.error(format_args!("there are two axes called `{}`", twice.name)));
         }
-        at_most("the number of runs", matrix.kinds(), MOST_RUNS).map_err(|e| item.error(e))?;
+        at_most("the number of runs", matrix.kinds(), MAX_RUNS).map_err(|e| item.error(e))?;
         // Said here, where there is a place for it, rather than when the run begins.
         for plan in matrix.plans(0) {
             let wrong =

@@ -5,15 +5,15 @@ use std::fmt::Display;
 use fgc_train::ranges::at_most;
 
 /// The most seeds that there are of each run.
-pub const MOST_SEEDS: u64 = 1000;
+pub const MAX_SEEDS: u64 = 1000;
 /// The most runs of an experiment, those of all seeds.
-pub const MOST_RUNS: u64 = 100_000;
+pub const MAX_RUNS: u64 = 100_000;
 /// The most panels of a figure.
-pub const MOST_PANELS: usize = 256;
+pub const MAX_PANELS: usize = 256;
 /// The most lines in a panel.
-pub const MOST_LINES: usize = 256;
+pub const MAX_LINES: usize = 256;
 /// The most characters of what something is called in results.
-pub const MOST_NAME: usize = 200;
+pub const MAX_NAME: usize = 200;
 
 /// The product of `sizes`; the largest number where it is larger than any.
 pub fn product(sizes: impl IntoIterator<Item = usize>) -> u64 {
@@ -32,7 +32,7 @@ pub fn name(what: impl Display, name: &str) -> Result<&str, String> {
     if let Some(c) = name.chars().find(|c| c.is_control()) {
         return Err(format!("{what} is a line of text: `{}` has no place in it", c.escape_debug()));
     }
-    at_most(format_args!("the length of {what}"), name.chars().count(), MOST_NAME).map(|_| name)
+    at_most(format_args!("the length of {what}"), name.chars().count(), MAX_NAME).map(|_| name)
 }
 
 #[cfg(test)]

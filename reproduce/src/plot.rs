@@ -7,7 +7,7 @@ use fgc_train::ranges::at_most;
 
 use crate::experiment::{Matrix, Wanted};
 use crate::figure::{Axis, Figure, Panel, Point, Scale, Series, Stop};
-use crate::limits::{MOST_LINES, MOST_PANELS, product};
+use crate::limits::{MAX_LINES, MAX_PANELS, product};
 use crate::read::{Item, Reader};
 use crate::results::{Moment, Row};
 use crate::select::{Kind, Mean, Where};
@@ -134,8 +134,8 @@ impl Plot {
         let panels =
             product(of_axes(&plot.panels.iter().collect::<Vec<_>>()).into_iter().chain([plot.y.len()]));
         let lines = product(of_axes(&plot.series.iter().collect::<Vec<_>>()));
-        at_most("the number of panels", panels, MOST_PANELS as u64)
-            .and_then(|_| at_most("the number of lines in a panel", lines, MOST_LINES as u64))
+        at_most("the number of panels", panels, MAX_PANELS as u64)
+            .and_then(|_| at_most("the number of lines in a panel", lines, MAX_LINES as u64))
             .map_err(|e| table.error(e))?;
         let shown = |axis: &str| {
             plot.panels.as_deref() == Some(axis)

@@ -42,10 +42,10 @@ pub fn level(level: u64) -> Result<u8, String> {
 }
 
 /// The most passes over the data that a run has. Their steps have numbers of 64 bits for data sets of any size.
-pub const MOST_EPOCHS: u64 = 1 << 30;
+pub const MAX_EPOCHS: u64 = 1 << 30;
 
 /// The longest that something is timed: a day, in seconds.
-pub const MOST_SECONDS: f64 = 86_400.0;
+pub const MAX_SECONDS: f64 = 86_400.0;
 
 /// `n`, if it is at most `most`; `what` it is for the message.
 ///
@@ -64,7 +64,7 @@ pub fn at_most<N: PartialOrd + Display>(what: impl Display, n: N, most: N) -> Re
 /// Says what it has to be.
 pub fn epochs(epochs: u64) -> Result<u64, String> {
     let what = "the number of epochs";
-    count(what, epochs).and_then(|n| at_most(what, n, MOST_EPOCHS))
+    count(what, epochs).and_then(|n| at_most(what, n, MAX_EPOCHS))
 }
 
 /// `seconds` to time something for, if they are from 0 to a day.
@@ -73,8 +73,8 @@ pub fn epochs(epochs: u64) -> Result<u64, String> {
 /// Says what they have to be.
 pub fn seconds(seconds: f64) -> Result<Duration, String> {
     let duration =
-        Some(seconds).filter(|s| *s <= MOST_SECONDS).and_then(|s| Duration::try_from_secs_f64(s).ok());
-    duration.ok_or_else(|| format!("times are from 0 to {MOST_SECONDS} seconds, not {seconds}"))
+        Some(seconds).filter(|s| *s <= MAX_SECONDS).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    duration.ok_or_else(|| format!("times are from 0 to {MAX_SECONDS} seconds, not {seconds}"))
 }
 
 /// `x`, if it is a finite number; `what` it is for the message.

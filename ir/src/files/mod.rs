@@ -29,7 +29,7 @@ const SUFFIX: &str = ".tmp";
 const RANDOM: usize = 16;
 
 /// How many symbolic links are followed one after the other.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Whether a name is that of a temporary file of fgc.
 fn is_temporary(name: &str) -> bool {
@@ -136,7 +136,7 @@ fn written_through(to: &mut impl Write, bytes: &[u8], path: &Path) -> io::Result
 /// Where `path` leads to by symbolic links.
 fn place(path: &Path) -> io::Result<Place> {
     let mut at = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         if let Some(number) = descriptor(&at) {
             return Ok(Place::Descriptor(number));
         }

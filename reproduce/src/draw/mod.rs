@@ -27,7 +27,7 @@ pub(crate) use number::coordinate as n;
 /// Pixels of a PNG for each unit of the SVG.
 const PIXELS: f32 = 2.0;
 /// The most pixels of a PNG.
-const MOST_PIXELS: u64 = 1 << 27;
+const MAX_PIXELS: u64 = 1 << 27;
 /// The margin around everything.
 const MARGIN: f64 = 16.0;
 /// Between panels.
@@ -183,7 +183,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
     let tree = usvg::Tree::from_str(&svg(figure), &options).map_err(|e| failed(e.to_string()))?;
     let size = tree.size();
     let (width, height) = ((size.width() * PIXELS).ceil() as u32, (size.height() * PIXELS).ceil() as u32);
-    at_most("the number of pixels", u64::from(width) * u64::from(height), MOST_PIXELS).map_err(&failed)?;
+    at_most("the number of pixels", u64::from(width) * u64::from(height), MAX_PIXELS).map_err(&failed)?;
     let mut pixels =
         Pixmap::new(width, height).ok_or_else(|| failed("it is too large to draw".to_owned()))?;
     resvg::render(&tree, Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());

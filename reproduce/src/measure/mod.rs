@@ -125,7 +125,7 @@ fn check_names<'n>(what: &str, names: impl IntoIterator<Item = &'n String>, pane
             )));
         }
     }
-    at_most("the number of panels", panels, limits::MOST_PANELS).map(|_| ()).map_err(Error::new)
+    at_most("the number of panels", panels, limits::MAX_PANELS).map(|_| ()).map_err(Error::new)
 }
 
 /// Fails unless `values`, along which a `what` called `name` is measured, increase.

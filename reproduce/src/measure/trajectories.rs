@@ -30,9 +30,9 @@ const TIMED: u64 = 2000;
 const ROUNDS: usize = 31;
 
 /// The most steps of a run, the most places that are kept of all runs, and the most contours.
-const MOST_ITERATIONS: u64 = 1 << 40;
-const MOST_PLACES: u64 = 10_000_000;
-const MOST_CONTOURS: usize = 1000;
+const MAX_ITERATIONS: u64 = 1 << 40;
+const MAX_PLACES: u64 = 10_000_000;
+const MAX_CONTOURS: usize = 1000;
 
 /// The settings of an experiment of kind `trajectories`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ impl Kind for Settings {
         // A figure has at most two panels of each.
         check_names("function", self.functions.iter().map(|f| &f.name), 2 * self.functions.len())?;
         let places = product([self.runs as usize, self.points as usize]);
-        ranges::at_most("`runs` times `points`", places, MOST_PLACES).map_err(Error::new)?;
+        ranges::at_most("`runs` times `points`", places, MAX_PLACES).map_err(Error::new)?;
         for f in &self.functions {
             f.check().map_err(|e| Error::at(format_args!("function `{}`", f.name), e))?;
         }
@@ -210,8 +210,8 @@ impl Function {
     /// Fails unless its numbers are in range.
     fn check(&self) -> std::result::Result<(), String> {
         ranges::learning_rate(self.lr)?;
-        ranges::at_most("`iterations`", self.iterations, MOST_ITERATIONS)?;
-        ranges::at_most("the number of contours", self.contours.len(), MOST_CONTOURS)?;
+        ranges::at_most("`iterations`", self.iterations, MAX_ITERATIONS)?;
+        ranges::at_most("the number of contours", self.contours.len(), MAX_CONTOURS)?;
         let start = self.start.into_iter().flatten();
         for x in start.chain(self.x).chain(self.y).chain(self.contours.iter().copied()) {
             ranges::finite("each of `start`, `x`, `y` and `contours`", x)?;

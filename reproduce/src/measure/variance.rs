@@ -24,8 +24,8 @@ use crate::section::Section;
 use moments::{Moments, measure};
 
 /// The most directions that a call draws, and the most that are drawn at a value.
-const MOST_AT_ONCE: usize = 1 << 16;
-const MOST_DRAWS: u64 = 1 << 40;
+const MAX_AT_ONCE: usize = 1 << 16;
+const MAX_DRAWS: u64 = 1 << 40;
 
 /// The settings of an experiment of kind `variance`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -226,13 +226,13 @@ impl Kind for Settings {
         let count = self.cases.iter().map(|case| case.panels.len()).sum();
         check_names("case", self.cases.iter().map(|case| &case.name), count)?;
         ranges::count("`at_once`", self.at_once)
-            .and_then(|_| ranges::at_most("`at_once`", self.at_once, MOST_AT_ONCE))
+            .and_then(|_| ranges::at_most("`at_once`", self.at_once, MAX_AT_ONCE))
             .map_err(Error::new)?;
         for case in &self.cases {
             check_values("case", &case.name, &case.values)?;
             let counts = ranges::count("a batch", case.batch)
                 .and_then(|_| ranges::count("`draws`", case.draws))
-                .and_then(|_| ranges::at_most("`draws`", case.draws, MOST_DRAWS));
+                .and_then(|_| ranges::at_most("`draws`", case.draws, MAX_DRAWS));
             counts.map_err(|e| Error::at(format_args!("case `{}`", case.name), e))?;
         }
         let drawn: Vec<&str> = self.tangents.iter().map(|t| super::programs::distribution(*t)).collect();

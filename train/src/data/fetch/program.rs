@@ -41,7 +41,7 @@ pub struct Limits<'a> {
 /// How much of what a program says is kept: the last bytes, where the reason of a failure is.
 const KEPT: usize = 1 << 14;
 /// The most bytes that a program says.
-const MOST_SAID: u64 = 1 << 24;
+const MAX_SAID: u64 = 1 << 24;
 /// How often it is looked whether a program has ended.
 const EVERY: Duration = Duration::from_millis(20);
 
@@ -94,8 +94,8 @@ fn ended(command: &mut Command, limits: Limits, lock: &Lock) -> io::Result<Ended
     let status = loop {
         let ended = child.try_wait()?;
         // It may have ended because nobody listened any more.
-        let why = if count.load(Ordering::Relaxed) > MOST_SAID {
-            format!("it printed more than {MOST_SAID} bytes")
+        let why = if count.load(Ordering::Relaxed) > MAX_SAID {
+            format!("it printed more than {MAX_SAID} bytes")
         } else if let Some(status) = ended {
             break status;
         } else if let Some(size) = Some(size(limits.work)).filter(|size| *size > LARGEST) {
@@ -125,7 +125,7 @@ fn last(mut source: impl Read, count: &AtomicU64) -> Vec<u8> {
     while let Ok(n @ 1..) = source.read(&mut buffer) {
         kept.extend_from_slice(&buffer[..n]);
         kept.drain(..kept.len().saturating_sub(KEPT));
-        if count.fetch_add(n as u64, Ordering::Relaxed) > MOST_SAID {
+        if count.fetch_add(n as u64, Ordering::Relaxed) > MAX_SAID {
             break;
         }
     }
