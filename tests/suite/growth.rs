@@ -13,8 +13,15 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Each program that can be made longer, and the const that says how long it is.
-const PROGRAMS: [(&str, &str); 6] =
-    [("lstm", "steps"), ("sins", "n"), ("fan", "n"), ("params", "n"), ("resmlp", "n"), ("unroll", "n")];
+const PROGRAMS: [(&str, &str); 7] = [
+    ("lstm", "steps"),
+    ("sins", "n"),
+    ("fan", "n"),
+    ("params", "n"),
+    ("resmlp", "n"),
+    ("unroll", "n"),
+    ("chain", "n"),
+];
 
 fn program(name: &str, size: usize) -> Graph {
     let (_, by) = PROGRAMS.iter().find(|p| p.0 == name).expect("a program");
@@ -93,22 +100,49 @@ fn seconds() -> f64 {
     ns.expect("nanoseconds") / 1e9
 }
 
-/// Four times the program takes about four times as long in every pass, and twice that for luck; what grows with the
-/// square takes sixteen times as long.
+/// The time of each pass that `passes` carries out, which it is told of by name when it has ended.
+#[cfg(target_os = "linux")]
+fn times(passes: impl Fn(&mut dyn FnMut(&'static str))) -> Vec<(&'static str, f64)> {
+    let mut times = Vec::new();
+    let mut start = seconds();
+    passes(&mut |pass| {
+        let now = seconds();
+        times.push((pass, now - std::mem::replace(&mut start, now)));
+    });
+    times
+}
+
+/// Four times the program takes about four times as long in every pass of `passes`, and twice that for luck; what
+/// grows with the square takes sixteen times as long.
+#[cfg(target_os = "linux")]
+fn grows_in_proportion(name: &str, size: usize, passes: impl Fn(usize, &mut dyn FnMut(&'static str))) {
+    const FACTOR: f64 = 10.0;
+    let least = |size: usize| {
+        let (mut first, second) = (times(|done| passes(size, done)), times(|done| passes(size, done)));
+        first.iter_mut().zip(second).for_each(|(a, b)| a.1 = a.1.min(b.1));
+        first
+    };
+    for ((pass, short), (_, long)) in least(size).into_iter().zip(least(4 * size)) {
+        // Below that it is the clock that is measured.
+        let short = short.max(0.005);
+        println!("{name}, {pass}: {short:.4} s and {long:.4} s");
+        assert!(long < FACTOR * short, "{name}, {pass}: {short:.4} s, of four times as much {long:.4} s");
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn passes_grow_with_the_program() {
-    const FACTOR: f64 = 10.0;
-    for (name, size) in
-        [("lstm", 40), ("sins", 400), ("fan", 60), ("params", 100), ("resmlp", 50), ("unroll", 60)]
-    {
-        let times = |size: usize| {
-            let mut passes = Vec::new();
-            let mut start = seconds();
-            let mut done = |pass: &'static str| {
-                let now = seconds();
-                passes.push((pass, now - std::mem::replace(&mut start, now)));
-            };
+    for (name, size) in [
+        ("lstm", 40),
+        ("sins", 400),
+        ("fan", 60),
+        ("params", 100),
+        ("resmlp", 50),
+        ("unroll", 60),
+        ("chain", 400),
+    ] {
+        grows_in_proportion(name, size, |size, done| {
             let model = program(name, size);
             done("load");
             let g = hvp(&model, &params(&model)).expect("a product");
@@ -117,18 +151,22 @@ fn passes_grow_with_the_program() {
             done("saturation");
             drop(Lowered::new(&g));
             done("lower");
-            passes
-        };
-        let least = |size: usize| {
-            let (mut first, second) = (times(size), times(size));
-            first.iter_mut().zip(second).for_each(|(a, b)| a.1 = a.1.min(b.1));
-            first
-        };
-        for ((pass, short), (_, long)) in least(size).into_iter().zip(least(4 * size)) {
-            // Below that it is the clock that is measured.
-            let short = short.max(0.005);
-            println!("{name}, {pass}: {short:.4} s and {long:.4} s");
-            assert!(long < FACTOR * short, "{name}, {pass}: {short:.4} s, of four times as much {long:.4} s");
-        }
+        });
+    }
+}
+
+/// Long repeats and models of thousands of parameters are differentiated and lowered in proportion to their length too.
+#[test]
+#[cfg(target_os = "linux")]
+fn passes_grow_with_long_programs() {
+    for (name, size) in [("chain", 3000), ("params", 2000)] {
+        grows_in_proportion(name, size, |size, done| {
+            let model = program(name, size);
+            done("load");
+            let g = grad(&model, &params(&model)).expect("a gradient");
+            done("grad");
+            drop(Lowered::new(&g));
+            done("lower");
+        });
     }
 }
