@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fgc_train::recipe::StepArgs;
+use fgc::Level;
 
 mod reproduce;
+mod step;
 mod train;
 
 pub use reproduce::Reproduce;
+pub use step::StepArgs;
 pub use train::{Eval, Train};
 
 /// A compiler for small tensor programs, for the study and use of forward gradients.
@@ -103,22 +106,29 @@ pub struct Mode {
     pub step: StepArgs,
 }
 
+/// Takes the numbers of optimisation levels.
+fn level() -> impl TypedValueParser<Value = Level> {
+    clap::value_parser!(u8).range(0..=2).try_map(Level::try_from)
+}
+
 /// How much is done to make programs cheaper.
 #[derive(Args, Clone, Copy)]
 pub struct OptArgs {
     /// 0: nothing; 1: what equality saturation finds; 2: and operations fused into common kernels. 2 if not
     /// given, but 0 for --emit fg and dot
-    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
-    pub opt: Option<u8>,
+    #[arg(long, value_name = "LEVEL", value_parser = level())]
+    pub opt: Option<Level>,
 }
 
 impl OptArgs {
-    /// The level, if nothing else is asked for.
-    pub const DEFAULT: u8 = 2;
-
     /// The level of what is to be run.
-    pub fn level(self) -> u8 {
-        self.opt.unwrap_or(OptArgs::DEFAULT)
+    pub fn level(self) -> Level {
+        self.level_or(Level::default())
+    }
+
+    /// The level, or `default` if none is asked for.
+    pub fn level_or(self, default: Level) -> Level {
+        self.opt.unwrap_or(default)
     }
 }
 

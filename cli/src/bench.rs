@@ -2,14 +2,13 @@
 
 mod report;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fgc_codegen::{Executable, KernelInfo, Peaks};
-use fgc_ir::lang::DEFAULT_BATCH;
-use fgc_train::measure::{Timed, Times, ms, sample};
-use fgc_train::{Error, compiled, opt, ranges};
-use rayon::ThreadPool;
+use fgc::codegen::{KernelInfo, Peaks};
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::timing::{Timed, Times, ms, sample};
+use fgc::{CompileOptions, Result, Threads};
+use fgc_train::ranges;
 
 use crate::args::{Bench, ModeName, Precision};
 use crate::failure::{self, Done, input};
@@ -64,18 +63,19 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     }
     let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
     let start = Instant::now();
-    let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
+    let model = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
     let mut compile = vec![("load", ms(start))];
-    let (graph, passes) = modes::apply(&loaded, &args.mode)?;
+    let (model, passes) = modes::apply(&model, &args.mode)?;
     compile.extend(passes);
-    let (graph, saturation) = opt::apply(graph, args.opt.level())?;
-    compile.extend(saturation.map(|(_, ms)| ("saturation", ms)));
-    let program = Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
+    let optimized = model.optimize(args.opt.level())?;
+    compile.extend(optimized.saturation().map(|saturation| ("saturation", saturation.ms)));
+    let threads = Threads::new(threads.map(usize::from))?;
+    let program = optimized.compile(&CompileOptions { threads: threads.clone() })?;
     compile.push(("code", program.compile_ms()));
 
-    let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    let mut timed = Timed::new(&graph, program, args.seed).map_err(input)?;
-    let measured = pool.install(|| {
+    let mut timed = Timed::new(program, args.seed)?;
+    // All calls from one of the threads: they don't wake it each time.
+    let measured: Result<_> = threads.install(|| {
         let first_ms = timed.call()?;
         sample(budget.mul_f64(WARM_UP), 1, &mut || timed.call())?;
         let times = Times::new(sample(budget, LEAST, &mut || timed.call())?);
@@ -85,19 +85,19 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
         };
         Ok((first_ms, times, profiles))
     });
-    let (first_ms, times, profiles) = measured.map_err(|e: Error| input(e))?;
+    let (first_ms, times, profiles) = measured?;
     let program = timed.program();
     let kernels = program.kernels();
     let profile = match args.calls_only {
         true => None,
         false => {
-            let peaks = peaks(&pool, args.mode.dtype)?;
+            let peaks = peaks(&threads, args.mode.dtype)?;
             Some(Profile { ms: (0..kernels.len()).map(|k| median_of(&profiles, k)).collect(), peaks })
         }
     };
     let measured = Measured {
-        name: graph.name.clone(),
-        threads: pool.current_num_threads(),
+        name: program.graph().name.clone(),
+        threads: threads.count(),
         compile,
         first_ms,
         calls: times,
@@ -108,11 +108,10 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     failure::print(&if args.json { report::json(&measured) } else { report::text(&measured) })
 }
 
-/// What one thread can do, and all of `pool`; no more than there are cores.
-fn peaks(pool: &Arc<ThreadPool>, precision: Precision) -> Done<[Peaks; 2]> {
-    let one = compiled::threads(Some(1)).map_err(input)?;
-    let cores = compiled::threads(None).map_err(input)?;
-    let all = if pool.current_num_threads() < cores.current_num_threads() { pool } else { &cores };
+/// What one thread can do, and all of `threads`; no more than there are cores.
+fn peaks(threads: &Threads, precision: Precision) -> Done<[Peaks; 2]> {
+    let (one, cores) = (Threads::new(Some(1))?, Threads::new(None)?);
+    let all = if threads.count() < cores.count() { threads } else { &cores };
     let mut peaks = [one.install(Peaks::measure), all.install(Peaks::measure)];
     if precision == Precision::F64 {
         // Half as many fit into a vector.

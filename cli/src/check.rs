@@ -9,17 +9,16 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use fgc_ir::ops::Init;
-use fgc_ir::{Arrays, DType, Graph, Role, Tensor, interpret};
-use fgc_train::draw;
-use fgc_train::rng::key;
-use fgc_train::step::initial;
-use fgc_transforms::{PassError, Suffix, grad, grad_of, hvp, jvp, jvp_many, params};
+use fgc::ir::Role;
+use fgc::ir::ops::Init;
+use fgc::keys::key;
+use fgc::transforms::{Suffix, grad_of};
+use fgc::{Arrays, DType, Model, Result, Tensor, Threads, random};
 use rayon::prelude::*;
 
 use crate::args;
 use crate::failure::{self, Done, Failure, input};
-use crate::model::{self, Loaded};
+use crate::model;
 
 /// The batch size unless another is asked for: the interpreter is slow.
 const BATCH: usize = 2;
@@ -49,8 +48,8 @@ const COMPARISONS: [Comparison; 6] = [
     Comparison { what: "<grad, v> = jvp", tolerance: 1e-10, error: grad_against_jvp },
     Comparison { what: "hvp = gradient of jvp", tolerance: 1e-8, error: hvp_against_reverse },
     Comparison { what: "tangents at once = one by one", tolerance: 1e-12, error: many_against_single },
-    Comparison { what: "jvp in f32 = f64", tolerance: 1e-3, error: |p| single_precision(p, jvp) },
-    Comparison { what: "grad in f32 = f64", tolerance: 1e-3, error: |p| single_precision(p, grad) },
+    Comparison { what: "jvp in f32 = f64", tolerance: 1e-3, error: |p| single_precision(p, Model::jvp) },
+    Comparison { what: "grad in f32 = f64", tolerance: 1e-3, error: |p| single_precision(p, Model::grad) },
 ];
 
 pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
@@ -58,10 +57,9 @@ pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
     let double = model::load(&args.model, DType::F64, BATCH)?;
     let single = model::load(&args.model, DType::F32, BATCH)?;
     let problem = Problem::new(double, single, args.seed, args.at)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build();
-    let pool = pool.map_err(|e| input(format_args!("can't start threads: {e}")))?;
+    let threads = Threads::new(threads.map(usize::from))?;
     let errors: Vec<Done<f64>> =
-        pool.install(|| COMPARISONS.par_iter().map(|c| (c.error)(&problem)).collect());
+        threads.install(|| COMPARISONS.par_iter().map(|c| (c.error)(&problem)).collect());
 
     let mut report = String::new();
     let mut wrong = 0;
@@ -74,7 +72,7 @@ pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
         let (what, tolerance) = (comparison.what, comparison.tolerance);
         let _ = writeln!(report, "{what:<30} worst error {error:>8.1e}  allowed {tolerance:.0e}  {verdict}");
     }
-    let g = &problem.double.graph;
+    let g = problem.double.graph();
     let _ = writeln!(
         report,
         "`{}`: {} values, {} parameters, {DIRECTIONS} directions, {:.1} s",
@@ -92,8 +90,8 @@ pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
 
 /// A model in both precisions, the point to check it at, and directions to take derivatives along.
 struct Problem {
-    double: Loaded,
-    single: Loaded,
+    double: Model,
+    single: Model,
     point: Arrays,
     /// For each parameter, an array of its shape for each direction: of leading dimension
     /// [`DIRECTIONS`]. Each direction is of length 1 over all parameters.
@@ -101,33 +99,33 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(double: Loaded, single: Loaded, seed: u64, at: args::Point) -> Done<Problem> {
-        let g = &double.graph;
+    fn new(double: Model, single: Model, seed: u64, at: args::Point) -> Done<Problem> {
+        let g = double.graph();
         if g.loss().is_none() {
             return Err(input(format_args!("`{}` has no loss to check the derivatives of", g.name)));
         }
-        if params(g).is_empty() {
+        if double.params().is_empty() {
             return Err(input(format_args!("`{}` has no parameters", g.name)));
         }
-        let mut point = initial(g, seed).map_err(input)?;
+        let mut point = random::initial(g, seed)?;
         let near = at == args::Point::Near;
         // Parameters that begin as constants are moved, so that nothing is zero by chance.
         let is_constant = |role: &Role| near && matches!(role, Role::Param(Init::Constant(_)));
-        let noise = draw::arrays(draw::leaves(g, is_constant), draw::normal, seed ^ 1).map_err(input)?;
+        let noise = random::arrays(random::leaves(g, is_constant), random::normal, seed ^ 1)?;
         for (name, noise) in &noise {
             if let Some(x) = point.get_mut(name) {
                 *x = add_scaled(x, noise, 0.1);
             }
         }
-        let inputs = draw::leaves(g, |role| *role == Role::Input);
-        point.extend(draw::arrays(inputs, draw::data, seed ^ 2).map_err(input)?);
-        draw::into_bounds(g, &mut point);
-        let keys = draw::leaves(g, |role| *role == Role::Seed);
+        let inputs = random::leaves(g, |role| *role == Role::Input);
+        point.extend(random::arrays(inputs, random::data, seed ^ 2)?);
+        random::into_bounds(g, &mut point);
+        let keys = random::leaves(g, |role| *role == Role::Seed);
         point.extend(keys.map(|(name, _)| (name.to_owned(), key(seed))));
 
-        let many = draw::leaves(g, |role| matches!(role, Role::Param(_)))
+        let many = random::leaves(g, |role| matches!(role, Role::Param(_)))
             .map(|(name, ty)| (name, ty.reshaped(ty.shape.prepend(DIRECTIONS))));
-        let mut directions = draw::arrays(many, draw::normal, seed ^ draw::DIRECTIONS).map_err(input)?;
+        let mut directions = random::arrays(many, random::normal, seed ^ random::DIRECTIONS)?;
         let count = directions.values().map(Tensor::len).sum::<usize>() / DIRECTIONS;
         for x in directions.values_mut() {
             *x = map(x, |v| v / (count as f64).sqrt());
@@ -136,7 +134,7 @@ impl Problem {
     }
 
     fn wrt(&self) -> Vec<&str> {
-        params(&self.double.graph)
+        self.double.params()
     }
 
     fn parameters(&self) -> usize {
@@ -145,13 +143,8 @@ impl Problem {
 
     /// The outputs of the model in double precision after `pass`, at the point, with the
     /// tangents `tangents` (by parameter) if there are any.
-    fn run(
-        &self,
-        pass: impl Fn(&Graph, &[&str]) -> Result<Graph, PassError>,
-        tangents: &Arrays,
-    ) -> Done<Arrays> {
-        let graph = pass(&self.double.graph, &self.wrt()).map_err(|e| self.double.failed(e))?;
-        evaluate(&graph, &self.point, tangents)
+    fn run(&self, pass: impl Fn(&Model) -> Result<Model>, tangents: &Arrays) -> Done<Arrays> {
+        evaluate(&pass(&self.double)?, &self.point, tangents)
     }
 
     /// Direction `k`, by parameter.
@@ -167,12 +160,12 @@ impl Problem {
 
     /// The tangents of the loss along the directions, computed at once.
     fn tangents(&self) -> Done<Vec<f64>> {
-        let out = self.run(|g, wrt| jvp_many(g, wrt, DIRECTIONS), &self.directions)?;
+        let out = self.run(|model| model.jvp_many(&model.params(), DIRECTIONS), &self.directions)?;
         self.loss_tangent(&out)
     }
 
     fn loss_tangent(&self, out: &Arrays) -> Done<Vec<f64>> {
-        let g = &self.double.graph;
+        let g = self.double.graph();
         let name = g.loss().map(|loss| Suffix::tangent(g, &self.wrt()).on(&loss.name)).unwrap_or_default();
         Ok(array(out, &name)?.to_f64())
     }
@@ -180,9 +173,9 @@ impl Problem {
 
 /// The outputs of `graph` at `point`, with `tangents` bound to the leaves that have their names
 /// and a suffix.
-fn evaluate(graph: &Graph, point: &Arrays, tangents: &Arrays) -> Done<Arrays> {
+fn evaluate(model: &Model, point: &Arrays, tangents: &Arrays) -> Done<Arrays> {
     let mut inputs = point.clone();
-    let extra = graph.bindings().filter(|(_, name, _)| !point.contains_key(*name));
+    let extra = model.graph().bindings().filter(|(_, name, _)| !point.contains_key(*name));
     for (_, name, _) in extra {
         let tangent = tangents
             .iter()
@@ -191,7 +184,7 @@ fn evaluate(graph: &Graph, point: &Arrays, tangents: &Arrays) -> Done<Arrays> {
             inputs.insert(name.to_owned(), x.clone());
         }
     }
-    interpret(graph, &inputs).map_err(input)
+    Ok(model.interpret(&inputs)?)
 }
 
 fn array<'a>(arrays: &'a Arrays, name: &str) -> Done<&'a Tensor> {
@@ -219,7 +212,7 @@ fn relative(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn differences(p: &Problem) -> Done<f64> {
-    let g = &p.double.graph;
+    let g = p.double.graph();
     let name = g.loss().map(|loss| loss.name.clone()).unwrap_or_default();
     let tangents = p.tangents()?;
     let scale = tangents.iter().fold(0.0, |m: f64, t| m.max(t.abs()));
@@ -233,7 +226,7 @@ fn differences(p: &Problem) -> Done<f64> {
                     *x = add_scaled(x, dx, step);
                 }
             }
-            let out = evaluate(g, &point, &Arrays::new())?;
+            let out = evaluate(&p.double, &point, &Arrays::new())?;
             Ok::<f64, Failure>(array(&out, &name)?.to_f64()[0])
         };
         let mut least = f64::INFINITY;
@@ -260,8 +253,8 @@ fn differences(p: &Problem) -> Done<f64> {
 }
 
 fn grad_against_jvp(p: &Problem) -> Done<f64> {
-    let out = p.run(grad, &Arrays::new())?;
-    let suffix = Suffix::grad(&p.double.graph, &p.wrt());
+    let out = p.run(Model::grad, &Arrays::new())?;
+    let suffix = Suffix::grad(p.double.graph(), &p.wrt());
     let mut products = vec![0.0; DIRECTIONS];
     for (name, directions) in &p.directions {
         let gradient = array(&out, &suffix.on(name))?.to_f64();
@@ -274,12 +267,12 @@ fn grad_against_jvp(p: &Problem) -> Done<f64> {
 
 /// Forward over reverse against reverse over forward.
 fn hvp_against_reverse(p: &Problem) -> Done<f64> {
-    let g = &p.double.graph;
+    let g = p.double.graph();
     let direction = p.direction(0);
-    let forward = p.run(hvp, &direction)?;
+    let forward = p.run(Model::hvp, &direction)?;
     let tangent =
         Suffix::tangent(g, &p.wrt()).on(&g.loss().map(|loss| loss.name.clone()).unwrap_or_default());
-    let reverse = p.run(|g, wrt| grad_of(&jvp(g, wrt)?, &tangent, wrt), &direction)?;
+    let reverse = p.run(|model| model.jvp()?.with(|jvp| grad_of(jvp, &tangent, &p.wrt())), &direction)?;
     let both = |arrays: &Arrays, suffix: &str| {
         let each = p.directions.keys().map(|name| Ok(array(arrays, &format!("{name}{suffix}"))?.to_f64()));
         Ok::<Vec<f64>, Failure>(each.collect::<Done<Vec<_>>>()?.concat())
@@ -288,7 +281,7 @@ fn hvp_against_reverse(p: &Problem) -> Done<f64> {
 }
 
 fn many_against_single(p: &Problem) -> Done<f64> {
-    let single = |k: usize| Ok(p.loss_tangent(&p.run(jvp, &p.direction(k))?)?[0]);
+    let single = |k: usize| Ok(p.loss_tangent(&p.run(Model::jvp, &p.direction(k))?)?[0]);
     let singles = (0..DIRECTIONS).map(single).collect::<Done<Vec<f64>>>()?;
     Ok(relative(&p.tangents()?, &singles))
 }
@@ -296,7 +289,7 @@ fn many_against_single(p: &Problem) -> Done<f64> {
 /// What `pass` gives in single precision against double, at the same rounded point: the worse of
 /// the errors of the loss and of all its derivatives. (A derivative that is zero but for
 /// rounding, such as that by a bias in front of a normalisation, has no scale of its own.)
-fn single_precision(p: &Problem, pass: fn(&Graph, &[&str]) -> Result<Graph, PassError>) -> Done<f64> {
+fn single_precision(p: &Problem, pass: fn(&Model) -> Result<Model>) -> Done<f64> {
     let round = |arrays: &Arrays| -> (Arrays, Arrays) {
         let float = |x: &Tensor, dtype| if x.dtype().is_float() { x.cast(dtype) } else { x.clone() };
         let single: Arrays = arrays.iter().map(|(n, x)| (n.clone(), float(x, DType::F32))).collect();
@@ -305,12 +298,13 @@ fn single_precision(p: &Problem, pass: fn(&Graph, &[&str]) -> Result<Graph, Pass
     };
     let (point32, point64) = round(&p.point);
     let (direction32, direction64) = round(&p.direction(0));
-    let run = |loaded: &Loaded, point: &Arrays, direction: &Arrays| {
-        let graph = pass(&loaded.graph, &p.wrt()).map_err(|e| loaded.failed(e))?;
-        Ok::<_, Failure>((evaluate(&graph, point, direction)?, graph))
+    let run = |model: &Model, point: &Arrays, direction: &Arrays| {
+        let derived = pass(model)?;
+        Ok::<_, Failure>((evaluate(&derived, point, direction)?, derived))
     };
-    let (single, graph) = run(&p.single, &point32, &direction32)?;
+    let (single, derived) = run(&p.single, &point32, &direction32)?;
     let (double, _) = run(&p.double, &point64, &direction64)?;
+    let graph = derived.graph();
     let name = graph.loss().map(|loss| loss.name.as_str()).unwrap_or_default();
     let derivatives = |arrays: &Arrays| {
         let wanted = graph.outputs.iter().filter(|o| o.kind.is_differentiated() && o.name != name);

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use fgc_codegen::{Code, Lowered};
-use fgc_ir::text::{dot, print};
-use fgc_train::opt;
+use fgc::Level;
+use fgc::codegen::Code;
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::ir::text::{dot, print};
+use fgc::timing::ms;
 
-use crate::args::{Compile, Emit, ModeName, OptArgs};
+use crate::args::{Compile, Emit, ModeName};
 use crate::failure::{self, Done, input};
 use crate::{explain, model, modes, output, stats};
-use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn compile(args: &Compile) -> Done {
     if args.json && args.emit != Emit::Stats {
@@ -22,35 +23,33 @@ pub fn compile(args: &Compile) -> Done {
         output::differs(path, &[&args.model.model])?;
     }
     let start = Instant::now();
-    let loaded = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
-    let mut passes = vec![("load", start.elapsed().as_secs_f64() * 1e3)];
-    let (graph, timings) = modes::apply(&loaded, &args.mode)?;
+    let model = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
+    let mut passes = vec![("load", ms(start))];
+    let (model, timings) = modes::apply(&model, &args.mode)?;
     passes.extend(timings);
     if let Some(name) = &args.explain {
-        let text = explain::text(&graph, args.opt.level(), name)?;
+        let text = explain::text(model.graph(), args.opt.level(), name)?;
         return written(args, &text);
     }
     // What is printed may be transformed again, which what saturation does isn't meant for.
     let shown = matches!(args.emit, Emit::Fg | Emit::Dot);
-    let level = args.opt.opt.unwrap_or(if shown { 0 } else { OptArgs::DEFAULT });
-    let (graph, saturation) = opt::apply(graph, level)?;
-    let saturation = saturation.map(|(report, ms)| {
-        passes.push(("saturation", ms));
-        report
-    });
+    let level = args.opt.level_or(if shown { Level::AsWritten } else { Level::default() });
+    let optimized = model.optimize(level)?;
+    let graph = optimized.graph();
+    passes.extend(optimized.saturation().map(|saturation| ("saturation", saturation.ms)));
     let text = match args.emit {
-        Emit::Fg => print::print(&graph),
-        Emit::Dot => dot::dot(&graph),
+        Emit::Fg => print::print(graph),
+        Emit::Dot => dot::dot(graph),
         Emit::Stats => {
             let start = Instant::now();
-            let lowered = Lowered::with(&graph, opt::fusion(level));
-            passes.push(("lower", start.elapsed().as_secs_f64() * 1e3));
+            let lowered = optimized.lower();
+            passes.push(("lower", ms(start)));
             let print = if args.json { stats::json } else { stats::text };
-            print(&graph, &lowered, &passes, saturation.as_ref())
+            print(graph, &lowered, &passes, optimized.saturation().map(|saturation| &saturation.report))
         }
-        Emit::Kernels => Lowered::with(&graph, opt::fusion(level)).to_string(),
-        Emit::Clif => Lowered::with(&graph, opt::fusion(level)).code(Code::Clif).map_err(input)?,
-        Emit::Asm => Lowered::with(&graph, opt::fusion(level)).code(Code::Asm).map_err(input)?,
+        Emit::Kernels => optimized.lower().to_string(),
+        Emit::Clif => optimized.lower().code(Code::Clif).map_err(input)?,
+        Emit::Asm => optimized.lower().code(Code::Asm).map_err(input)?,
     };
     written(args, &text)
 }

@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use fgc_codegen::{Fusion, KernelInfo, Lowered};
-use fgc_ir::text::print::spelling;
-use fgc_ir::{Graph, OpRules, Value};
-use fgc_transforms::eqsat::{self, Change, Limits, Report, table};
+use fgc::Level;
+use fgc::codegen::{Fusion, KernelInfo, Lowered};
+use fgc::ir::text::print::spelling;
+use fgc::ir::{Graph, OpRules, Value};
+use fgc::transforms::eqsat::{self, Change, Limits, Report, table};
 
 use crate::failure::{Done, input};
 use crate::stats::{Cost, operations, scaled};
-use fgc_train::opt;
 
 /// What is done to `graph` at optimisation level `level`: of the value `name`, or in all if that is empty.
-pub fn text(graph: &Graph, level: u8, name: &str) -> Done<String> {
-    if level == 0 {
+pub fn text(graph: &Graph, level: Level, name: &str) -> Done<String> {
+    if level == Level::AsWritten {
         return Err(input("--explain is for --opt 1 and 2: at 0 nothing is rewritten"));
     }
     let limits = Limits::default();
@@ -25,7 +25,7 @@ pub fn text(graph: &Graph, level: u8, name: &str) -> Done<String> {
     let mut out = String::new();
     rewrites(&mut out, &report, &changes);
     let alone = Lowered::with(graph, Fusion::None).kernels();
-    kernels(&mut out, &result, &Lowered::with(&result, opt::fusion(level)).kernels(), &alone);
+    kernels(&mut out, &result, &Lowered::with(&result, level.fusion()).kernels(), &alone);
     Ok(out)
 }
 

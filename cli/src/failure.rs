@@ -1,7 +1,7 @@
 //! How a command ends other than well, and writing to the standard streams.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Why a command stops.
 pub enum Failure {
@@ -15,9 +15,15 @@ pub enum Failure {
     ClosedPipe,
 }
 
-impl From<fgc_train::Error> for Failure {
-    fn from(e: fgc_train::Error) -> Failure {
-        if e.is_shown() { Failure::Input(e.to_string()) } else { input(e) }
+impl From<fgc::Error> for Failure {
+    /// What is wrong with a source text says by itself that it is an error, and is in colours where standard error has
+    /// them.
+    fn from(e: fgc::Error) -> Failure {
+        if e.diagnostics().is_empty() {
+            return input(e);
+        }
+        let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Failure::Input(e.render(color))
     }
 }
 

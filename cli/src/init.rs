@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use fgc_ir::{DType, arrays};
+use fgc::ir::arrays;
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::{DType, Threads, random};
 
 use crate::args::Init;
 use crate::failure::{self, Done, input};
 use crate::{model, output};
-use fgc_ir::lang::DEFAULT_BATCH;
-use fgc_train::compiled;
-use fgc_train::step::initial;
 
 pub fn init(args: &Init, quiet: bool, threads: Option<u16>) -> Done {
     output::differs(&args.output, &[&args.model.model])?;
-    let loaded = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
-    let threads = compiled::threads(threads.map(usize::from))?;
-    let drawn = threads.install(|| initial(&loaded.graph, args.seed)).map_err(input)?;
+    let model = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
+    let threads = Threads::new(threads.map(usize::from))?;
+    let drawn = threads.install(|| random::initial(model.graph(), args.seed))?;
     let metadata = BTreeMap::from([
-        ("model".to_owned(), loaded.graph.name.clone()),
+        ("model".to_owned(), model.name().to_owned()),
         ("seed".to_owned(), args.seed.to_string()),
     ]);
     output::write(&args.output, &arrays::to_bytes(&drawn, &metadata).map_err(input)?)?;

@@ -4,21 +4,16 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use fgc_codegen::Executable;
-use fgc_ir::lang::DEFAULT_BATCH;
-use fgc_ir::{DType, Graph};
-use fgc_train::measure::{Timed, Times, in_turns};
-use fgc_train::{compiled, opt, ranges};
-use fgc_transforms::{Direction, Estimator, Optimiser, Passed, StepConfig, grad, jvp, params, step};
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::timing::{Timed, Times, in_turns};
+use fgc::{CompileOptions, DType, Direction, Estimator, Level, Model, Result, StepConfig, Threads};
+use fgc_train::ranges;
 use serde_json::json;
 
-use crate::args::{Levels, Model};
+use crate::args::{self, Levels};
 use crate::failure::{self, Done, Failure, input};
 use crate::model;
 use crate::stats::{Cost, scaled};
-
-/// The levels.
-const LEVELS: [u8; 3] = [0, 1, 2];
 
 /// The least calls that are timed of each program.
 const LEAST: usize = 5;
@@ -27,14 +22,11 @@ const LEAST: usize = 5;
 const PROGRAMS: [&str; 5] = ["primal", "jvp", "grad", "forward step", "backprop step"];
 
 /// The program of `PROGRAMS` called `name`.
-fn program(model: &Graph, name: &str) -> Passed<Graph> {
-    let with = |estimator| {
-        let (optimiser, weight_decay, clip) = (Optimiser::Sgd, 0.0, None);
-        step(model, &StepConfig { estimator, optimiser, weight_decay, clip, figures: true })
-    };
+fn program(model: &Model, name: &str) -> Result<Model> {
+    let with = |estimator| model.step(&StepConfig { estimator, ..StepConfig::default() });
     match name {
-        "jvp" => jvp(model, &params(model)),
-        "grad" => grad(model, &params(model)),
+        "jvp" => model.jvp(),
+        "grad" => model.grad(),
         "forward step" => with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None }),
         "backprop step" => with(Estimator::Backprop),
         _ => Ok(model.clone()),
@@ -45,7 +37,7 @@ fn program(model: &Graph, name: &str) -> Passed<Graph> {
 struct Row {
     model: String,
     program: &'static str,
-    level: u8,
+    level: Level,
     cost: Cost,
     peak_bytes: usize,
     median_ms: f64,
@@ -53,8 +45,8 @@ struct Row {
 
 pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
     let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
-    let pool = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    let mut printed = Printed { json: args.json, threads: pool.current_num_threads(), models: 0 };
+    let threads = Threads::new(threads.map(usize::from))?;
+    let mut printed = Printed { json: args.json, threads: threads.count(), models: 0 };
     let mut failed = 0;
     for path in &args.models {
         // What is wrong with one file, or one program of it, is no reason to lose what the others give.
@@ -62,7 +54,7 @@ pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
             failure::say(&format!("note: {}: there is no model in it, only functions", path.display()));
             continue;
         } else {
-            pool.install(|| of_file(path, args, budget))
+            threads.install(|| of_file(path, args, budget))
         };
         match rows {
             Ok(rows) => printed.add(&rows)?,
@@ -82,17 +74,17 @@ pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
 
 /// Whether the file at `path` can be read and has no model.
 fn is_library(path: &Path) -> bool {
-    fgc_train::model::is_library(path).unwrap_or(false)
+    fgc::model::is_library(path).unwrap_or(false)
 }
 
 /// What the levels make of the programs of the model in `path`.
 fn of_file(path: &Path, args: &Levels, budget: Duration) -> Done<Vec<Row>> {
-    let loaded = load(path, args.batch)?;
+    let model = load(path, args.batch)?;
     let mut rows = Vec::new();
     for name in PROGRAMS {
-        match program(&loaded.graph, name) {
-            Ok(graph) => rows.extend(compare(&loaded.graph.name, name, &graph, budget, args.seed)?),
-            Err(e) => failure::say(&format!("note: {}: no {name}: {}", path.display(), e.message)),
+        match program(&model, name) {
+            Ok(program) => rows.extend(compare(model.name(), name, &program, budget, args.seed)?),
+            Err(e) => failure::say(&format!("note: {}: no {name}: {}", path.display(), e.summary())),
         }
     }
     Ok(rows)
@@ -129,22 +121,21 @@ impl Printed {
     }
 }
 
-fn load(path: &Path, batch: Option<usize>) -> Done<model::Loaded> {
-    let args = Model { model: path.to_owned(), name: None, set: Vec::new(), batch, eval: false };
+fn load(path: &Path, batch: Option<usize>) -> Done<Model> {
+    let args = args::Model { model: path.to_owned(), name: None, set: Vec::new(), batch, eval: false };
     model::load(&args, DType::F32, DEFAULT_BATCH)
 }
 
-/// `graph` at each level. Calls of the levels alternate, so that what else the machine does is
+/// `program` at each level. Calls of the levels alternate, so that what else the machine does is
 /// the same for all.
-fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, seed: u64) -> Done<Vec<Row>> {
-    let mut programs = Vec::with_capacity(LEVELS.len());
-    for level in LEVELS {
-        let (graph, _) = opt::apply(graph.clone(), level)?;
-        let program = Executable::compile_with(&graph, opt::fusion(level)).map_err(input)?;
-        programs.push(Timed::new(&graph, program, seed)?);
+fn compare(model: &str, name: &'static str, program: &Model, budget: Duration, seed: u64) -> Done<Vec<Row>> {
+    let mut programs = Vec::with_capacity(Level::ALL.len());
+    for level in Level::ALL {
+        let program = program.optimize(level)?.compile(&CompileOptions::default())?;
+        programs.push(Timed::new(program, seed)?);
     }
-    let times = in_turns(&mut programs, budget * LEVELS.len() as u32, LEAST)?;
-    let row = |((level, timed), times): ((u8, &Timed), Times)| Row {
+    let times = in_turns(&mut programs, budget * Level::ALL.len() as u32, LEAST)?;
+    let row = |((level, timed), times): ((Level, &Timed), Times)| Row {
         model: model.to_owned(),
         program: name,
         level,
@@ -152,7 +143,7 @@ fn compare(model: &str, name: &'static str, graph: &Graph, budget: Duration, see
         peak_bytes: timed.program().bytes(),
         median_ms: times.median(),
     };
-    Ok(LEVELS.into_iter().zip(&programs).zip(times).map(row).collect())
+    Ok(Level::ALL.into_iter().zip(&programs).zip(times).map(row).collect())
 }
 
 /// The head of a table in Markdown.
@@ -168,7 +159,7 @@ fn head(threads: usize) -> String {
 fn text(rows: &[Row]) -> String {
     let mut out = String::new();
     for Row { model, program, level, cost, peak_bytes, median_ms } in rows {
-        let [model, program] = if *level == 0 { [model.as_str(), *program] } else { [""; 2] };
+        let [model, program] = if *level == Level::AsWritten { [model.as_str(), *program] } else { [""; 2] };
         let (flops, bytes) = (scaled(cost.flops, ""), scaled(cost.bytes, "B"));
         let peak = scaled(*peak_bytes as u64, "B");
         let kernels = cost.kernels;
@@ -186,7 +177,7 @@ fn json(rows: &[Row], threads: usize) -> String {
         json!({
             "model": row.model,
             "program": row.program,
-            "opt": row.level,
+            "opt": row.level.number(),
             "kernels": row.cost.kernels,
             "flops": row.cost.flops,
             "bytes": row.cost.bytes,

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use fgc_ir::{DType, Graph};
-use fgc_train::recipe;
-use fgc_transforms::{Passed, grad, hvp, jvp, jvp_many, params};
+use fgc::{DType, Model, Result, timing};
+use fgc_train::step_settings;
 
 use crate::args::{Mode, ModeName, Precision};
 use crate::failure::{Done, input};
-use crate::model::Loaded;
 
 /// A pass and how long it took, in milliseconds.
 pub type Timing = (&'static str, f64);
@@ -22,51 +20,50 @@ pub fn float(precision: Precision) -> DType {
 }
 
 /// The names that derivatives are taken by.
-pub fn wrt<'a>(mode: &'a Mode, graph: &'a Graph) -> Vec<&'a str> {
-    if mode.wrt.is_empty() { params(graph) } else { mode.wrt.iter().map(String::as_str).collect() }
+pub fn wrt<'a>(mode: &'a Mode, model: &'a Model) -> Vec<&'a str> {
+    if mode.wrt.is_empty() { model.params() } else { mode.wrt.iter().map(String::as_str).collect() }
 }
 
-/// The model in `mode`, with the time that the pass took.
-pub fn apply(loaded: &Loaded, mode: &Mode) -> Done<(Graph, Vec<Timing>)> {
-    let graph = &loaded.graph;
+/// `model` in `mode`, with the time that the pass took.
+pub fn apply(model: &Model, mode: &Mode) -> Done<(Model, Vec<Timing>)> {
     if !matches!(mode.mode, ModeName::Jvp | ModeName::Step) && mode.step.tangents.is_some() {
         return Err(input("--tangents is for modes jvp and step"));
     }
-    if let Some(flag) = recipe::only(&mode.step).filter(|_| mode.mode != ModeName::Step) {
+    if let Some(flag) = step_settings::only(&mode.step.settings()).filter(|_| mode.mode != ModeName::Step) {
         return Err(input(format_args!("{flag} is for mode step")));
     }
     if matches!(mode.mode, ModeName::Primal | ModeName::Step) && !mode.wrt.is_empty() {
         return Err(input("--wrt is for the modes that differentiate: jvp, grad, hvp"));
     }
     if mode.mode == ModeName::Primal {
-        return Ok((graph.clone(), Vec::new()));
+        return Ok((model.clone(), Vec::new()));
     }
     if mode.mode == ModeName::Step {
-        let config = recipe::config(&mode.step)?;
-        return timed("step", || fgc_transforms::step(graph, &config)).map_err(|e| loaded.failed(e).into());
+        let config = step_settings::config(&mode.step.settings())?;
+        return Ok(timed("step", || model.step(&config))?);
     }
-    let wrt = wrt(mode, graph);
+    let wrt = wrt(mode, model);
     if wrt.is_empty() {
         return Err(input(format_args!(
             "`{}` has no parameters; name inputs to differentiate by with --wrt",
-            graph.name
+            model.name()
         )));
     }
     if mode.step.tangents == Some(0) {
         return Err(input("--tangents 0: there has to be at least one tangent"));
     }
     let transformed = match (mode.mode, mode.step.tangents) {
-        (ModeName::Grad, _) => timed("grad", || grad(graph, &wrt)),
-        (ModeName::Hvp, _) => timed("hvp", || hvp(graph, &wrt)),
-        (_, Some(count)) => timed("jvp", || jvp_many(graph, &wrt, count)),
-        (_, None) => timed("jvp", || jvp(graph, &wrt)),
+        (ModeName::Grad, _) => timed("grad", || model.grad_by(&wrt)),
+        (ModeName::Hvp, _) => timed("hvp", || model.hvp_by(&wrt)),
+        (_, Some(count)) => timed("jvp", || model.jvp_many(&wrt, count)),
+        (_, None) => timed("jvp", || model.jvp_by(&wrt)),
     };
-    transformed.map_err(|e| loaded.failed(e).into())
+    Ok(transformed?)
 }
 
 /// What `pass` gives, with the time it took.
-fn timed(name: &'static str, pass: impl FnOnce() -> Passed) -> Passed<(Graph, Vec<Timing>)> {
+fn timed(name: &'static str, pass: impl FnOnce() -> Result<Model>) -> Result<(Model, Vec<Timing>)> {
     let start = Instant::now();
-    let graph = pass()?;
-    Ok((graph, vec![(name, start.elapsed().as_secs_f64() * 1e3)]))
+    let model = pass()?;
+    Ok((model, vec![(name, timing::ms(start))]))
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use fgc_ir::files;
+use fgc::ir::files;
 
 use crate::failure::{Done, Failure, input};
 

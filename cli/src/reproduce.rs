@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use fgc::Threads;
 use fgc_reproduce::{Asked, Claim, Ended, Folders, experiment};
-use fgc_train::{compiled, interrupt};
+use fgc_train::interrupt;
 
 use crate::args::Reproduce;
 use crate::failure::{self, Done, Failure};
@@ -29,7 +30,7 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
     fgc_reproduce::built_from(env!("FGC_COMMIT"));
     // What can't be found is said before anything is done.
     let found = names.map(|name| Ok((experiment::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
-    let threads = compiled::threads(threads.map(usize::from))?.current_num_threads();
+    let threads = Threads::new(threads.map(usize::from))?.count();
     let stop = interrupt::flag()?;
     for ((name, file), given) in found {
         let folders = Folders {

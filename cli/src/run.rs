@@ -5,19 +5,19 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fgc_codegen::Executable;
-use fgc_ir::{Arrays, Builder, DType, Graph, Role, Tensor, Type, arrays, bind, bounds, interpret};
-use fgc_train::measure::ms;
-use fgc_train::rng::key;
-use fgc_train::step::{initial, read_arrays};
-use fgc_train::{compiled, draw, opt, recipe};
-use fgc_transforms::Suffix;
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::ir::{Builder, Role, arrays, bind, bounds, interpret};
+use fgc::keys::key;
+use fgc::timing::ms;
+use fgc::transforms::Suffix;
+use fgc::{Arrays, CompileOptions, DType, Graph, Level, Model, Tensor, Threads, Type, random};
+use fgc_train::step::read_arrays;
+use fgc_train::step_settings;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
 use crate::train::say_notes;
 use crate::{model, modes, output};
-use fgc_ir::lang::DEFAULT_BATCH;
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     if let Some(path) = &args.outputs {
@@ -26,36 +26,37 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
         output::differs(path, &read)?;
     }
     let float = modes::float(args.mode.dtype);
-    let loaded = model::load(&args.model, float, DEFAULT_BATCH)?;
-    let (graph, _) = modes::apply(&loaded, &args.mode)?;
+    let model = model::load(&args.model, float, DEFAULT_BATCH)?;
+    let (derived, _) = modes::apply(&model, &args.mode)?;
     // The interpreter is the reference.
     let reference = args.backend == Backend::Interp;
-    let (graph, _) = opt::apply(graph, if reference { args.opt.opt.unwrap_or(0) } else { args.opt.level() })?;
+    let level = if reference { args.opt.level_or(Level::AsWritten) } else { args.opt.level() };
+    let optimized = derived.optimize(level)?;
+    let graph = optimized.graph();
     let mut given = match &args.inputs {
         Some(path) => read_arrays(path)?,
         None => Arrays::new(),
     };
-    let threads = compiled::threads(threads.map(usize::from)).map_err(input)?;
-    for (name, x) in threads.install(|| drawn(args, &loaded.graph, &graph))? {
+    let threads = Threads::new(threads.map(usize::from))?;
+    for (name, x) in threads.install(|| drawn(args, &model, graph))? {
         given.entry(name).or_insert(x);
     }
     let expected = graph.bindings().map(|(v, name, _)| (name, graph.ty(v)));
     say_notes(&bind::adapt(expected, &mut given).map_err(input)?, quiet);
-    bind::check(&graph, &given).map_err(input)?;
-    let outside = bounds::problems(&loaded.graph, &given);
+    bind::check(graph, &given).map_err(input)?;
+    let outside = bounds::problems(model.graph(), &given);
     if !outside.is_empty() {
         return Err(input(outside.join("\n")));
     }
     let (results, how) = match args.backend {
         Backend::Interp => {
             let start = Instant::now();
-            (interpret(&graph, &given).map_err(input)?, format!("interpreted in {:.1} ms", ms(start)))
+            (interpret(graph, &given).map_err(input)?, format!("interpreted in {:.1} ms", ms(start)))
         }
         Backend::Jit => {
-            let mut program =
-                Executable::compile_with(&graph, opt::fusion(args.opt.level())).map_err(input)?;
+            let mut program = optimized.compile(&CompileOptions { threads })?;
             let start = Instant::now();
-            let results = threads.install(|| program.run(&given)).map_err(input)?;
+            let results = program.run(&given)?;
             (results, format!("compiled in {:.1} ms, run in {:.1} ms", program.compile_ms(), ms(start)))
         }
     };
@@ -67,13 +68,13 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
             let metadata = BTreeMap::from([("graph".to_owned(), graph.name.clone())]);
             output::write(path, &arrays::to_bytes(&results, &metadata).map_err(input)?)
         }
-        None => failure::print(&summary(&graph, &results)),
+        None => failure::print(&summary(graph, &results)),
     }
 }
 
 /// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.
-fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
-    let mut drawn = initial(graph, args.seed).map_err(input)?;
+fn drawn(args: &Run, model: &Model, graph: &Graph) -> Done<Arrays> {
+    let mut drawn = random::initial(graph, args.seed)?;
     let seeds = graph.bindings().filter(|(_, _, role)| **role == Role::Seed);
     drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), key(args.seed))));
     let Some(tangent) = args.mode.step.tangent else { return Ok(drawn) };
@@ -83,13 +84,13 @@ fn drawn(args: &Run, model: &Graph, graph: &Graph) -> Done<Arrays> {
         ModeName::Step => return Ok(drawn),
         _ => return Err(input("--tangent is for the modes with tangents: jvp, hvp, step")),
     }
-    let direction = recipe::direction(tangent);
+    let direction = step_settings::direction(tangent);
     let draw = |b: &mut Builder, key, stream, ty: &Type| direction.draw(b, key, stream, ty);
     let wrt = modes::wrt(&args.mode, model);
-    let suffix = Suffix::tangent(model, &wrt);
+    let suffix = Suffix::tangent(model.graph(), &wrt);
     let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
     let wanted = names.iter().filter_map(|name| Some((name.as_str(), graph.ty(graph.leaf(name)?).clone())));
-    drawn.extend(draw::arrays(wanted, draw, args.seed ^ draw::DIRECTIONS).map_err(input)?);
+    drawn.extend(random::arrays(wanted, draw, args.seed ^ random::DIRECTIONS)?);
     Ok(drawn)
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use fgc_codegen::{KernelInfo, Lowered};
-use fgc_ir::ops::Lower;
-use fgc_ir::{Graph, OpRules};
-use fgc_transforms::eqsat::Report;
-use serde_json::{Map, Value, json};
+use fgc::codegen::{KernelInfo, Lowered};
+use fgc::ir::ops::Lower;
+use fgc::ir::{Graph, OpRules, Value};
+use fgc::transforms::eqsat::Report;
+use serde_json::{Map, Value as Json, json};
 
 use crate::modes::Timing;
 
@@ -30,7 +30,7 @@ impl Cost {
     }
 }
 
-fn lower(g: &Graph, v: fgc_ir::Value) -> Lower {
+fn lower(g: &Graph, v: Value) -> Lower {
     g.node(v).op.lower(&g.arg_types(v))
 }
 
@@ -84,8 +84,8 @@ pub fn operations(flops: u64, done: u64) -> String {
 /// The statistics for machines.
 pub fn json(g: &Graph, lowered: &Lowered, passes: &[Timing], saturation: Option<&Report>) -> String {
     let cost = Cost::of(&lowered.kernels());
-    let table = |rows: Vec<(&str, Value)>| {
-        Value::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
+    let table = |rows: Vec<(&str, Json)>| {
+        Json::Object(rows.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
     };
     let saturation = saturation.map(|report| {
         json!({

@@ -4,16 +4,14 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fgc_ir::files;
-use fgc_train::compiled;
-use fgc_train::model::Text;
-use fgc_train::recipe;
+use fgc::ir::files;
+use fgc::{Error, Text, Threads};
 use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
 use fgc_train::session::{self, EVALUATION_BATCH};
 use fgc_train::step::read_arrays;
 use fgc_train::{
-    Dataset, Environment, Error, Evaluator, Outcome, Pace, Run, Schedule, Session, Settings, data, interrupt,
-    report,
+    Dataset, Environment, Evaluator, Outcome, Pace, Run, Schedule, Session, Settings, data, hash, interrupt,
+    report, step_settings,
 };
 
 use crate::args::{Eval, Train};
@@ -26,7 +24,7 @@ const RUNS: &str = "runs";
 const LOG_EVERY: u64 = 10;
 
 pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
-    let threads = compiled::threads(threads.map(usize::from))?;
+    let threads = Threads::new(threads.map(usize::from))?;
     let (resumed, settings, text, data) = match &args.resume {
         Some(folder) => {
             let (run, settings, data) = resume(folder, args)?;
@@ -106,15 +104,16 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
 fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
-    recipe::config(&args.step)?;
+    let step = args.step.settings();
+    step_settings::config(&step)?;
     let text = Text::read(path)?;
     let mut settings = Settings {
         format: run::FORMAT,
         epochs: args.epochs,
         batch: args.batch,
-        lr: args.lr.unwrap_or_else(|| recipe::default_rate(&args.step)),
+        lr: args.lr.unwrap_or_else(|| step_settings::default_rate(&step)),
         schedule: args.schedule.clone(),
-        opt: args.opt.level(),
+        opt: args.opt.level().number(),
         seed: args.seed,
         environment: Environment::now()?,
         pace: Pace {
@@ -125,7 +124,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
         model: ModelSettings {
             path: path_text(path)?,
             name: args.name.clone(),
-            sha256: text.sha256(),
+            sha256: hash::sha256_text(&text.text),
             set: args.set.iter().cloned().collect(),
         },
         data: DataSettings {
@@ -135,7 +134,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             train_samples: args.train_samples,
             test_samples: args.test_samples,
         },
-        step: toml::Table::try_from(&args.step).map_err(input)?,
+        step: toml::Table::try_from(&step).map_err(input)?,
     };
     settings.check()?;
     let data = session::read_data(&settings.data)?;
@@ -165,7 +164,7 @@ pub fn say_notes(notes: &[String], quiet: bool) {
 }
 
 pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
-    let threads = compiled::threads(threads.map(usize::from))?;
+    let threads = Threads::new(threads.map(usize::from))?;
     let data = data::load(&args.data, args.folder.path())?;
     say_notes(&data.notes, quiet);
     let kept = RefCell::new(read_arrays(&args.params)?);
@@ -173,13 +172,14 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let model = ModelSettings {
         path: path_text(&args.model.model)?,
         name: args.model.name.clone(),
-        sha256: text.sha256(),
+        sha256: hash::sha256_text(&text.text),
         set: args.model.set.iter().cloned().collect(),
     };
     // Checked once, for an error that lists all that doesn't fit.
     let checked = RefCell::new(false);
     let compile = |batch: usize| {
-        let (interface, program) = session::evaluation(&model, &text, args.opt.level(), batch, &threads)?;
+        let (interface, program) =
+            session::evaluation(&model, &text, args.opt.level().number(), batch, &threads)?;
         if !checked.replace(true) {
             say_notes(&interface.adapt_kept(&mut kept.borrow_mut())?, quiet);
             interface.check_kept(&kept.borrow())?;

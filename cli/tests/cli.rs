@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use fgc_ir::{Arrays, Tensor, arrays};
+use fgc::ir::{Arrays, Tensor, arrays};
 
 /// The repository, which commands run in.
 fn root() -> PathBuf {

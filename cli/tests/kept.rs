@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use fgc_ir::{Arrays, arrays};
+use fgc::ir::{Arrays, arrays};
 use tempfile::TempDir;
 
 fn root() -> PathBuf {

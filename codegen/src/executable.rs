@@ -201,6 +201,11 @@ impl Executable {
         })
     }
 
+    /// The graph that it computes.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// What it took to compile, in milliseconds.
     pub fn compile_ms(&self) -> f64 {
         self.compile_ms

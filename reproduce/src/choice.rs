@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use fgc_train::StepSettings;
 use fgc_train::ranges;
-use fgc_train::recipe::{self, StepArgs};
+use fgc_train::step_settings;
 use fgc_train::{Result, Schedule};
 use toml::Table;
 
@@ -118,8 +119,8 @@ impl Choice {
     /// # Errors
     /// Says which setting goes with which.
     pub fn check_step(&self) -> Result<()> {
-        let args: StepArgs = self.step.clone().try_into().map_err(|e: toml::de::Error| fail(&e))?;
-        recipe::config(&args).map(|_| ())
+        let args: StepSettings = self.step.clone().try_into().map_err(|e: toml::de::Error| fail(&e))?;
+        step_settings::config(&args).map(|_| ())
     }
 }
 
@@ -131,6 +132,6 @@ fn fail(e: &toml::de::Error) -> fgc_train::Error {
 fn step_value(key: &str, item: &Item<'_>) -> Result<toml::Value> {
     let value = item.value()?;
     let alone = Table::from_iter([(key.to_owned(), value.clone())]);
-    alone.try_into::<StepArgs>().map_err(|e| item.error(e.message()))?;
+    alone.try_into::<StepSettings>().map_err(|e| item.error(e.message()))?;
     Ok(value)
 }

@@ -403,7 +403,7 @@ pub fn find(name: &str) -> Result<(String, File)> {
         };
         return Err(Error::new(format!("there is no experiment `{name}`; {hint}")));
     }
-    let text = fgc_train::model::read_text(path)?;
+    let text = fgc::model::read_text(path)?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((stem, File { name: name.to_owned(), text }))
 }

@@ -40,8 +40,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use fgc::Threads;
 use fgc_ir::files::{self, Lock};
-use fgc_train::{Error, Result, compiled, seal};
+use fgc_train::{Error, Result, seal};
 
 use progress::Progress;
 use quantities::Quantities;
@@ -161,7 +162,7 @@ fn measured(
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<Ended> {
-    let threads = compiled::threads(Some(threads))?;
+    let threads = Threads::new(Some(threads))?;
     let progress = Progress::new(0, 0.0, quiet);
     let ctx = measure::Context {
         folder: &folders.out,

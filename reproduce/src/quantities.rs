@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fgc_ir::diag::nearest;
 use fgc_ir::lang::Options;
-use fgc_train::recipe::{self, StepArgs};
+use fgc_train::StepSettings;
+use fgc_train::step_settings;
 use fgc_train::{Error, Interface, Result};
 use fgc_transforms::{Estimator, StepNames};
 
@@ -35,9 +36,9 @@ impl Quantities {
                 None => {
                     let found = metrics(&name, plan, texts);
                     let title = plan.title();
-                    let found = found.map_err(|e| match e.is_shown() {
-                        true => e,
-                        false => Error::at(format_args!("run `{title}`"), e),
+                    let found = found.map_err(|e| match e.diagnostics().is_empty() {
+                        true => Error::at(format_args!("run `{title}`"), e),
+                        false => e,
                     })?;
                     models.entry(key).or_insert(found)
                 }
@@ -48,12 +49,12 @@ impl Quantities {
                 let named = metrics.iter().map(String::as_str).chain([LOSS]);
                 quantities.extend(named.map(|name| format!("{split}_{name}")));
             }
-            let args: StepArgs = choice
+            let args: StepSettings = choice
                 .step
                 .clone()
                 .try_into()
                 .map_err(|e: toml::de::Error| Error::new(e.message().to_owned()))?;
-            let config = recipe::config(&args)?;
+            let config = step_settings::config(&args)?;
             if config.figures {
                 quantities.insert(format!("train_{}", names.grad_norm));
                 if matches!(config.estimator, Estimator::Forward { .. }) {
@@ -93,7 +94,6 @@ fn metrics(name: &str, plan: &Plan, texts: &Models) -> Result<(Vec<String>, Step
         set: plan.choice.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..Options::default()
     };
-    let graph = texts.text(name)?.load(&options)?.graph;
-    let metrics = Interface::of(&graph)?.metrics;
-    Ok((metrics, StepNames::of(&graph)))
+    let model = texts.text(name)?.load(&options)?;
+    Ok((Interface::of(model.graph())?.metrics, StepNames::of(model.graph())))
 }

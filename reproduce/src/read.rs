@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use fgc_ir::Span;
 use fgc_ir::diag::{Diagnostic, Sources, nearest};
-use fgc_train::model::rendered;
 use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -46,7 +45,7 @@ impl File {
         let span = Span { file, start: bound(at.start), end: bound(at.end) };
         let mut diagnostic = Diagnostic::new(span, message.to_string());
         diagnostic.help = help;
-        rendered(&[diagnostic], &sources)
+        Error::source(vec![diagnostic], sources)
     }
 }
 

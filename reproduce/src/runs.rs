@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use fgc::Text;
+use fgc::{Level, Threads};
 use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
 use fgc_ir::{bounded, live};
-use fgc_train::model::Text;
 use fgc_train::run::{self, DataSettings, ModelSettings};
 use fgc_train::session::read_data;
 use fgc_train::{
-    Dataset, Environment, Error, Outcome, Pace, Result, Run, Session, Settings, compiled, data, opt, seal,
+    Dataset, Environment, Error, Outcome, Pace, Result, Run, Session, Settings, data, hash, seal,
 };
-use rayon::ThreadPool;
 
 use crate::experiment::{MODELS, Plan};
 use crate::progress::{Progress, Told};
@@ -86,9 +86,9 @@ impl Work {
         let mut named = BTreeMap::new();
         for plan in plans {
             let title = plan.title();
-            let fail = |e: Error| match e.is_shown() {
-                true => e,
-                false => Error::at(format_args!("run `{title}`"), e),
+            let fail = |e: Error| match e.diagnostics().is_empty() {
+                true => Error::at(format_args!("run `{title}`"), e),
+                false => e,
             };
             let choice = &plan.choice;
             let wanted = DataSettings {
@@ -161,7 +161,7 @@ impl Work {
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let worker = || {
-            let pool = compiled::threads(Some(1))?;
+            let pool = Threads::new(Some(1))?;
             let all = || {
                 while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if stop.load(Ordering::Relaxed) {
@@ -243,13 +243,7 @@ impl Job {
         Ok((rows, end.filter(|_| sealed)))
     }
 
-    fn run(
-        &self,
-        data: &Dataset,
-        threads: &Arc<ThreadPool>,
-        progress: &Progress,
-        stop: &AtomicBool,
-    ) -> Result<()> {
+    fn run(&self, data: &Dataset, threads: &Threads, progress: &Progress, stop: &AtomicBool) -> Result<()> {
         if self.left()?.1.is_some() {
             progress.ended(self.work(), &format!("{}: done before", self.title));
             return self.finish();
@@ -358,7 +352,7 @@ impl<'a> Models<'a> {
 fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environment) -> Result<Settings> {
     let choice = &plan.choice;
     let model = ModelSettings {
-        sha256: text.sha256(),
+        sha256: hash::sha256_text(&text.text),
         path: text.place.clone(),
         name: None,
         set: plan.choice.set.clone(),
@@ -369,7 +363,7 @@ fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environme
         batch: choice.batch.unwrap_or(BATCH),
         lr: choice.lr.unwrap_or_default(),
         schedule: choice.schedule.clone().unwrap_or_else(|| "constant".to_owned()),
-        opt: choice.opt.unwrap_or(opt::HIGHEST),
+        opt: choice.opt.unwrap_or(Level::default().number()),
         seed: plan.seed,
         environment,
         pace: Pace {
@@ -393,9 +387,9 @@ fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
         set: settings.model.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..Elaboration::default()
     };
-    let graph = text.load(&options)?.graph;
-    fgc_train::Interface::of(&graph)?.check_data(&data.name, &data.train)?;
-    Ok(live::flops(&graph) as f64)
+    let model = text.load(&options)?;
+    fgc_train::Interface::of(model.graph())?.check_data(&data.name, &data.train)?;
+    Ok(live::flops(model.graph()) as f64)
 }
 
 /// The folder of a run: what it is, for people, and a hash of what is asked for, so that runs of other settings have

@@ -34,7 +34,7 @@ impl Stored {
     pub fn open(folder: &Path) -> Result<(Stored, Made)> {
         let read = |name: &str| {
             let path = folder.join(name);
-            fgc_train::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
+            fgc::model::read_text(&path).map(|text| File { name: path.display().to_string(), text })
         };
         let made = Made::read(&read(MADE)?)?;
         verify::check_results(folder)?;

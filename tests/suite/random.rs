@@ -3,9 +3,9 @@
 //! Bounds are five standard deviations of what is measured: each check of a right generator fails
 //! for about one seed in two million, and the seeds are fixed.
 
+use fgc::random::carried_out;
 use fgc_ir::parts::{PART, Parts};
 use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
-use fgc_train::draw::carried_out;
 use fgc_transforms::Direction;
 
 /// Numbers drawn at once.
@@ -144,7 +144,7 @@ fn streams_are_apart() {
 /// of blocks of words.
 #[test]
 fn parts_have_the_bits_of_the_whole() {
-    let key = Arrays::from([(random::SEED.to_owned(), fgc_train::rng::key(7))]);
+    let key = Arrays::from([(random::SEED.to_owned(), fgc::keys::key(7))]);
     let same = |g: &fgc_ir::Graph, what: &str| {
         assert!(Parts::new(g, &key).is_some(), "{what} isn't drawn in parts");
         let (parts, whole) = (carried_out(g, 7).unwrap(), interpret(g, &key).unwrap());

@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
-use fgc_codegen::Executable;
+use fgc::{CompileOptions, Level, Model, Threads};
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
 use fgc_ir::ops::Lower;
 use fgc_ir::{Arrays, Builder, DType, Graph, OpRules, OutputKind, Role, Tensor, prune};
-use fgc_train::opt;
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, step};
+use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
@@ -80,10 +79,11 @@ fn talkative(g: &Graph) -> Graph {
 }
 
 /// The loss of each of some steps of `g` from `first`, and what is updated in the end.
-fn trained(g: &Graph, config: &StepConfig, level: u8, threads: usize, first: &Arrays) -> Arrays {
-    let stepped = step(g, config).unwrap();
-    let (stepped, _) = opt::apply(stepped, level).unwrap();
-    let mut program = Executable::compile_with(&stepped, opt::fusion(level)).unwrap();
+fn trained(g: &Graph, config: &StepConfig, level: Level, threads: usize, first: &Arrays) -> Arrays {
+    let optimized = Model::from(g.clone()).step(config).unwrap().optimize(level).unwrap();
+    let options = CompileOptions { threads: Threads::new(Some(threads)).unwrap() };
+    let mut program = optimized.compile(&options).unwrap();
+    let stepped = optimized.graph();
     for (v, name, role) in stepped.bindings() {
         let known = first.get(name).cloned();
         let x = known.unwrap_or_else(|| match role {
@@ -93,7 +93,6 @@ fn trained(g: &Graph, config: &StepConfig, level: u8, threads: usize, first: &Ar
         });
         program.bind(name, &x).unwrap();
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let mut results = Arrays::new();
     for k in 0..3u32 {
         for (_, name, role) in stepped.bindings() {
@@ -101,7 +100,7 @@ fn trained(g: &Graph, config: &StepConfig, level: u8, threads: usize, first: &Ar
                 program.bind(name, &Tensor::of([2], vec![k, 11])).unwrap();
             }
         }
-        pool.install(|| program.call());
+        program.call();
         let loss = stepped.loss().unwrap().name.clone();
         results.insert(format!("{loss} of step {k}"), program.read(&loss).unwrap());
     }
@@ -129,7 +128,7 @@ fn metrics_never_change_an_update() {
             for optimiser in OPTIMISERS {
                 // What isn't fused differs by what is rewritten alone: two optimisers show that.
                 let all = OPTIMISERS[0] == optimiser || OPTIMISERS[3] == optimiser;
-                let levels: &[u8] = if all { &[0, 1, 2] } else { &[2] };
+                let levels = if all { &Level::ALL[..] } else { &Level::ALL[2..] };
                 cases.extend(levels.iter().map(|&level| (name, set, estimator, optimiser, level)));
             }
         }

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fgc::Text;
+use fgc::random::initial;
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{self, Options as Elaboration};
 use fgc_ir::{Arrays, Graph, Tensor};
 use fgc_train::data::{Dataset, load};
-use fgc_train::model::Text;
 use fgc_train::report::Position;
 use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Figures, Mark, ModelSettings, metrics};
-use fgc_train::step::initial;
 use fgc_train::{
     Environment, Error, Evaluator, Interface, Interpreted, Options, Outcome, Pace, Report, Run, Settings,
-    Step, Trainer,
+    Step, Trainer, hash,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -83,7 +83,7 @@ pub(crate) fn settings() -> Settings {
         model: ModelSettings {
             path: "linear.fg".to_owned(),
             name: None,
-            sha256: text().sha256(),
+            sha256: hash::sha256_text(&text().text),
             set: [("hidden".to_owned(), "16".to_owned())].into(),
         },
         data: DataSettings {

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use fgc::Text;
 use fgc_ir::Arrays;
-use fgc_train::model::Text;
 use fgc_train::run::{CHECKPOINTS, Checkpoints, DataSettings, FORMAT, METRICS, ModelSettings};
-use fgc_train::{Environment, Pace, Run, Settings, session};
+use fgc_train::{Environment, Pace, Run, Settings, hash, session};
 use serde_json::Value;
 
 const MODEL: &str = "
@@ -42,7 +42,7 @@ fn begun(folder: PathBuf) -> PathBuf {
         model: ModelSettings {
             path: "small.fg".to_owned(),
             name: None,
-            sha256: text.sha256(),
+            sha256: hash::sha256_text(&text.text),
             set: Default::default(),
         },
         data,

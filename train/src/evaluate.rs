@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use fgc_ir::{Tensor, random};
 
 use crate::data::{Batches, Dataset};
-use crate::error::Result;
-use crate::rng;
 use crate::run::Figures;
 use crate::step::{Interface, LABELS, SAMPLES, Step};
+use fgc::Result;
+use fgc::keys;
 
 /// Makes the program that evaluates a model on batches of a size.
 pub type Compile<'a> = dyn Fn(usize) -> Result<(Interface, Box<dyn Step>)> + 'a;
@@ -56,7 +56,7 @@ impl<'a> Evaluator<'a> {
                     step.bind(name, &kept(name)?)?;
                 }
                 if interface.seed {
-                    step.bind(random::SEED, &rng::key(seed))?;
+                    step.bind(random::SEED, &keys::key(seed))?;
                 }
                 bound.push(size);
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// The exit code of a process that was interrupted.
 pub const EXIT_CODE: i32 = 130;

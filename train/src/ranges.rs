@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::opt;
+use fgc::Level;
 
 /// `lr`, if it is a learning rate: positive, also in single precision, and finite.
 ///
@@ -36,7 +36,7 @@ pub fn count<N: TryInto<u64> + Copy>(what: &str, n: N) -> Result<N, String> {
 /// Says what it has to be.
 pub fn level(level: u64) -> Result<u8, String> {
     match u8::try_from(level) {
-        Ok(level) if level <= opt::HIGHEST => Ok(level),
+        Ok(level) if Level::try_from(level).is_ok() => Ok(level),
         _ => Err(format!("`opt` is 0, 1 or 2, not {level}")),
     }
 }

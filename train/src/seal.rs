@@ -10,10 +10,10 @@ use std::path::Path;
 use fgc_ir::files;
 use sha2::{Digest, Sha256};
 
-use crate::data::{hash_file, hex};
-use crate::error::{Error, Result};
-use crate::model::read_text;
+use crate::hash::{self, hex};
 use crate::versions;
+use fgc::model::read_text;
+use fgc::{Error, Result};
 
 /// The name of a seal.
 pub const SEAL: &str = "SHA256SUMS";
@@ -83,7 +83,7 @@ impl Finding {
 pub fn write(folder: &Path, names: &[String]) -> Result<()> {
     let mut lines = String::new();
     for name in names {
-        lines += &format!("{}  {name}\n", hash_file(&folder.join(name))?);
+        lines += &format!("{}  {name}\n", hash::sha256(&folder.join(name))?);
     }
     let text = format!("{HEAD}{FORMAT} {}\n{lines}", hex(&Sha256::digest(&lines)));
     let path = folder.join(SEAL);
@@ -130,7 +130,7 @@ pub fn state(folder: &Path, name: &str, sealed: &str) -> State {
     if !path.exists() {
         return State::Missing;
     }
-    match hash_file(&path) {
+    match hash::sha256(&path) {
         Ok(found) if found == sealed => State::Intact,
         Ok(found) => State::Changed(format!("its SHA-256 is {found}, not {sealed}")),
         Err(e) => State::Changed(e.to_string()),

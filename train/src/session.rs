@@ -2,26 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use fgc_ir::lang::Options as Elaboration;
-use fgc_ir::{Arrays, DType};
-use fgc_transforms::step;
-use rayon::ThreadPool;
+use fgc::{
+    Arrays, CompileOptions, Error, Level, Model, Options as Elaboration, Program, Result, Text, Threads,
+    random,
+};
 
-use crate::compiled::Compiled;
 use crate::data::{self, Batches, Dataset, Split};
-use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
-use crate::model::{Loaded, Text};
-use crate::opt;
-use crate::recipe::{self, StepArgs};
 use crate::report::Report;
 use crate::run::{DataSettings, ModelSettings, Run, Settings};
 use crate::schedule::Schedule;
 use crate::seal;
-use crate::step::{Interface, SAMPLES, Step, initial};
+use crate::step::{Interface, SAMPLES, Step};
+use crate::step_settings::{self, StepSettings};
 use crate::trainer::{Options, Outcome, Trainer};
 
 /// The batch size of evaluation, where none is asked for.
@@ -32,9 +27,9 @@ pub struct Session<'a> {
     settings: &'a Settings,
     text: &'a Text,
     data: &'a Dataset,
-    threads: &'a Arc<ThreadPool>,
+    threads: &'a Threads,
     interface: Interface,
-    compiled: Compiled,
+    program: Program,
     schedule: Schedule,
     first: Arrays,
     name: String,
@@ -50,26 +45,25 @@ impl<'a> Session<'a> {
         settings: &'a Settings,
         text: &'a Text,
         data: &'a Dataset,
-        threads: &'a Arc<ThreadPool>,
+        threads: &'a Threads,
     ) -> Result<Session<'a>> {
         settings.check()?;
-        let loaded = load(&settings.model, text, settings.batch, true)?;
-        let asked = asked(settings)?;
-        let stepped = step(&loaded.graph, &recipe::config(&asked)?).map_err(|e| loaded.failed(e))?;
-        let interface = Interface::of(&stepped)?;
+        let model = load(&settings.model, text, settings.batch, true)?;
+        let step = model.step(&step_settings::config(&step_of(settings)?)?)?;
+        let interface = Interface::of(step.graph())?;
         for split in [&data.train, &data.test] {
             let hint = |e: Error| {
-                if interface.takes(split.sample()) { e } else { shape_hint(&e, &loaded, &interface, split) }
+                if interface.takes(split.sample()) { e } else { shape_hint(&e, &model, &interface, split) }
             };
             interface.check_data(&data.name, split).map_err(hint)?;
         }
-        let (stepped, _) = opt::apply(stepped, settings.opt)?;
         Batches::training(data, settings.batch, 0, 0)?;
-        let compiled = Compiled::new(&stepped, opt::fusion(settings.opt), threads)?;
+        let program = compiled(&step, settings.opt, threads)?;
         let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
-        let first = threads.install(|| initial(&stepped, settings.seed))?;
-        let name = loaded.graph.name;
-        Ok(Session { settings, text, data, threads, interface, compiled, schedule, first, name })
+        let first = program.graph();
+        let first = threads.install(|| random::initial(first, settings.seed))?;
+        let name = model.name().to_owned();
+        Ok(Session { settings, text, data, threads, interface, program, schedule, first, name })
     }
 
     /// The name of the model.
@@ -79,7 +73,7 @@ impl<'a> Session<'a> {
 
     /// How long it took to compile the step, in milliseconds.
     pub fn compile_ms(&self) -> f64 {
-        self.compiled.program().compile_ms()
+        self.program.compile_ms()
     }
 
     /// Begins `run`, which is of these settings, or goes on with it. It ends after the current step once `stop` is
@@ -95,7 +89,7 @@ impl<'a> Session<'a> {
         let total = settings.epochs.saturating_mul(per_epoch as u64);
         let trainer = Trainer {
             data: self.data,
-            step: &mut self.compiled,
+            step: &mut self.program,
             interface: &self.interface,
             evaluator: Evaluator::new(&compile, EVALUATION_BATCH),
             rate: &|k| self.schedule.rate(settings.lr, k, total),
@@ -111,20 +105,20 @@ impl<'a> Session<'a> {
         };
         let outcome = trainer.train(run, &self.first)?;
         if matches!(outcome, Outcome::Diverged { .. }) {
-            report.note(&recipe::against_divergence(settings.lr, &asked(settings)?));
+            report.note(&step_settings::against_divergence(settings.lr, &step_of(settings)?));
         }
         Ok(outcome)
     }
 }
 
 /// What a step does, by `settings`.
-fn asked(settings: &Settings) -> Result<StepArgs> {
+fn step_of(settings: &Settings) -> Result<StepSettings> {
     settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::new(e.to_string()))
 }
 
 /// `e`, which is about the shape of samples, with the consts of the model by which it takes them, if there are any.
-fn shape_hint(e: &Error, loaded: &Loaded, interface: &Interface, split: &Split) -> Error {
-    let (name, consts) = (&loaded.graph.name, loaded.consts_of_input(SAMPLES));
+fn shape_hint(e: &Error, model: &Model, interface: &Interface, split: &Split) -> Error {
+    let (name, consts) = (model.name(), model.consts_of_input(SAMPLES));
     let (taken, sample) = (&interface.samples.shape[1..], &split.sample()[..]);
     let mut set = BTreeMap::new();
     // The first size is that of the batch.
@@ -166,14 +160,14 @@ pub fn read_data(settings: &DataSettings) -> Result<Dataset> {
 }
 
 /// The model `text` as `settings` say, for batches of `batch`, to train or to evaluate.
-fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Loaded> {
+fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Model> {
     let options = Elaboration {
         batch: None,
         default_batch: batch,
         training,
-        float: DType::F32,
         set: settings.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         model: settings.name.clone(),
+        ..Elaboration::default()
     };
     text.load(&options)
 }
@@ -187,10 +181,13 @@ pub fn evaluation(
     text: &Text,
     level: u8,
     batch: usize,
-    threads: &Arc<ThreadPool>,
+    threads: &Threads,
 ) -> Result<(Interface, Box<dyn Step>)> {
-    let graph = load(settings, text, batch, false)?.graph;
-    let interface = Interface::of(&graph)?;
-    let (graph, _) = opt::apply(graph, level)?;
-    Ok((interface, Box::new(Compiled::new(&graph, opt::fusion(level), threads)?)))
+    let model = load(settings, text, batch, false)?;
+    Ok((Interface::of(model.graph())?, Box::new(compiled(&model, level, threads)?)))
+}
+
+/// The program of `model` at optimisation level `level`, which runs on `threads`.
+fn compiled(model: &Model, level: u8, threads: &Threads) -> Result<Program> {
+    model.optimize(Level::try_from(level)?)?.compile(&CompileOptions { threads: threads.clone() })
 }

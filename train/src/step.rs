@@ -5,8 +5,8 @@ use fgc_ir::random::SEED;
 use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
 
 use crate::data::Split;
-use crate::error::{Error, Result};
 use crate::run::{Figures, checkpoint};
+use fgc::{Error, Program, Result};
 
 /// The name under which samples are bound.
 pub const SAMPLES: &str = "x";
@@ -139,7 +139,7 @@ impl Interface {
     /// # Errors
     /// If the program wasn't called.
     pub fn figures(&self, step: &dyn Step) -> Result<Vec<(String, f32)>> {
-        let number = |name: &str| Ok(step.read(name)?.to_f64().first().copied().unwrap_or(f64::NAN) as f32);
+        let number = |name: &str| Ok(step.read(name)?.to_f64()[0] as f32);
         let loss = number(&self.loss)?;
         let metrics = self.metrics.iter().map(|name| Ok((name.clone(), number(name)?)));
         std::iter::once(Ok((LOSS.to_owned(), loss))).chain(metrics).collect()
@@ -219,6 +219,21 @@ impl Interface {
     }
 }
 
+impl Step for Program {
+    fn bind(&mut self, name: &str, x: &Tensor) -> Result<()> {
+        Program::bind(self, name, x)
+    }
+
+    fn call(&mut self) -> Result<()> {
+        Program::call(self);
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> Result<Tensor> {
+        Program::read(self, name)
+    }
+}
+
 /// A program run by the reference interpreter.
 #[derive(Clone, Debug)]
 pub struct Interpreted {
@@ -246,7 +261,7 @@ impl Step for Interpreted {
     }
 
     fn call(&mut self) -> Result<()> {
-        let mut results = interpret(&self.graph, &self.leaves).map_err(|e| Error::new(e.to_string()))?;
+        let mut results = interpret(&self.graph, &self.leaves).map_err(Error::of)?;
         for output in self.graph.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
             if let Some(next) = results.remove(&output.name) {
                 self.leaves.insert(output.name.clone(), next);
@@ -262,15 +277,6 @@ impl Step for Interpreted {
             .cloned()
             .ok_or_else(|| Error::new(format!("`{}` has no value `{name}` to read", self.graph.name)))
     }
-}
-
-/// The first content of every parameter and state of `g`, drawn from `seed`.
-///
-/// # Errors
-/// If a parameter isn't a float.
-pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
-    let program = fgc_ir::random::init_graph(g).map_err(|e| Error::new(e.to_string()))?;
-    crate::draw::carried_out(&program, seed)
 }
 
 /// Reads named arrays from a safetensors file, such as a checkpoint, or an npz file.

@@ -6,12 +6,12 @@ use std::time::Instant;
 use fgc_ir::{Arrays, DType, Tensor, random};
 
 use crate::data::{Batch, Batches, Dataset};
-use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::report::{Position, Report};
-use crate::rng;
 use crate::run::{Best, Checkpoint, Figures, Progress, Record, Run};
 use crate::step::{Interface, LABELS, LOSS, RATE, SAMPLES, Step};
+use fgc::keys;
+use fgc::{Error, Result};
 
 /// How often things are done, and how far training goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,7 +174,7 @@ impl Trainer<'_> {
             self.step.bind(LABELS, &batch.y)?;
         }
         if self.interface.seed {
-            self.step.bind(random::SEED, &rng::step_key(self.options.seed, progress.step))?;
+            self.step.bind(random::SEED, &keys::step_key(self.options.seed, progress.step))?;
         }
         if self.interface.rate {
             self.step.bind(RATE, &Tensor::scalar(DType::F32, rate))?;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// What to say of `what`, a thing of format `found`, where `read` is the one that is read.
 pub fn unknown(what: &str, found: impl Display, read: u64) -> String {

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fgc_train::recipe::StepArgs;
-
-use super::{DataFolder, Model, OptArgs, assignment};
+use super::{DataFolder, Model, OptArgs, StepArgs, assignment};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
@@ -99,7 +97,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use fgc_train::recipe::Grad;
+    use fgc_train::step_settings::Grad;
 
     #[derive(Parser)]
     struct Alone {

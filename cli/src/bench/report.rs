@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fgc_codegen::{KernelInfo, Peaks};
+use fgc::codegen::{KernelInfo, Peaks};
 use serde_json::{Map, Value, json};
 
 use super::{Measured, Profile};

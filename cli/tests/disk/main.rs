@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use fgc_ir::{Arrays, arrays};
+use fgc::ir::{Arrays, arrays};
 use serde_json::Value;
 use tempfile::TempDir;
 

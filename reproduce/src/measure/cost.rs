@@ -4,15 +4,15 @@ mod show;
 
 use std::collections::BTreeSet;
 
-use fgc_codegen::{Lowered, Peaks};
-use fgc_ir::Graph;
-use fgc_train::measure::{Timed, in_turns};
-use fgc_train::recipe::Tangent;
+use fgc::timing::{Timed, in_turns};
+use fgc::{CompileOptions, Level, Optimized};
+use fgc_codegen::Peaks;
+use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::programs::{Consts, Which, compiled, interface_bytes, load, optimised};
+use super::programs::{Consts, Which, interface_bytes, load};
 use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, check_values, error};
 use crate::check::Cost;
 use crate::section::Section;
@@ -176,7 +176,7 @@ pub struct Record {
 /// A program before it is compiled.
 struct Planned {
     record: Record,
-    graph: Graph,
+    program: Optimized,
 }
 
 impl Kind for Settings {
@@ -291,23 +291,23 @@ fn plan(settings: &Settings, curve: &Curve, x: u32, ctx: &Context) -> Result<Vec
     }
     let model = load(ctx, &curve.model, &set, batch)?;
     let one = |&program: &Which| {
-        let graph = optimised(program.graph(&model, tangents, settings.tangent)?)?;
-        let lowered = Lowered::new(&graph);
+        let optimized = program.of(&model, tangents, settings.tangent)?.optimize(Level::default())?;
+        let lowered = optimized.lower();
         let record = Record {
             curve: curve.name.clone(),
             x,
             program,
-            threads: ctx.threads.current_num_threads(),
+            threads: ctx.threads.count(),
             calls: 0,
             ms: 0.0,
             low_ms: 0.0,
             high_ms: 0.0,
             flops: lowered.kernels().iter().map(|kernel| kernel.flops).sum(),
             bytes: lowered.bytes() as u64,
-            interface_bytes: interface_bytes(&graph),
+            interface_bytes: interface_bytes(optimized.graph()),
             peak_flops: 0.0,
         };
-        Ok(Planned { record, graph })
+        Ok(Planned { record, program: optimized })
     };
     curve.programs.iter().map(one).collect()
 }
@@ -315,8 +315,9 @@ fn plan(settings: &Settings, curve: &Curve, x: u32, ctx: &Context) -> Result<Vec
 /// Times calls of `planned` for `seconds`.
 fn time(planned: &mut [Planned], seconds: f64, seed: u64, peak: f64, ctx: &Context) -> Result<()> {
     let budget = ranges::seconds(seconds).map_err(error)?;
+    let options = CompileOptions { threads: ctx.threads.clone() };
     let programs: Result<Vec<Timed>> =
-        planned.iter().map(|p| Timed::new(&p.graph, compiled(&p.graph)?, seed)).collect();
+        planned.iter().map(|p| Timed::new(p.program.compile(&options)?, seed)).collect();
     let mut programs = programs?;
     let all = ctx.threads.install(|| in_turns(&mut programs, budget, LEAST))?;
     for (p, times) in planned.iter_mut().zip(all) {

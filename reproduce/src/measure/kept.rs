@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fgc_train::{Environment, Error, Result, data, model, versions};
+use fgc::model::read_text;
+use fgc_train::{Environment, Error, Result, data, hash, versions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,9 @@ impl<'s, K: Kind> Kept<&'s K> {
     /// If a model or a data set can't be read.
     pub fn now(settings: &'s K, ctx: &Context) -> Result<Kept<&'s K>> {
         let (models, sets) = settings.inputs();
-        let models = models.into_iter().map(|name| Ok((name.to_owned(), ctx.models.text(name)?.sha256())));
+        let models = models
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), hash::sha256_text(&ctx.models.text(name)?.text))));
         let sets =
             sets.into_iter().map(|name| Ok((name.to_owned(), data::load(name, ctx.data)?.fingerprint())));
         Ok(Kept {
@@ -54,7 +57,7 @@ impl<'s, K: Kind> Kept<&'s K> {
         if !path.exists() {
             return Ok(());
         }
-        let text = model::read_text(path)?;
+        let text = read_text(path)?;
         if versions::of(&text).map_err(|e| Error::file(path, e))? == FIRST {
             return Ok(());
         }
@@ -79,7 +82,7 @@ fn read<S: DeserializeOwned>(path: &Path, text: &str) -> Result<Kept<S>> {
 /// # Errors
 /// If it can't be read, or isn't of such a form.
 pub fn settings<K: Kind>(path: &Path) -> Result<K> {
-    let text = model::read_text(path)?;
+    let text = read_text(path)?;
     match versions::of(&text).map_err(|e| Error::file(path, e))?.as_str() {
         FIRST => toml::from_str(&text).map_err(|e| Error::file(path, e)),
         _ => Ok(read(path, &text)?.settings),

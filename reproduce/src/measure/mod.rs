@@ -14,13 +14,12 @@ mod variance;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fgc::Threads;
 use fgc_ir::{bounded, files};
 use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
-use rayon::ThreadPool;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,7 +46,7 @@ pub struct Context<'a> {
     /// The models.
     pub models: &'a Models<'a>,
     /// The threads that programs run on.
-    pub threads: &'a Arc<ThreadPool>,
+    pub threads: &'a Threads,
     /// Set to end after the current measurement, which is saved.
     pub stop: &'a AtomicBool,
     /// Told what is done next, how many such things have been done, and how many there are.

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fgc_codegen::Executable;
-use fgc_ir::lang::Options;
+use fgc::{CompileOptions, Model, Options, Program, Result};
 use fgc_ir::{Graph, OutputKind};
-use fgc_train::recipe::{self, Tangent};
-use fgc_train::{Result, opt};
-use fgc_transforms::{Estimator, Optimiser, StepConfig, estimate, grad, jvp, jvp_many, params, step};
+use fgc_train::step_settings::{self, Tangent};
+use fgc_transforms::{Estimator, StepConfig, estimate};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, error};
+use super::Context;
 
 /// Values for consts of a model: numbers, truth values and texts.
 pub type Consts = BTreeMap<String, toml::Value>;
@@ -76,39 +74,35 @@ impl Which {
         }
     }
 
-    /// The graph of `model` made into this.
+    /// `model` made into this.
     ///
     /// # Errors
     /// If it has no loss or no parameters.
-    pub fn graph(self, model: &Graph, tangents: usize, tangent: Tangent) -> Result<Graph> {
-        let wrt = params(model);
-        let forward = Estimator::Forward { tangents, direction: recipe::direction(tangent), clip: None };
-        let stepped = |estimator| {
-            let config =
-                StepConfig { estimator, optimiser: Optimiser::Sgd, figures: false, ..StepConfig::default() };
-            step(model, &config)
-        };
-        let made = match self {
+    pub fn of(self, model: &Model, tangents: usize, tangent: Tangent) -> Result<Model> {
+        let forward =
+            Estimator::Forward { tangents, direction: step_settings::direction(tangent), clip: None };
+        let stepped =
+            |estimator| model.step(&StepConfig { estimator, figures: false, ..StepConfig::default() });
+        match self {
             Which::Forward => Ok(model.clone()),
-            Which::Jvp if tangents == 1 => jvp(model, &wrt),
-            Which::Jvp => jvp_many(model, &wrt, tangents),
-            Which::ForwardGradient => estimate(model, &wrt, &forward),
-            Which::Backprop => grad(model, &wrt),
+            Which::Jvp if tangents == 1 => model.jvp(),
+            Which::Jvp => model.jvp_many(&model.params(), tangents),
+            Which::ForwardGradient => model.with(|g| estimate(g, &model.params(), &forward)),
+            Which::Backprop => model.grad(),
             Which::ForwardStep => stepped(forward),
             Which::BackpropStep => stepped(Estimator::Backprop),
-        };
-        made.map_err(error)
+        }
     }
 }
 
-/// The graph of a model with `batch` samples.
+/// A model with `batch` samples.
 ///
 /// # Errors
 /// What is wrong with the model.
-pub fn load(ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Graph> {
+pub fn load(ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Model> {
     let set = consts.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
     let options = Options { default_batch: batch, set, ..Options::default() };
-    Ok(ctx.models.text(name)?.load(&options)?.graph)
+    ctx.models.text(name)?.load(&options)
 }
 
 /// A value as a literal of the language.
@@ -119,20 +113,12 @@ fn literal(value: &toml::Value) -> String {
     }
 }
 
-/// The optimised `graph`.
-///
-/// # Errors
-/// If what the optimiser gives isn't valid.
-pub fn optimised(graph: Graph) -> Result<Graph> {
-    Ok(opt::apply(graph, opt::HIGHEST)?.0)
-}
-
-/// The compiled program of an optimised `graph`.
+/// The compiled program of `model`, which runs on the threads of the experiment.
 ///
 /// # Errors
 /// If it can't be compiled, or there isn't memory for it.
-pub fn compiled(graph: &Graph) -> Result<Executable> {
-    Executable::compile(graph).map_err(error)
+pub fn compiled(model: &Model, ctx: &Context) -> Result<Program> {
+    model.compile(&CompileOptions { threads: ctx.threads.clone() })
 }
 
 /// The bytes of what `graph` binds and gives: of what a program has to hold whatever it does.

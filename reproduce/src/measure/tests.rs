@@ -4,8 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use fgc_train::compiled;
-
 use super::*;
 use crate::runs::{Folders, Models};
 use crate::section::Verdict;
@@ -18,7 +16,7 @@ fn run(text: &str, folder: &Path, stopped: bool) -> Result<bool> {
         folder,
         data: folder,
         models: &Models::new(&folders),
-        threads: &compiled::threads(Some(1))?,
+        threads: &Threads::new(Some(1))?,
         stop: &AtomicBool::new(stopped),
         progress: &|_, _, _| {},
     };

@@ -6,18 +6,17 @@ mod show;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use fgc_codegen::Executable;
+use fgc::Program;
+use fgc::keys::step_key;
+use fgc::timing::{Times, ms};
 use fgc_ir::{Arrays, DType, Graph, Tensor, random};
-use fgc_train::measure::{Times, ms};
-use fgc_train::recipe::Tangent;
-use fgc_train::rng::step_key;
-use fgc_train::step::{RATE, initial};
+use fgc_train::step::RATE;
+use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result, ranges};
-use fgc_transforms::params;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::programs::{Consts, Which, compiled, load, optimised};
+use super::programs::{Consts, Which, compiled, load};
 use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, error};
 use crate::limits::product;
 use crate::section::Section;
@@ -229,18 +228,19 @@ type Place = [f64; 3];
 impl Settings {
     fn function(&self, function: &Function, ctx: &Context) -> Result<Vec<Record>> {
         let model = load(ctx, &function.model, &function.set, 1)?;
-        let names = match params(&model).as_slice() {
-            [x, y] if scalar(&model, x) && scalar(&model, y) => [(*x).to_owned(), (*y).to_owned()],
+        let names = match model.params().as_slice() {
+            [x, y] if scalar(model.graph(), x) && scalar(model.graph(), y) => {
+                [(*x).to_owned(), (*y).to_owned()]
+            }
             _ => {
                 let message = "a path is of two parameters that are scalars";
                 return Err(Error::at(format_args!("`{}`", function.model), message));
             }
         };
-        let graphs: Result<Vec<Graph>> =
-            STEPS.iter().map(|which| optimised(which.graph(&model, 1, self.tangent)?)).collect();
-        let graphs = graphs?;
-        let descents: Result<Vec<Descent>> =
-            graphs.iter().map(|graph| Descent::new(graph, &names, function)).collect();
+        let descent = |which: &Which| {
+            Descent::new(compiled(&which.of(&model, 1, self.tangent)?, ctx)?, &names, function)
+        };
+        let descents: Result<Vec<Descent>> = STEPS.iter().map(descent).collect();
         let mut descents = descents?;
         let ms = step_ms(&mut descents)?;
         let record = |what, program, run, iteration, [x, y, loss]: Place| Record {
@@ -280,7 +280,7 @@ impl Settings {
                 records.push(Record { x: None, y: None, low, high, ms: Some(ms), ..at });
             }
         }
-        for (line, (level, points)) in (0u32..).zip(contours::contours(&model, &names, function)?) {
+        for (line, (level, points)) in (0u32..).zip(contours::contours(&model, &names, function, ctx)?) {
             let point = |&[x, y]: &[f64; 2]| record(What::Contour, None, line, 0, [x, y, level]);
             records.extend(points.iter().map(point));
         }
@@ -327,7 +327,7 @@ fn step_ms(descents: &mut [Descent]) -> Result<Vec<f64>> {
 
 /// A program that steps, and where it begins.
 struct Descent<'a> {
-    program: Executable,
+    program: Program,
     seeded: bool,
     names: &'a [String; 2],
     loss: String,
@@ -335,33 +335,31 @@ struct Descent<'a> {
 }
 
 impl<'a> Descent<'a> {
-    fn new(graph: &Graph, names: &'a [String; 2], function: &Function) -> Result<Descent<'a>> {
-        let program = compiled(graph)?;
-        let mut start = initial(graph, 0)?;
+    fn new(program: Program, names: &'a [String; 2], function: &Function) -> Result<Descent<'a>> {
+        let graph = program.graph();
+        let mut start = fgc::random::initial(graph, 0)?;
         let number = |x: f64| Tensor::scalar(DType::F32, x);
         for (name, x) in names.iter().zip(function.start.into_iter().flatten()) {
             start.insert(name.clone(), number(x));
         }
         start.insert(RATE.to_owned(), number(function.lr));
         let loss = graph.loss().ok_or_else(|| error("there is no loss to follow"))?.name.clone();
-        Ok(Descent { program, seeded: graph.leaf(random::SEED).is_some(), names, loss, start })
+        let seeded = graph.leaf(random::SEED).is_some();
+        Ok(Descent { program, seeded, names, loss, start })
     }
 
     /// The places after `kept` steps, of a run with its own `seed`.
     fn path(&mut self, seed: u64, kept: &[u64]) -> Result<Vec<Place>> {
         for (name, x) in &self.start {
-            self.program.bind(name, x).map_err(error)?;
+            self.program.bind(name, x)?;
         }
-        let read = |program: &Executable, name: &str| {
-            let found = program.read(name).and_then(|x| x.to_f64().first().copied());
-            found.ok_or_else(|| error(format_args!("there is no `{name}` to read")))
-        };
+        let read = |program: &Program, name: &str| Ok(program.read(name)?.to_f64()[0]);
         let mut path = Vec::with_capacity(kept.len());
         let last = kept.last().copied().unwrap_or(0);
         let mut wanted = kept.iter().peekable();
         for step in 0..=last {
             if self.seeded {
-                self.program.bind(random::SEED, &step_key(seed, step)).map_err(error)?;
+                self.program.bind(random::SEED, &step_key(seed, step))?;
             }
             // The value is that before the update of the step.
             let keep = wanted.next_if_eq(&&step).is_some();

@@ -8,16 +8,17 @@ mod show;
 
 use std::collections::BTreeSet;
 
-use fgc_ir::{Arrays, Graph, Role};
+use fgc::{Model, random};
+use fgc_ir::{Arrays, Role};
 use fgc_train::data::{self, Batches, Dataset};
-use fgc_train::recipe::{self, Tangent};
-use fgc_train::step::{LABELS, SAMPLES, initial};
-use fgc_train::{Error, Result, draw, ranges};
-use fgc_transforms::{Suffix, grad, params};
+use fgc_train::step::{LABELS, SAMPLES};
+use fgc_train::step_settings::{self, Tangent};
+use fgc_train::{Error, Result, ranges};
+use fgc_transforms::Suffix;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::programs::{Consts, compiled, load, optimised};
+use super::programs::{Consts, compiled, load};
 use super::{Context, FigureSettings, Finding, Kind, all_known, check_names, check_values, error};
 use crate::section::Section;
 
@@ -257,17 +258,17 @@ impl Settings {
         let model = load(ctx, &case.model, &set, case.batch)?;
         let at = self.arrays(case, &model, ctx)?;
         let gradient = gradient(&model, &at, ctx)?;
-        let direction = recipe::direction(tangent);
+        let direction = step_settings::direction(tangent);
         let calls = case.draws.div_ceil(self.at_once.max(1) as u64);
         let moments = measure(&model, &at, &gradient, direction, self.at_once.max(1), calls, self.seed, ctx)?;
         Ok(moments.map_or_else(Vec::new, |moments| self.records(case, x, tangent, &gradient, &moments)))
     }
 
     /// Where the function is looked at: its parameters and data.
-    fn arrays(&self, case: &Case, model: &Graph, ctx: &Context) -> Result<Arrays> {
-        let mut arrays = initial(model, self.seed)?;
-        let inputs = draw::leaves(model, |role| *role == Role::Input);
-        arrays.extend(draw::arrays(inputs, draw::data, self.seed)?);
+    fn arrays(&self, case: &Case, model: &Model, ctx: &Context) -> Result<Arrays> {
+        let mut arrays = random::initial(model.graph(), self.seed)?;
+        let inputs = random::leaves(model.graph(), |role| *role == Role::Input);
+        arrays.extend(random::arrays(inputs, random::data, self.seed)?);
         if let Some(name) = &case.data {
             let set: Dataset = data::load(name, ctx.data)?;
             let batch = Batches::training(&set, case.batch, self.seed, 0)?.next();
@@ -335,19 +336,16 @@ impl Settings {
 }
 
 /// The gradient of the loss of `model` by each parameter, in the order of the model.
-fn gradient(model: &Graph, at: &Arrays, ctx: &Context) -> Result<Vec<(String, Vec<f64>)>> {
-    let wrt = params(model);
-    let suffix = Suffix::grad(model, &wrt);
-    let graph = optimised(grad(model, &wrt).map_err(error)?)?;
-    let mut program = compiled(&graph)?;
-    for (_, name, _) in graph.bindings() {
+fn gradient(model: &Model, at: &Arrays, ctx: &Context) -> Result<Vec<(String, Vec<f64>)>> {
+    let wrt = model.params();
+    let suffix = Suffix::grad(model.graph(), &wrt);
+    let gradient = model.grad()?;
+    let mut program = compiled(&gradient, ctx)?;
+    for (_, name, _) in gradient.graph().bindings() {
         let x = at.get(name).ok_or_else(|| error(format_args!("there is nothing to bind to `{name}`")))?;
-        program.bind(name, x).map_err(error)?;
+        program.bind(name, x)?;
     }
-    ctx.threads.install(|| program.call());
-    let read = |name: &&str| {
-        let found = program.read(&suffix.on(name));
-        found.map(|x| ((*name).to_owned(), x.to_f64())).ok_or_else(|| error("the gradient isn't there"))
-    };
+    program.call();
+    let read = |name: &&str| Ok(((*name).to_owned(), program.read(&suffix.on(name))?.to_f64()));
     wrt.iter().map(read).collect()
 }

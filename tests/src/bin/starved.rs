@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use fgc_train::{Result, Run, Session, compiled, report, session};
+use fgc::Threads;
+use fgc_train::{Result, Run, Session, report, session};
 
 /// The system's allocator, but for one allocation.
 struct Rationed;
@@ -60,7 +61,7 @@ fn usage() -> ExitCode {
 }
 
 fn go_on(folder: &Path) -> Result<()> {
-    let threads = compiled::threads(Some(1))?;
+    let threads = Threads::new(Some(1))?;
     let mut run = Run::open(folder)?;
     let (settings, text) = (run.settings.clone(), run.model.clone());
     let data = session::read_data(&settings.data)?;

@@ -6,7 +6,7 @@ use fgc_ir::{MAX_ELEMENTS, Shape, Tensor, View};
 
 pub use fgc_ir::stored::{Format, Number, Values};
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// An array read from a file.
 #[derive(Clone, PartialEq, Debug)]

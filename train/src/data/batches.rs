@@ -4,8 +4,8 @@ use fgc_ir::Tensor;
 
 use super::normalise::Normalisation;
 use super::set::{Dataset, Split};
-use crate::error::{Error, Result};
-use crate::rng;
+use fgc::keys;
+use fgc::{Error, Result};
 
 /// The batches of one pass over a split.
 ///
@@ -45,7 +45,7 @@ impl<'a> Batches<'a> {
             )));
         }
         // A split has at most 2^31 samples.
-        let order = rng::permutation(n as u32, seed, epoch);
+        let order = keys::permutation(n as u32, seed, epoch);
         Ok(Batches {
             split: &data.train,
             normalisation: &data.normalisation,

@@ -6,10 +6,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::array::{Array, Values};
-use super::hash::hex;
 use super::known::Known;
 use super::set::{Dataset, Split};
-use crate::error::{Error, Result};
+use crate::hash::hex;
+use fgc::{Error, Result};
 
 /// The height and width of an image.
 pub const SIZE: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::idx;
 use super::set::{Dataset, Split};
-use crate::error::Result;
+use fgc::Result;
 
 /// The set that is trained on when none is named: as many images of each of the ten classes,
 /// normalised like the whole of Fashion-MNIST, so that parameters can be taken from one to the

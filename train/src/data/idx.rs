@@ -9,10 +9,10 @@ use fgc_ir::Shape;
 use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Values, check_size, read_header, read_rest};
-use super::hash::Hashed;
 use super::known::Known;
 use super::set::{Dataset, Split};
-use crate::error::{Error, Result};
+use crate::hash::Hashed;
+use fgc::{Error, Result};
 
 /// What the four files of a set are called behind the prefix that some sets have, each with other spellings.
 const NAMES: [&[&str]; 4] = [
@@ -156,7 +156,7 @@ mod tests {
     fn the_bytes_of_a_known_set_are_compared_with_its_hashes() {
         let folder = tempfile::tempdir().unwrap();
         let hashes = NAMES.iter().zip(contents()).map(|(names, bytes)| {
-            let (hash, _) = super::super::hash::sha256_of(bytes.as_slice()).unwrap();
+            let (hash, _) = crate::hash::sha256_of(bytes.as_slice()).unwrap();
             (names[0], &*Box::leak(hash.into_boxed_str()))
         });
         let known = Known { hashes: Box::leak(hashes.collect::<Vec<_>>().into_boxed_slice()), ..MNIST };

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::idx;
 use super::normalise::Normalisation;
-use crate::error::{Error, Result};
 use crate::seal::{self, Finding, State};
+use fgc::{Error, Result};
 
 /// A public data set.
 #[derive(Clone, PartialEq, Debug)]

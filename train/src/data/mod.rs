@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fgc_ir::diag;
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 use known::Known;
 
 pub mod array;
@@ -13,7 +13,6 @@ mod cifar;
 mod embedded;
 pub mod fetch;
 mod foreign;
-mod hash;
 mod idx;
 pub mod known;
 mod normalise;
@@ -25,8 +24,6 @@ mod synthetic;
 
 pub use array::Array;
 pub use batches::{Batch, Batches};
-pub use hash::sha256 as hash_file;
-pub(crate) use hash::{hex, sha256_of as hash_of};
 pub use normalise::Normalisation;
 pub use own::read_all_npz;
 pub use set::{Dataset, Pixels, Split};

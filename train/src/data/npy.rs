@@ -5,7 +5,7 @@ use std::io::Read;
 use fgc_ir::Shape;
 
 use super::array::{Array, Format, Number, check_size, decode, read_header, read_rest};
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// The longest header read.
 const LONGEST_HEADER: usize = 1 << 16;

@@ -24,7 +24,7 @@ use zip::result::ZipError;
 use super::array::{Array, Format, check_size, decode};
 use super::npy;
 use super::set::{Dataset, Split};
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// The files in which a folder may have its splits.
 const PAIRS: [[&str; 2]; 2] = [["train.npz", "test.npz"], ["train.safetensors", "test.safetensors"]];

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::array::{Array, Values};
 use super::normalise::Normalisation;
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// The most classes a set may have.
 const MOST_CLASSES: usize = 1 << 20;
@@ -276,6 +276,6 @@ impl Dataset {
         let mut hash = Sha256::new();
         self.train.digest(&mut hash);
         self.test.digest(&mut hash);
-        super::hash::hex(&hash.finalize())
+        crate::hash::hex(&hash.finalize())
     }
 }

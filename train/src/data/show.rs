@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::set::{Pixels, Split};
 use super::{EMBEDDED, Normalisation, fetch, known};
-use crate::error::Result;
+use fgc::Result;
 
 /// From dark to bright.
 const SHADES: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];

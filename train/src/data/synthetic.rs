@@ -4,8 +4,8 @@ use fgc_ir::Shape;
 
 use super::array::{Array, Values};
 use super::set::{Dataset, Split};
-use crate::error::{Error, Result};
-use crate::rng;
+use fgc::keys;
+use fgc::{Error, Result};
 
 /// What `synthetic` alone stands for.
 const DEFAULT: [usize; 4] = [4096, 28, 28, 1];
@@ -47,11 +47,11 @@ pub fn make(sizes: &str) -> Result<Dataset> {
             format_args!("{found}; a synthetic set has at most {images} images and {pixels} pixels");
         return Err(Error::at(format_args!("`{name}`"), message));
     }
-    let pattern = |class: usize| rng::bytes(h * w * c, SEED, class as u64);
+    let pattern = |class: usize| keys::bytes(h * w * c, SEED, class as u64);
     let patterns: Vec<Vec<u8>> = (0..CLASSES.min(n)).map(pattern).collect();
     let split = |n: usize, index: usize| {
         let shape: Shape = [n, h, w, c].into();
-        let mut pixels = rng::bytes(shape.elements(), SEED, (CLASSES + index) as u64);
+        let mut pixels = keys::bytes(shape.elements(), SEED, (CLASSES + index) as u64);
         for (image, pattern) in pixels.chunks_exact_mut(h * w * c).zip(patterns.iter().cycle()) {
             for (p, &q) in image.iter_mut().zip(pattern) {
                 *p = p.midpoint(q);

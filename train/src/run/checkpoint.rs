@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::metrics::Mark;
-use crate::data::hex;
-use crate::error::{Error, Result};
+use crate::hash::hex;
 use crate::versions;
+use fgc::{Error, Result};
 
 /// The keys of the texts in a checkpoint. Other array files have a `format` of their own.
 const FORMAT_KEY: &str = "checkpoint_format";

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{CHECKPOINTS, CURVES, Checkpoint, Checkpoints, KEPT, METRICS, MODEL, SETTINGS, metrics};
-use crate::error::Result;
 use crate::seal::{self, Finding, SEAL, State};
+use fgc::Result;
 
 /// What has become of each file of the run in `folder`, which isn't changed: by its seal, if it has ended, and else by
 /// the hashes in its checkpoints and settings.

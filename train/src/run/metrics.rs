@@ -12,8 +12,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::curves::Curves;
-use crate::data::{hash_of, hex};
-use crate::error::{Error, Result};
+use crate::hash::{self, hex};
+use fgc::{Error, Result};
 
 /// Figures by name: the loss and the metrics.
 pub type Figures = BTreeMap<String, f64>;
@@ -157,7 +157,7 @@ impl Metrics {
 /// # Errors
 /// If it doesn't, or can't be read.
 pub fn check_file(path: &Path, mark: &Mark) -> Result<()> {
-    let begin = File::open(path).and_then(|file| hash_of(file.take(mark.length)));
+    let begin = File::open(path).and_then(|file| hash::sha256_of(file.take(mark.length)));
     let (found, length) = begin.map_err(|e| Error::file(path, e))?;
     if length < mark.length {
         let lost = mark.length - length;

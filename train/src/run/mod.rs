@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use fgc_ir::bounded;
 use fgc_ir::files::{self, Lock};
 
-use crate::error::{Error, Result};
-use crate::model::{Text, read_text};
+use crate::hash;
 use crate::seal::{self, SEAL};
+use fgc::Text;
+use fgc::model::read_text;
+use fgc::{Error, Result};
 
 pub mod checkpoint;
 mod curves;
@@ -167,7 +169,7 @@ pub fn read_settings(folder: &Path) -> Result<Settings> {
 pub fn read_model(folder: &Path, settings: &Settings) -> Result<Text> {
     let path = folder.join(MODEL);
     let model = Text::read(&path)?;
-    let found = model.sha256();
+    let found = hash::sha256_text(&model.text);
     if found != settings.model.sha256 {
         return Err(Error::file(
             &path,

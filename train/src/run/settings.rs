@@ -8,9 +8,10 @@ use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::{self, hex};
-use crate::error::{Error, Result};
+use crate::data;
+use crate::hash::hex;
 use crate::{ranges, versions};
+use fgc::{Error, Result};
 
 /// The form of the folder of a run: of `run.toml` and of `metrics.jsonl`. The first had no number.
 pub const FORMAT: u64 = 2;

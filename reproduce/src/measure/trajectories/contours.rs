@@ -1,11 +1,9 @@
 //! Contours of a function of two parameters: where it has a value.
 
-use fgc_ir::{Graph, Tensor};
-use fgc_train::Result;
-use fgc_transforms::vmap;
+use fgc::{Model, Result, Tensor};
 
-use crate::measure::error;
-use crate::measure::programs::{compiled, optimised};
+use crate::measure::programs::compiled;
+use crate::measure::{Context, error};
 
 use super::Function;
 
@@ -17,7 +15,12 @@ type At = [f64; 2];
 
 /// The lines on which `model` has the values that `function` asks contours of, within what it shows: each value with
 /// the points of a line.
-pub fn contours(model: &Graph, names: &[String; 2], function: &Function) -> Result<Vec<(f64, Vec<At>)>> {
+pub fn contours(
+    model: &Model,
+    names: &[String; 2],
+    function: &Function,
+    ctx: &Context,
+) -> Result<Vec<(f64, Vec<At>)>> {
     if function.contours.is_empty() {
         return Ok(Vec::new());
     }
@@ -25,17 +28,17 @@ pub fn contours(model: &Graph, names: &[String; 2], function: &Function) -> Resu
     let place = |[low, high]: [f64; 2], k: usize| low + (high - low) * k as f64 / CELLS as f64;
     let at = |i: usize, j: usize| [place(function.x, i), place(function.y, j)];
     let [x, y] = names.each_ref().map(String::as_str);
-    let grid = optimised(vmap(model, &[x, y], side * side).map_err(error)?)?;
-    let mut program = compiled(&grid)?;
+    let mut program = compiled(&model.vmap_over(&[x, y], side * side)?, ctx)?;
     for (axis, name) in names.iter().enumerate() {
+        let grid = program.graph();
         let ty = grid.leaf(name).map(|v| grid.ty(v).clone());
         let ty = ty.ok_or_else(|| error(format_args!("there is no parameter `{name}`")))?;
         let points = Tensor::generate(&ty, |k| at(k / side, k % side)[axis]);
-        program.bind(name, &points).map_err(error)?;
+        program.bind(name, &points)?;
     }
     program.call();
-    let loss = model.loss().and_then(|loss| program.read(&loss.name));
-    let values = loss.ok_or_else(|| error("there is no loss to draw contours of"))?.to_f64();
+    let loss = model.graph().loss().ok_or_else(|| error("there is no loss to draw contours of"))?;
+    let values = program.read(&loss.name)?.to_f64();
     let value = |i: usize, j: usize| values.get(i * side + j).copied().unwrap_or(f64::NAN);
     let mut lines = Vec::new();
     for &level in &function.contours {

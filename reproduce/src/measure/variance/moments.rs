@@ -1,13 +1,13 @@
 //! Moments of the forward gradient, added up by the compiled program that draws it.
 
+use fgc::keys::step_key;
+use fgc::{Model, Result};
 use fgc_ir::ops::{Init, Role};
 use fgc_ir::{Arrays, Builder, Built, DType, Graph, OutputKind, Real, Scalar, Tensor, Type, Value, random};
-use fgc_train::Result;
-use fgc_train::rng::step_key;
-use fgc_transforms::{Direction, Estimator, Suffix, estimate, params, vmap};
+use fgc_transforms::{Direction, Estimator, Passed, Suffix, estimate, params, vmap};
 
-use crate::measure::programs::{compiled, optimised};
-use crate::measure::{Context, error};
+use crate::measure::Context;
+use crate::measure::programs::compiled;
 
 /// What is added up of the differences e between estimates and the gradient, over all draws.
 pub struct Moments {
@@ -43,7 +43,7 @@ const TOTALS: &str = "moment.totals";
 /// Everything is added up in double precision, in the order of the draws.
 #[expect(clippy::too_many_arguments, reason = "each is a setting of its own")]
 pub fn measure(
-    model: &Graph,
+    model: &Model,
     at: &Arrays,
     gradient: &[(String, Vec<f64>)],
     direction: Direction,
@@ -52,8 +52,9 @@ pub fn measure(
     seed: u64,
     ctx: &Context,
 ) -> Result<Option<Moments>> {
-    let graph = optimised(graph(model, direction, at_once)?)?;
-    let mut program = compiled(&graph)?;
+    let added = model.with(|g| graph(g, direction, at_once))?;
+    let mut program = compiled(&added, ctx)?;
+    let graph = added.graph();
     let centres = |name: &str| gradient.iter().find(|(param, _)| centre_name(param) == name).map(|(_, g)| g);
     for (v, name, role) in graph.bindings() {
         let ty = graph.ty(v);
@@ -66,7 +67,7 @@ pub fn measure(
                 None => Tensor::filled(ty, 0.0),
             },
         };
-        program.bind(name, &x).map_err(error)?;
+        program.bind(name, &x)?;
     }
     let (mut total, mut total_squares) = (0.0, 0.0);
     for call in 0..calls {
@@ -79,26 +80,29 @@ pub fn measure(
         let ty = graph.leaf(random::SEED).map(|v| graph.ty(v).clone());
         if let Some(ty) = ty {
             let keys = Tensor::generate(&ty, |k| keys.get(k).copied().unwrap_or(0).into());
-            program.bind(random::SEED, &keys).map_err(error)?;
+            program.bind(random::SEED, &keys)?;
         }
-        ctx.threads.install(|| program.call());
-        for squared in program.read(TOTALS).map(|t| t.to_f64()).unwrap_or_default() {
+        program.call();
+        for squared in program.read(TOTALS)?.to_f64() {
             total += squared;
             total_squares += squared * squared;
         }
     }
-    let read = |name: String| program.read(&name).map(|x| x.to_f64()).unwrap_or_default();
-    let sums = POWERS
-        .map(|power| gradient.iter().flat_map(|(name, _)| read(sum_name(power, name))).collect::<Vec<f64>>());
+    let mut sums = POWERS.map(|_| Vec::new());
+    for (power, sum) in POWERS.iter().zip(&mut sums) {
+        for (name, _) in gradient {
+            sum.extend(program.read(&sum_name(power, name))?.to_f64());
+        }
+    }
     Ok(Some(Moments { draws: calls * at_once as u64, sums, total, total_squares }))
 }
 
 /// The program: `at_once` independent estimates, as training has them, and what is added up of them.
-fn graph(model: &Graph, direction: Direction, at_once: usize) -> Result<Graph> {
+fn graph(model: &Graph, direction: Direction, at_once: usize) -> Passed {
     let wrt = params(model);
     let forward = Estimator::Forward { tangents: 1, direction, clip: None };
-    let one = estimate(model, &wrt, &forward).map_err(error)?;
-    let many = vmap(&one, &[random::SEED], at_once).map_err(error)?;
+    let one = estimate(model, &wrt, &forward)?;
+    let many = vmap(&one, &[random::SEED], at_once)?;
     let suffix = Suffix::grad(model, &wrt);
     let build = || -> Built<Graph> {
         let mut b = Builder::new(format!("{}.moments", model.name));
@@ -115,7 +119,7 @@ fn graph(model: &Graph, direction: Direction, at_once: usize) -> Result<Graph> {
         }
         b.finish()
     };
-    build().map_err(error)
+    Ok(build()?)
 }
 
 /// Adds the updates of the sums of parameter `name`, of which `estimates` are `[at_once, …]`. Gives the square of

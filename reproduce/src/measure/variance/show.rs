@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fgc_train::recipe::{self, Tangent};
+use fgc_train::step_settings::{self, Tangent};
 
 use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::distribution;
@@ -18,7 +18,7 @@ const BAND: f64 = 2.0;
 impl Record {
     /// κ of the distribution.
     fn kurtosis(&self) -> f64 {
-        recipe::direction(self.tangent).kurtosis()
+        step_settings::direction(self.tangent).kurtosis()
     }
 
     /// The variance by the closed form for distributions with this κ.

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use fgc_ir::files::{self, Lock};
 
-use super::hash;
 use super::known::{Content, Known, Package};
-use crate::error::{Error, Result};
+use crate::hash;
+use fgc::{Error, Result};
 
 mod pictures;
 mod program;

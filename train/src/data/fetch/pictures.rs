@@ -6,7 +6,7 @@ use fgc_ir::files;
 
 use super::super::cifar::{PLANE, RECORD};
 use super::open;
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 use fgc_ir::bounded;
 
 /// The images in one picture.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use fgc_ir::files::Lock;
 
-use super::super::hash::LARGEST;
-use crate::error::Error;
+use crate::hash::LARGEST;
+use fgc::Error;
 
 /// A program that didn't do what it was for.
 pub struct Failed {

@@ -8,9 +8,9 @@ use fgc_ir::files;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use tar::Archive;
 
-use super::super::hash::LARGEST;
 use super::open;
-use crate::error::{Error, Result};
+use crate::hash::LARGEST;
+use fgc::{Error, Result};
 
 /// Unpacks the files `names` of `folder` in a gzipped tar archive into the folder `target`.
 pub fn tgz(archive: &Path, folder: &str, names: &[&str], target: &Path) -> Result<()> {

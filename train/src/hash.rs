@@ -1,4 +1,4 @@
-//! Hashes of files.
+//! Hashes of files and texts.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use fgc_ir::bounded;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// `bytes` in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
@@ -23,6 +23,11 @@ pub fn md5(path: &Path) -> Result<String> {
 /// The SHA-256 of a file of at most [`LARGEST`] bytes, in hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     digest::<Sha256>(path)
+}
+
+/// The SHA-256 of `text`, in hexadecimal: that of a file which holds it.
+pub fn sha256_text(text: &str) -> String {
+    hex(&Sha256::digest(text))
 }
 
 /// The SHA-256 of all that `source` has left, in hexadecimal, and how many bytes that were.

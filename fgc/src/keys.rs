@@ -1,4 +1,4 @@
-//! Random numbers of the training loop: pure functions of the seed and of where they are used.
+//! Keys of programs, and random numbers of loops around them: pure functions of a seed and of where they are used.
 //!
 //! Blocks of Philox4x32-10 under the key that parameters are drawn with. What programs draw have
 //! a counter whose last word is 0; the loop's have other last words, so no block is used twice.

@@ -8,7 +8,7 @@ use fgc_ir::{
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::rng;
+use crate::keys;
 
 /// What tells the seed of directions from that of parameters.
 pub const DIRECTIONS: u64 = 0x5bd1_e995_97f4_a7c5;
@@ -23,7 +23,7 @@ pub fn arrays<'a>(
     distribution: impl Fn(&mut Builder, Value, u32, &Type) -> Built,
     seed: u64,
 ) -> Result<Arrays> {
-    let program = || {
+    let program = || -> Built<Graph> {
         let mut b = Builder::new("draw");
         let key = random::seed(&mut b)?;
         for (name, ty) in wanted {
@@ -32,8 +32,7 @@ pub fn arrays<'a>(
         }
         b.finish()
     };
-    let program: Graph = program().map_err(|e: fgc_ir::TypeError| Error::new(e.to_string()))?;
-    carried_out(&program, seed)
+    carried_out(&program().map_err(Error::of)?, seed)
 }
 
 /// The outputs of `program`, whose one input is the key of `seed`: part by part, on the threads of the pool that this is
@@ -43,12 +42,12 @@ pub fn arrays<'a>(
 /// # Errors
 /// If it is too much to draw.
 pub fn carried_out(program: &Graph, seed: u64) -> Result<Arrays> {
-    let inputs = Arrays::from([(random::SEED.to_owned(), rng::key(seed))]);
-    bind::check(program, &inputs).map_err(|e| Error::new(e.to_string()))?;
+    let inputs = Arrays::from([(random::SEED.to_owned(), keys::key(seed))]);
+    bind::check(program, &inputs).map_err(Error::of)?;
     let Some(parts) = Parts::new(program, &inputs) else {
         return interpret(program, &inputs).map_err(|e| match e {
             EvalError::TooLarge { needs, limits } => too_much(needs.bytes, limits),
-            EvalError::Bind(e) => Error::new(e.to_string()),
+            EvalError::Bind(e) => Error::of(e),
         });
     };
     let bytes = program.outputs.iter().map(|o| program.ty(o.value).bytes() as u64);
@@ -91,6 +90,14 @@ pub fn into_bounds(g: &Graph, arrays: &mut Arrays) {
             *x = Tensor::generate(&x.ty(), |i| v[i].rem_euclid(bound as f64));
         }
     }
+}
+
+/// The first content of every parameter and state of `g`, drawn from `seed`.
+///
+/// # Errors
+/// If a parameter isn't a float, or there is too much to draw.
+pub fn initial(g: &Graph, seed: u64) -> Result<Arrays> {
+    carried_out(&random::init_graph(g).map_err(Error::of)?, seed)
 }
 
 /// The leaves of `g` whose role `of` holds for, for [`arrays`].

@@ -1,56 +1,54 @@
-//! What a step of training does, as people say it: in flags, or in TOML by the same names.
+//! What a step of training does, by the names that flags and TOML have for it.
 
-use clap::{Args, ValueEnum};
 use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use fgc::{Error, Result};
 
 /// What a step of training does.
-#[derive(Args, Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct StepArgs {
+pub struct StepSettings {
     /// Where the gradient comes from; backprop if not given
-    #[arg(long, value_enum, value_name = "ESTIMATOR")]
     pub grad: Option<Grad>,
     /// How many tangents at once, in forward gradients and in mode jvp; one if not given
-    #[arg(long, value_name = "K")]
     pub tangents: Option<usize>,
     /// What tangents are drawn from; normal if not given (`run` in mode jvp or hvp: draw those
     /// that aren't given)
-    #[arg(long, value_enum, value_name = "DISTRIBUTION")]
     pub tangent: Option<Tangent>,
     /// The rule by which parameters follow the gradient; sgd if not given
-    #[arg(long, value_enum, value_name = "RULE")]
     pub optimizer: Option<Optimizer>,
     /// What momentum and nesterov keep of the velocity each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
     pub beta: Option<f64>,
     /// What adam keeps of the mean each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
     pub beta1: Option<f64>,
     /// What adam keeps of the mean square each step; 0.999 if not given
-    #[arg(long, value_name = "BETA")]
     pub beta2: Option<f64>,
     /// What adam adds to the root of the mean square; 1e-8 if not given
-    #[arg(long, value_name = "EPS")]
     pub eps: Option<f64>,
     /// L2 regularisation: add this times the parameters to the gradient
-    #[arg(long, value_name = "X")]
     pub weight_decay: Option<f64>,
     /// Scale the gradient down to at most this norm
-    #[arg(long, value_name = "NORM")]
     pub clip: Option<f64>,
     /// Cut directional derivatives off at this size (forward gradients)
-    #[arg(long, value_name = "SIZE")]
     pub clip_directional: Option<f64>,
     /// Leave out the metrics of the gradient, and what they cost
-    #[arg(long)]
     pub no_figures: bool,
 }
 
+/// Values that have names, for flags and files.
+pub trait Named: Copy + Send + Sync + 'static {
+    /// Each value, its name, and what it is.
+    const ALL: &'static [(Self, &'static str, &'static str)];
+
+    /// The value called `name`.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, its, _)| *its == name).map(|(value, ..)| *value)
+    }
+}
+
 /// Where the gradient comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grad {
     /// Reverse mode: exact
@@ -60,7 +58,7 @@ pub enum Grad {
 }
 
 /// What tangents are drawn from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tangent {
     /// Standard normal
@@ -70,7 +68,7 @@ pub enum Tangent {
 }
 
 /// The rule by which parameters follow the gradient.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
     /// Gradient descent
@@ -83,6 +81,29 @@ pub enum Optimizer {
     Adam,
 }
 
+impl Named for Grad {
+    const ALL: &'static [(Grad, &'static str, &'static str)] = &[
+        (Grad::Backprop, "backprop", "Reverse mode: exact"),
+        (Grad::Forward, "forward", "Forward mode along random directions: an unbiased estimate"),
+    ];
+}
+
+impl Named for Tangent {
+    const ALL: &'static [(Tangent, &'static str, &'static str)] = &[
+        (Tangent::Normal, "normal", "Standard normal"),
+        (Tangent::Rademacher, "rademacher", "−1 or 1, equally likely"),
+    ];
+}
+
+impl Named for Optimizer {
+    const ALL: &'static [(Optimizer, &'static str, &'static str)] = &[
+        (Optimizer::Sgd, "sgd", "Gradient descent"),
+        (Optimizer::Momentum, "momentum", "With Polyak's momentum"),
+        (Optimizer::Nesterov, "nesterov", "With Nesterov's momentum"),
+        (Optimizer::Adam, "adam", "With the moments of Kingma and Ba"),
+    ];
+}
+
 /// The distribution that `tangent` names.
 pub fn direction(tangent: Tangent) -> Direction {
     match tangent {
@@ -92,44 +113,44 @@ pub fn direction(tangent: Tangent) -> Direction {
 }
 
 /// The first of the flags given that say nothing but what a step does.
-pub fn only(args: &StepArgs) -> Option<&'static str> {
+pub fn only(step: &StepSettings) -> Option<&'static str> {
     let given = [
-        ("--grad", args.grad.is_some()),
-        ("--optimizer", args.optimizer.is_some()),
-        ("--beta", args.beta.is_some()),
-        ("--beta1", args.beta1.is_some()),
-        ("--beta2", args.beta2.is_some()),
-        ("--eps", args.eps.is_some()),
-        ("--weight-decay", args.weight_decay.is_some()),
-        ("--clip", args.clip.is_some()),
-        ("--clip-directional", args.clip_directional.is_some()),
-        ("--no-figures", args.no_figures),
+        ("--grad", step.grad.is_some()),
+        ("--optimizer", step.optimizer.is_some()),
+        ("--beta", step.beta.is_some()),
+        ("--beta1", step.beta1.is_some()),
+        ("--beta2", step.beta2.is_some()),
+        ("--eps", step.eps.is_some()),
+        ("--weight-decay", step.weight_decay.is_some()),
+        ("--clip", step.clip.is_some()),
+        ("--clip-directional", step.clip_directional.is_some()),
+        ("--no-figures", step.no_figures),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
 }
 
-/// The step that `args` ask for.
+/// The step that `step` asks for.
 ///
 /// # Errors
 /// If flags don't go together, or a number is out of its range.
-pub fn config(args: &StepArgs) -> Result<StepConfig> {
+pub fn config(step: &StepSettings) -> Result<StepConfig> {
     let config = StepConfig {
-        estimator: estimator(args)?,
-        optimiser: optimiser(args)?,
-        weight_decay: args.weight_decay.unwrap_or(0.0),
-        clip: args.clip,
-        figures: !args.no_figures,
+        estimator: estimator(step)?,
+        optimiser: optimiser(step)?,
+        weight_decay: step.weight_decay.unwrap_or(0.0),
+        clip: step.clip,
+        figures: !step.no_figures,
     };
-    config.check().map_err(|e| Error::new(e.to_string()))?;
+    config.check().map_err(Error::of)?;
     Ok(config)
 }
 
 /// The learning rate where none is given: one at which `mlp`, `cnn` and `resnet` train on the embedded images and on
 /// MNIST in batches of 64. Those of the forward gradient are for `mlp`, which is the least stable of them: its loss isn't
 /// finite after 6,400 steps of MNIST with 2e-4, and of about 600 where it is wider.
-pub fn default_rate(args: &StepArgs) -> f64 {
-    let forward = args.grad == Some(Grad::Forward);
-    match (args.optimizer.unwrap_or(Optimizer::Sgd), forward) {
+pub fn default_rate(step: &StepSettings) -> f64 {
+    let forward = step.grad == Some(Grad::Forward);
+    match (step.optimizer.unwrap_or(Optimizer::Sgd), forward) {
         (Optimizer::Sgd, false) => 2e-2,
         (Optimizer::Sgd, true) => 5e-5,
         // A velocity adds up to 1/(1 − β) gradients.
@@ -141,22 +162,22 @@ pub fn default_rate(args: &StepArgs) -> f64 {
 }
 
 /// What to try when training with rate `lr` and these settings diverged.
-pub fn against_divergence(lr: f64, args: &StepArgs) -> String {
+pub fn against_divergence(lr: f64, step: &StepSettings) -> String {
     let mut tips = vec![format!("a lower rate than {lr:e}, such as --lr {:e}", tenth(lr))];
-    if args.optimizer != Some(Optimizer::Adam) {
-        let rate = default_rate(&StepArgs { optimizer: Some(Optimizer::Adam), ..args.clone() });
+    if step.optimizer != Some(Optimizer::Adam) {
+        let rate = default_rate(&StepSettings { optimizer: Some(Optimizer::Adam), ..step.clone() });
         tips.push(format!("--optimizer adam (its own rate, without --lr, is {rate:e})"));
     }
-    let forward = args.grad == Some(Grad::Forward);
+    let forward = step.grad == Some(Grad::Forward);
     if forward {
         tips.push(format!(
             "more tangents, such as --tangents {}",
-            args.tangents.unwrap_or(1).saturating_mul(4)
+            step.tangents.unwrap_or(1).saturating_mul(4)
         ));
-        if args.clip_directional.is_none() {
+        if step.clip_directional.is_none() {
             tips.push("a bound of directional derivatives, such as --clip-directional 10".to_owned());
         }
-    } else if args.clip.is_none() {
+    } else if step.clip.is_none() {
         tips.push("a bound of the gradient's norm, such as --clip 1".to_owned());
     }
     format!("try {}", listed(&tips))
@@ -175,41 +196,41 @@ fn listed(parts: &[String]) -> String {
     }
 }
 
-fn estimator(args: &StepArgs) -> Result<Estimator> {
-    match args.grad.unwrap_or(Grad::Backprop) {
+fn estimator(step: &StepSettings) -> Result<Estimator> {
+    match step.grad.unwrap_or(Grad::Backprop) {
         Grad::Backprop => {
-            refuse("--tangents", args.tangents, "--grad forward")?;
-            refuse("--tangent", args.tangent, "--grad forward")?;
-            refuse("--clip-directional", args.clip_directional, "--grad forward")?;
+            refuse("--tangents", step.tangents, "--grad forward")?;
+            refuse("--tangent", step.tangent, "--grad forward")?;
+            refuse("--clip-directional", step.clip_directional, "--grad forward")?;
             Ok(Estimator::Backprop)
         }
         Grad::Forward => Ok(Estimator::Forward {
-            tangents: args.tangents.unwrap_or(1),
-            direction: direction(args.tangent.unwrap_or(Tangent::Normal)),
-            clip: args.clip_directional,
+            tangents: step.tangents.unwrap_or(1),
+            direction: direction(step.tangent.unwrap_or(Tangent::Normal)),
+            clip: step.clip_directional,
         }),
     }
 }
 
-fn optimiser(args: &StepArgs) -> Result<Optimiser> {
-    let name = args.optimizer.unwrap_or(Optimizer::Sgd);
+fn optimiser(step: &StepSettings) -> Result<Optimiser> {
+    let name = step.optimizer.unwrap_or(Optimizer::Sgd);
     if !matches!(name, Optimizer::Momentum | Optimizer::Nesterov) {
-        refuse("--beta", args.beta, "--optimizer momentum and nesterov")?;
+        refuse("--beta", step.beta, "--optimizer momentum and nesterov")?;
     }
     if name != Optimizer::Adam {
-        refuse("--beta1", args.beta1, "--optimizer adam")?;
-        refuse("--beta2", args.beta2, "--optimizer adam")?;
-        refuse("--eps", args.eps, "--optimizer adam")?;
+        refuse("--beta1", step.beta1, "--optimizer adam")?;
+        refuse("--beta2", step.beta2, "--optimizer adam")?;
+        refuse("--eps", step.eps, "--optimizer adam")?;
     }
-    let beta = args.beta.unwrap_or(Optimiser::BETA);
+    let beta = step.beta.unwrap_or(Optimiser::BETA);
     Ok(match name {
         Optimizer::Sgd => Optimiser::Sgd,
         Optimizer::Momentum => Optimiser::Momentum { beta },
         Optimizer::Nesterov => Optimiser::Nesterov { beta },
         Optimizer::Adam => Optimiser::Adam {
-            beta1: args.beta1.unwrap_or(Optimiser::BETA1),
-            beta2: args.beta2.unwrap_or(Optimiser::BETA2),
-            eps: args.eps.unwrap_or(Optimiser::EPS),
+            beta1: step.beta1.unwrap_or(Optimiser::BETA1),
+            beta2: step.beta2.unwrap_or(Optimiser::BETA2),
+            eps: step.eps.unwrap_or(Optimiser::EPS),
         },
     })
 }

@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use fgc_codegen::Executable;
-use fgc_ir::{Graph, Role, Tensor};
+use fgc_ir::{Role, Tensor};
 
-use crate::draw;
-use crate::error::{Error, Result};
-use crate::rng::step_key;
-use crate::step::{RATE, initial};
+use crate::error::Result;
+use crate::keys::step_key;
+use crate::program::Program;
+use crate::random;
+
+/// The name under which steps of training bind the learning rate.
+const RATE: &str = "lr";
 
 /// The learning rate of steps: parameters are updated, but stay what they are drawn as.
 const TINY_RATE: f64 = 1e-9;
 
 /// The most samples that are taken of one thing.
-const MOST: usize = 100_000;
+const MAX_SAMPLES: usize = 100_000;
 
 /// How many calls of a program are timed in a row when several take turns. One before them isn't:
 /// it finds the caches full of another program's arrays.
@@ -50,39 +52,41 @@ impl Times {
 
 /// A compiled program that is bound to arrays and called again and again, each time with new keys.
 pub struct Timed {
-    program: Executable,
+    program: Program,
     keys: Vec<String>,
     seed: u64,
     calls: u64,
 }
 
 impl Timed {
-    /// `program`, compiled from `graph`. Parameters and states are bound to what they begin with,
-    /// inputs to random numbers, and the learning rate to next to nothing.
+    /// `program`, with parameters and states bound to what they begin with, inputs to random numbers, and the learning
+    /// rate to next to nothing.
     ///
     /// # Errors
     /// If something can't be drawn.
-    pub fn new(graph: &Graph, mut program: Executable, seed: u64) -> Result<Timed> {
-        let mut arrays = initial(graph, seed)?;
-        let inputs = draw::leaves(graph, |role| *role == Role::Input);
-        arrays.extend(draw::arrays(inputs, draw::data, seed)?);
-        draw::into_bounds(graph, &mut arrays);
+    pub fn new(mut program: Program, seed: u64) -> Result<Timed> {
+        let graph = program.graph();
+        let mut arrays = random::initial(graph, seed)?;
+        let inputs = random::leaves(graph, |role| *role == Role::Input);
+        arrays.extend(random::arrays(inputs, random::data, seed)?);
+        random::into_bounds(graph, &mut arrays);
         if let Some(rate) = arrays.get_mut(RATE).filter(|rate| rate.ty().rank() == 0) {
             *rate = Tensor::generate(&rate.ty(), |_| TINY_RATE);
         }
+        let keys = random::leaves(graph, |role| *role == Role::Seed);
+        let keys = keys.map(|(name, _)| name.to_owned()).collect();
         for (name, x) in &arrays {
-            program.bind(name, x).map_err(|e| Error::new(e.to_string()))?;
+            program.bind(name, x)?;
         }
-        let keys = draw::leaves(graph, |role| *role == Role::Seed).map(|(name, _)| name.to_owned()).collect();
         Ok(Timed { program, keys, seed, calls: 0 })
     }
 
     /// The program.
-    pub fn program(&self) -> &Executable {
+    pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Calls it, on the threads of the pool that this is called in; gives the milliseconds that it took.
+    /// Calls it; gives the milliseconds that it took.
     ///
     /// # Errors
     /// If it doesn't take its keys.
@@ -105,8 +109,7 @@ impl Timed {
     fn next_keys(&mut self) -> Result<()> {
         self.calls += 1;
         let key = step_key(self.seed, self.calls);
-        let mut bind = |name: &String| self.program.bind(name, &key).map_err(|e| Error::new(e.to_string()));
-        self.keys.iter().try_for_each(&mut bind)
+        self.keys.iter().try_for_each(|name| self.program.bind(name, &key))
     }
 }
 
@@ -117,7 +120,7 @@ impl Timed {
 pub fn sample<T>(budget: Duration, least: usize, once: &mut impl FnMut() -> Result<T>) -> Result<Vec<T>> {
     let start = Instant::now();
     let mut samples = Vec::new();
-    while samples.len() < least || (start.elapsed() < budget && samples.len() < MOST) {
+    while samples.len() < least || (start.elapsed() < budget && samples.len() < MAX_SAMPLES) {
         samples.push(once()?);
     }
     Ok(samples)

@@ -1,0 +1,40 @@
+//! An epoch of training on the embedded images, with a step that is one compiled program:
+//! `cargo run --release -p fgc --example train`.
+
+use fgc::{CompileOptions, Model, Optimiser, Options, StepConfig, view};
+use fgc_train::data::{self, Batches};
+use ndarray::arr0;
+
+fn main() -> fgc::Result<()> {
+    let data = data::load(data::EMBEDDED, data::FOLDER.as_ref())?;
+    let model = Model::parse(include_str!("../../models/mlp.fg"), &Options::default())?;
+    let adam = Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    let step = model.step(&StepConfig { optimiser: adam, ..StepConfig::default() })?;
+    let mut program = step.compile(&CompileOptions::default())?;
+    program.init(0)?;
+    program.bind("lr", &arr0(1e-3f32))?;
+    let (mut loss, mut accuracy, mut steps) = (0.0, 0.0, 0);
+    for batch in Batches::training(&data, 64, 0, 0)? {
+        program.bind("x", &batch.x)?;
+        program.bind("y", &batch.y)?;
+        program.call();
+        loss += view::<f32>(&program.read("loss")?)?.sum();
+        accuracy += view::<f32>(&program.read("accuracy")?)?.sum();
+        steps += 1;
+    }
+    let steps = steps as f32;
+    println!("{} steps: mean loss {:.3}, accuracy {:.3}", steps, loss / steps, accuracy / steps);
+    // What evaluation needs is another program of the same parameters.
+    let options = Options { default_batch: data.test.len(), training: false, ..Options::default() };
+    let model = Model::parse(include_str!("../../models/mlp.fg"), &options)?;
+    let mut test = model.compile(&CompileOptions::default())?;
+    for name in model.params() {
+        test.bind(name, &program.read(name)?)?;
+    }
+    let batch = Batches::testing(&data, data.test.len())?.next().expect("a test split has samples");
+    test.bind("x", &batch.x)?;
+    test.bind("y", &batch.y)?;
+    test.call();
+    println!("test accuracy {:.3}", view::<f32>(&test.read("accuracy")?)?);
+    Ok(())
+}
