@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::timing::{Timed, Times, in_turns};
-use fgc::{CompileOptions, DType, Direction, Estimator, Level, Model, Result, StepConfig, Threads};
+use fgc::{
+    CompileOptions, DType, Direction, Estimator, Level, Model, Optimized, Result, StepConfig, Threads,
+};
 use fgc_train::ranges;
 use serde_json::json;
 
@@ -33,11 +35,44 @@ fn program(model: &Model, name: &str) -> Result<Model> {
     }
 }
 
-/// A program at one level.
+/// In which form a program is compiled: at a level, or at the highest without equality saturation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Form {
+    level: Level,
+    saturated: bool,
+}
+
+/// The forms that are compared.
+const FORMS: [Form; 4] = [
+    Form { level: Level::AsWritten, saturated: false },
+    Form { level: Level::Saturated, saturated: true },
+    Form { level: Level::Fused, saturated: true },
+    Form { level: Level::Fused, saturated: false },
+];
+
+impl Form {
+    fn of(self, program: &Model) -> Result<Optimized> {
+        match self {
+            Form { level: Level::Fused, saturated: false } => {
+                Ok(Optimized::fused_as_written(program.graph().clone()))
+            }
+            Form { level, .. } => program.optimize(level),
+        }
+    }
+
+    fn title(self) -> String {
+        match self {
+            Form { level: Level::Fused, saturated: false } => "2 without 1".to_owned(),
+            Form { level, .. } => level.to_string(),
+        }
+    }
+}
+
+/// A program in one form.
 struct Row {
     model: String,
     program: &'static str,
-    level: Level,
+    form: Form,
     cost: Cost,
     peak_bytes: usize,
     median_ms: f64,
@@ -126,24 +161,20 @@ fn load(path: &Path, batch: Option<usize>) -> Done<Model> {
     model::load(&args, DType::F32, DEFAULT_BATCH)
 }
 
-/// `program` at each level. Calls of the levels alternate, so that what else the machine does is
-/// the same for all.
+/// `program` in each form. Calls of the forms alternate, so that what else the machine does is the same for all.
 fn compare(model: &str, name: &'static str, program: &Model, budget: Duration, seed: u64) -> Done<Vec<Row>> {
-    let mut programs = Vec::with_capacity(Level::ALL.len());
-    for level in Level::ALL {
-        let program = program.optimize(level)?.compile(&CompileOptions::default())?;
-        programs.push(Timed::new(program, seed)?);
-    }
-    let times = in_turns(&mut programs, budget * Level::ALL.len() as u32, LEAST)?;
-    let row = |((level, timed), times): ((Level, &Timed), Times)| Row {
+    let compiled = |form: &Form| Timed::new(form.of(program)?.compile(&CompileOptions::default())?, seed);
+    let mut programs = FORMS.iter().map(compiled).collect::<Result<Vec<Timed>>>()?;
+    let times = in_turns(&mut programs, budget * FORMS.len() as u32, LEAST)?;
+    let row = |((form, timed), times): ((Form, &Timed), Times)| Row {
         model: model.to_owned(),
         program: name,
-        level,
+        form,
         cost: Cost::of(&timed.program().kernels()),
         peak_bytes: timed.program().bytes(),
         median_ms: times.median(),
     };
-    Ok(Level::ALL.into_iter().zip(&programs).zip(times).map(row).collect())
+    Ok(FORMS.into_iter().zip(&programs).zip(times).map(row).collect())
 }
 
 /// The head of a table in Markdown.
@@ -158,14 +189,14 @@ fn head(threads: usize) -> String {
 /// Lines of the table.
 fn text(rows: &[Row]) -> String {
     let mut out = String::new();
-    for Row { model, program, level, cost, peak_bytes, median_ms } in rows {
-        let [model, program] = if *level == Level::AsWritten { [model.as_str(), *program] } else { [""; 2] };
+    for Row { model, program, form, cost, peak_bytes, median_ms } in rows {
+        let [model, program] = if *form == FORMS[0] { [model.as_str(), *program] } else { [""; 2] };
         let (flops, bytes) = (scaled(cost.flops, ""), scaled(cost.bytes, "B"));
         let peak = scaled(*peak_bytes as u64, "B");
-        let kernels = cost.kernels;
+        let (form, kernels) = (form.title(), cost.kernels);
         let _ = writeln!(
             out,
-            "| {model} | {program} | {level} | {kernels} | {flops} | {bytes} | {peak} | {median_ms:.3} |"
+            "| {model} | {program} | {form} | {kernels} | {flops} | {bytes} | {peak} | {median_ms:.3} |"
         );
     }
     out
@@ -177,7 +208,8 @@ fn json(rows: &[Row], threads: usize) -> String {
         json!({
             "model": row.model,
             "program": row.program,
-            "opt": row.level.number(),
+            "opt": row.form.level.number(),
+            "saturated": row.form.saturated,
             "kernels": row.cost.kernels,
             "flops": row.cost.flops,
             "bytes": row.cost.bytes,

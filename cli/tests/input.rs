@@ -362,19 +362,19 @@ fn levels_keep_the_results_that_there_are() {
     let (table, said) =
         succeeds(&[&["levels", "models/prelude.fg", "models/logistic.fg"][..], &quick].concat());
     assert!(said.contains("note: models/prelude.fg: there is no model in it"), "{said}");
-    assert_eq!(table.lines().count(), 2 + 15, "{table}");
+    assert_eq!(table.lines().count(), 2 + 20, "{table}");
 
     let all = [&broken, "models/logistic.fg", &plain, "models/none.fg", "models/beale.fg"];
     let (code, table, said) = fgc(&[&["levels"][..], &all, &quick].concat());
     assert_eq!(code, Some(1), "{said}");
     // All five programs of two models, and the one that a model without a loss and parameters has.
-    assert_eq!(table.lines().count(), 2 + 15 + 3 + 15, "{table}");
+    assert_eq!(table.lines().count(), 2 + 20 + 4 + 20, "{table}");
     for part in ["broken.fg:2", "none.fg", "plain.fg: no jvp", "plain.fg: no grad", "2 of 5 files"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let (code, json, _) = fgc(&[&["levels"][..], &all, &quick, &["--json"]].concat());
     let rows: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {json}"));
-    assert_eq!((code, rows.len()), (Some(1), 33));
+    assert_eq!((code, rows.len()), (Some(1), 44));
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl Model {
         self.passed(transforms::step(&self.graph, config))
     }
 
-    /// What a pass of [`transforms`](fgc_transforms), or one of your own, makes of it.
+    /// What a pass of [`transforms`], or one of your own, makes of it.
     ///
     /// # Errors
     /// What `pass` fails with, with the lines it is about.

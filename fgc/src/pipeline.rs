@@ -67,7 +67,7 @@ pub struct Saturation {
 #[derive(Debug)]
 pub struct Optimized {
     graph: Graph,
-    level: Level,
+    fusion: Fusion,
     saturation: Option<Saturation>,
 }
 
@@ -78,12 +78,18 @@ impl Optimized {
     /// If the saturated graph isn't valid.
     pub fn new(graph: Graph, level: Level) -> Result<Optimized> {
         if level == Level::AsWritten {
-            return Ok(Optimized { graph, level, saturation: None });
+            return Ok(Optimized { graph, fusion: level.fusion(), saturation: None });
         }
         let start = Instant::now();
         let (graph, report) = eqsat::optimise(&graph, &Limits::default()).map_err(Error::of)?;
         let saturation = Some(Saturation { report, ms: ms(start) });
-        Ok(Optimized { graph, level, saturation })
+        Ok(Optimized { graph, fusion: level.fusion(), saturation })
+    }
+
+    /// `graph` with operations fused into common kernels but nothing rewritten: what shows, beside
+    /// [`Level::Fused`], what equality saturation contributes to that.
+    pub fn fused_as_written(graph: Graph) -> Optimized {
+        Optimized { graph, fusion: Fusion::All, saturation: None }
     }
 
     /// Its graph.
@@ -98,7 +104,7 @@ impl Optimized {
 
     /// Its kernels and the layout of its memory, which say what a call of it costs.
     pub fn lower(&self) -> Lowered {
-        Lowered::with(&self.graph, self.level.fusion())
+        Lowered::with(&self.graph, self.fusion)
     }
 
     /// Machine code for it.
@@ -106,6 +112,6 @@ impl Optimized {
     /// # Errors
     /// If it can't be compiled, or there isn't memory for it.
     pub fn compile(&self, options: &CompileOptions) -> Result<Program> {
-        Program::new(&self.graph, self.level.fusion(), options)
+        Program::new(&self.graph, self.fusion, options)
     }
 }

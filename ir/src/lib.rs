@@ -1,7 +1,7 @@
 //! The fgc intermediate representation.
 //!
 //! A [`Graph`] is a program over typed dense arrays: nodes in static single assignment form,
-//! each an [`Op`](ops::Op) of the one op table. This crate defines the language it is written
+//! each an [`Op`] of the one op table. This crate defines the language it is written
 //! in, the text it prints as, what makes it valid, and, by interpretation, what it means.
 
 pub mod arrays;

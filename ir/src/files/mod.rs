@@ -5,7 +5,7 @@
 //! at any moment. Temporary files have a random name that nothing else has and are locked while they are written: one
 //! that can be locked has lost its writer, and [`clean`] removes it. [`Lock`] keeps other processes out of a folder.
 //!
-//! Every operation here that changes something passes [`fault::point`], by which tests let it fail.
+//! Every operation here that changes something passes one point, `fault::point`, by which tests let it fail.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};

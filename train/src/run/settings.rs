@@ -144,7 +144,7 @@ pub struct DataSettings {
 }
 
 impl Settings {
-    /// Fails unless the numbers of the run itself are in their ranges; those of the step, see [`recipe::config`](crate::recipe::config).
+    /// Fails unless the numbers of the run itself are in their ranges; those of the step, see [`step_settings::config`](crate::step_settings::config).
     ///
     /// # Errors
     /// Says what the number has to be.

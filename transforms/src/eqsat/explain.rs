@@ -133,7 +133,7 @@ const DEPTH: usize = 8;
 
 /// A proof that the value called `name`, a label or an output, equals what it is replaced by: a term, and below it
 /// one after the other the terms it is rewritten to, each with the rule at the place where it applies. Values that
-/// it depends on that have names, and those [`DEPTH`] operations away, are taken as given.
+/// it depends on that have names, and those `DEPTH` operations away, are taken as given.
 pub fn proof(g: &Graph, name: &str, rules: &[&'static Rule], limits: &Limits) -> Passed<String> {
     let v = named(g, name)?;
     let part = cone(g, v)?;

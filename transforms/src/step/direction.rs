@@ -15,7 +15,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The fourth moment κ = E[v⁴] of a component. The estimate along one direction has
+    /// The fourth moment κ = E v⁴ of a component. The estimate along one direction has
     /// components of variance ‖∇f‖² + (κ − 2)(∂ₖf)².
     pub fn kurtosis(self) -> f64 {
         match self {
