@@ -247,7 +247,7 @@ pub struct Bench {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc levels models/mlp.fg models/cnn.fg --seconds 0.2")]
+#[command(after_help = "Example:\n  fgc levels models/logistic.fg models/mlp.fg --seconds 0.05")]
 pub struct Levels {
     /// `.fg` files
     #[arg(required = true)]

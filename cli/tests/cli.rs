@@ -333,13 +333,46 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["compile", "run", "init", "check", "bench", "verify"] {
-        let help = stdout(&[name, "--help"]);
+    for name in ["docs", "models"] {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
+    }
+    // `init` writes what `eval` reads.
+    let commands = [
+        "compile",
+        "run",
+        "init",
+        "check",
+        "train",
+        "eval",
+        "bench",
+        "levels",
+        "reproduce",
+        "data get",
+        "data show",
+        "verify",
+    ];
+    let listed = |help: String| -> Vec<String> {
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names = lines.take_while(|line| !line.is_empty()).filter_map(|l| l.split_whitespace().next());
+        names.filter(|name| *name != "help").map(str::to_owned).collect()
+    };
+    let mut all = listed(stdout(&["--help"]));
+    all.retain(|name| name != "data");
+    all.extend(listed(stdout(&["data", "--help"])).iter().map(|name| format!("data {name}")));
+    all.sort();
+    let mut known = commands.to_vec();
+    known.sort();
+    assert_eq!(all, known);
+    for name in commands {
+        let words: Vec<&str> = name.split(' ').chain(["--help"]).collect();
+        let help = stdout(&words);
         let line = help.lines().find_map(|line| line.trim().strip_prefix("fgc ")).expect("an example");
-        let output = path(&folder, "output");
-        // Only where `init` writes is changed: to a folder that goes away.
-        let line = line.replace("mlp.safetensors", &output);
-        stdout(&line.split_whitespace().collect::<Vec<_>>());
+        // What it fetches isn't here.
+        if name != "data get" {
+            let out =
+                command(&line.split_whitespace().collect::<Vec<_>>()).current_dir(&folder).output().unwrap();
+            assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+        }
     }
 }
 

@@ -106,25 +106,25 @@ fn deep_and_huge_inputs_are_refused() {
     }
 }
 
-/// What is long but within the limits works, and in time that grows with its length.
+/// What is long but within the limits works, what is nested too deep is refused with advice, and either in time that grows
+/// with the length.
 #[test]
-fn long_inputs_are_accepted() {
+fn long_inputs_are_accepted_and_deep_ones_refused() {
+    let repeat = "model m(x: f32[4]) { h = x\nrepeat 30000 { h = h * x }\noutput y = h }".to_owned();
+    let sum = format!("model m(x: f32[4]) {{ y = {}x\noutput y }}", "x + ".repeat(20_000));
+    let statements = format!("model m(x: f32[4]) {{ h = x\n{}output y = h }}", "h = h * x\n".repeat(20_000));
     let cases = [
-        (
-            "a chain of one name",
-            "model m(x: f32[4]) { h = x\nrepeat 30000 { h = h * x }\noutput y = h }".to_owned(),
-        ),
-        ("a long sum", format!("model m(x: f32[4]) {{ y = {}x\noutput y }}", "x + ".repeat(20_000))),
-        (
-            "many statements",
-            format!("model m(x: f32[4]) {{ h = x\n{}output y = h }}", "h = h * x\n".repeat(20_000)),
-        ),
+        ("a chain of one name", repeat, Ok(30_001)),
+        ("a long sum", sum, Err("assign a part of it to a variable")),
+        ("many statements", statements, Ok(20_001)),
     ];
-    for (what, text) in cases {
+    for (what, text, expected) in cases {
         let start = Instant::now();
-        if let Err(e) = load(&text, &Options::default()) {
-            // A limit may be met, but it has to be said.
-            assert!(e.contains("error") && e.len() < 100_000, "{what}: {} bytes", e.len());
+        match (load(&text, &Options::default()), expected) {
+            (Ok(graph), Ok(values)) => assert_eq!(graph.len(), values, "{what}"),
+            (Err(e), Err(advice)) => assert!(e.contains(advice) && e.len() < 100_000, "{what}: {e}"),
+            (Ok(_), Err(_)) => panic!("{what}: accepted"),
+            (Err(e), Ok(_)) => panic!("{what}: {e}"),
         }
         assert!(start.elapsed() < Duration::from_secs(20), "{what} took {:?}", start.elapsed());
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::DataFolder;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc reproduce dropout --quick --data-dir data")]
+#[command(after_help = "Example:\n  fgc reproduce memory --quick")]
 pub struct Reproduce {
     /// Experiments: fig2, fig3, fig4, cifar, fig5, stable, best, noise, dropout, baydin, variance, scaling, memory,
     /// paths of .toml files, or `all` of those that have names
