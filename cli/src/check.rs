@@ -13,7 +13,7 @@ use fgc::ir::Role;
 use fgc::ir::ops::Init;
 use fgc::keys::key;
 use fgc::transforms::{Suffix, grad_of};
-use fgc::{Arrays, DType, Model, Result, Tensor, Threads, random};
+use fgc::{Arrays, DType, Graph, Model, Result, Tensor, Threads, random};
 use rayon::prelude::*;
 
 use crate::args;
@@ -166,7 +166,7 @@ impl Problem {
 
     fn loss_tangent(&self, out: &Arrays) -> Done<Vec<f64>> {
         let g = self.double.graph();
-        let name = g.loss().map(|loss| Suffix::tangent(g, &self.wrt()).on(&loss.name)).unwrap_or_default();
+        let name = Suffix::tangent(g, &self.wrt()).on(loss(g));
         Ok(array(out, &name)?.to_f64())
     }
 }
@@ -185,6 +185,11 @@ fn evaluate(model: &Model, point: &Arrays, tangents: &Arrays) -> Done<Arrays> {
         }
     }
     Ok(model.interpret(&inputs)?)
+}
+
+/// The name of the loss of a model that is checked, which has one.
+fn loss(g: &Graph) -> &str {
+    &g.loss().expect("a model without a loss isn't checked").name
 }
 
 fn array<'a>(arrays: &'a Arrays, name: &str) -> Done<&'a Tensor> {
@@ -213,7 +218,7 @@ fn relative(a: &[f64], b: &[f64]) -> f64 {
 
 fn differences(p: &Problem) -> Done<f64> {
     let g = p.double.graph();
-    let name = g.loss().map(|loss| loss.name.clone()).unwrap_or_default();
+    let name = loss(g).to_owned();
     let tangents = p.tangents()?;
     let scale = tangents.iter().fold(0.0, |m: f64, t| m.max(t.abs()));
     let mut worst = 0.0f64;
@@ -270,8 +275,7 @@ fn hvp_against_reverse(p: &Problem) -> Done<f64> {
     let g = p.double.graph();
     let direction = p.direction(0);
     let forward = p.run(Model::hvp, &direction)?;
-    let tangent =
-        Suffix::tangent(g, &p.wrt()).on(&g.loss().map(|loss| loss.name.clone()).unwrap_or_default());
+    let tangent = Suffix::tangent(g, &p.wrt()).on(loss(g));
     let reverse = p.run(|model| model.jvp()?.with(|jvp| grad_of(jvp, &tangent, &p.wrt())), &direction)?;
     let both = |arrays: &Arrays, suffix: &str| {
         let each = p.directions.keys().map(|name| Ok(array(arrays, &format!("{name}{suffix}"))?.to_f64()));
@@ -305,7 +309,7 @@ fn single_precision(p: &Problem, pass: fn(&Model) -> Result<Model>) -> Done<f64>
     let (single, derived) = run(&p.single, &point32, &direction32)?;
     let (double, _) = run(&p.double, &point64, &direction64)?;
     let graph = derived.graph();
-    let name = graph.loss().map(|loss| loss.name.as_str()).unwrap_or_default();
+    let name = loss(graph);
     let derivatives = |arrays: &Arrays| {
         let wanted = graph.outputs.iter().filter(|o| o.kind.is_differentiated() && o.name != name);
         let each = wanted.map(|o| Ok(array(arrays, &o.name)?.to_f64()));

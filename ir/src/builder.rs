@@ -284,11 +284,8 @@ impl Scalar for Builder {
 
     fn lit(&mut self, like: Value, c: f64) -> Value {
         let ty = self.ty(like).clone();
-        match self.constant(ty, c) {
-            Ok(v) => v,
-            // A type that a value has is one that a constant can have.
-            Err(_) => like,
-        }
+        self.constant(ty, c)
+            .unwrap_or_else(|e| unreachable!("the type of a value is one of constants too: {e}"))
     }
     fn add(&mut self, a: Value, b: Value) -> Value {
         self.elementwise(Binary::Add, &[a, b])

@@ -154,7 +154,7 @@ fn integers(v: Vec<i64>, shape: &Shape) -> Result<Data, String> {
     if let Some(v) = all(&v, exact) {
         return Ok(Data::F64(v));
     }
-    let at = v.iter().position(|&x| exact(x).is_none()).unwrap_or(0);
+    let at = v.iter().position(|&x| exact(x).is_none()).expect("not all of them are exact");
     Err(format!("element {:?} is {}, which no type of fgc holds exactly", shape.index(at), v[at]))
 }
 

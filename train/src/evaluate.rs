@@ -1,6 +1,7 @@
 //! Loss and metrics over a test split.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fgc_ir::{Tensor, random};
 
@@ -46,10 +47,10 @@ impl<'a> Evaluator<'a> {
         let mut bound = Vec::new();
         for batch in Batches::testing(data, batch)? {
             let size = batch.y.len();
-            if !self.programs.contains_key(&size) {
-                self.programs.insert(size, (self.compile)(size)?);
-            }
-            let Some((interface, step)) = self.programs.get_mut(&size) else { continue };
+            let (interface, step) = match self.programs.entry(size) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(place) => place.insert((self.compile)(size)?),
+            };
             if !bound.contains(&size) {
                 interface.check_data(&data.name, &data.test)?;
                 for (name, _) in &interface.kept {

@@ -153,7 +153,7 @@ impl Interface {
 
     /// The size of a batch.
     pub fn batch(&self) -> usize {
-        self.samples.shape.first().copied().unwrap_or(0)
+        self.samples.shape[0]
     }
 
     /// Fails unless the samples of `split`, of data set `name`, and their labels are what the program takes.

@@ -186,7 +186,7 @@ impl Trainer<'_> {
         for (sum, (_, figure)) in progress.sums.iter_mut().zip(&figures) {
             *sum += *figure as f64;
         }
-        let loss = figures.first().map_or(f32::NAN, |(_, loss)| *loss);
+        let (_, loss) = figures[0];
         let diverged = !loss.is_finite() && progress.diverged.is_none();
         if diverged || progress.step.is_multiple_of(self.options.log_every.max(1)) {
             let (step, epoch, lr) = (progress.step, progress.epoch + 1, rate);
@@ -219,7 +219,7 @@ impl Trainer<'_> {
         let position = self.position(progress, per_epoch);
         self.report.epoch(&position, &train, &test, progress.seconds);
         let (epoch, step, seconds) = (progress.epoch + 1, progress.step, progress.seconds);
-        let loss = test.get(LOSS).copied().unwrap_or(f64::NAN);
+        let loss = test[LOSS];
         run.metrics.write(&Record::Epoch { epoch, step, train, test, seconds })?;
         if !loss.is_finite()
             && progress.diverged.is_none()

@@ -64,7 +64,7 @@ pub(crate) fn fresh(g: &Graph, stem: &str) -> String {
     let numbered = (2..).map(|count| format!("{stem}{count}"));
     let mut free =
         std::iter::once(stem.to_owned()).chain(numbered).filter(|name| !taken.contains(name.as_str()));
-    free.next().unwrap_or_default()
+    free.next().expect("numbers don't end")
 }
 
 /// A prefix for numbered names that no name of `g` begins with.

@@ -37,7 +37,7 @@ pub(super) fn native(op: &Op, args: &[f64]) -> Result<f64, String> {
     let types: Vec<_> = args.iter().map(Tensor::ty).collect();
     op.infer(&types.iter().collect::<Vec<_>>()).map_err(|e| e.message)?;
     let result = op.eval(&args.iter().collect::<Vec<_>>());
-    Ok(result.to_f64().first().copied().unwrap_or(f64::NAN))
+    Ok(result.to_f64()[0])
 }
 
 impl<'a> Elab<'a> {
@@ -70,10 +70,9 @@ impl<'a> Elab<'a> {
         match (&a.0, &b.0) {
             (Val::Tensor(_), _) | (_, Val::Tensor(_)) => self.tensor_binary(op, a, b, span),
             (Val::Int(x), Val::Int(y)) => integers(op, *x, *y, span),
-            (Val::Int(_) | Val::Float(_), Val::Int(_) | Val::Float(_)) => {
-                let (x, y) = (a.0.number().unwrap_or(f64::NAN), b.0.number().unwrap_or(f64::NAN));
-                numbers(op, x, y, span)
-            }
+            (Val::Int(x), Val::Float(y)) => numbers(op, *x as f64, *y, span),
+            (Val::Float(x), Val::Int(y)) => numbers(op, *x, *y as f64, span),
+            (Val::Float(x), Val::Float(y)) => numbers(op, *x, *y, span),
             (Val::List(x), Val::List(y)) if op == BinaryOp::Add => {
                 let joined = x.items().iter().chain(y.items()).cloned().collect();
                 self.list(joined, span)

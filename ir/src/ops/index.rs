@@ -127,8 +127,8 @@ impl OpRules for Index {
         match &self.kind {
             IndexKind::Gather => {
                 let x = args[0].shape();
-                // `infer` has accepted the shapes.
-                let shape = self.gathered(x, args[1].shape()).unwrap_or_default();
+                let shape = self.gathered(x, args[1].shape());
+                let shape = shape.unwrap_or_else(|e| unreachable!("`infer` has accepted the shapes: {e}"));
                 args[0].gather(shape, self.offsets(x, index))
             }
             IndexKind::ScatterAdd(shape) => args[0].scatter_add(shape.clone(), self.offsets(shape, index)),

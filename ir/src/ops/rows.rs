@@ -172,7 +172,10 @@ pub fn infer<const N: usize, R: Rows<N>>(row: R, args: &[&Type]) -> Result<Type,
 pub fn eval<const N: usize, R: Rows<N>>(row: R, args: &[&Tensor]) -> Tensor {
     fn map<T: Element, const N: usize>(args: &[&Tensor], f: impl Fn([T; N]) -> Option<T>) -> Tensor {
         let x: [&[T]; N] = std::array::from_fn(|k| args[k].as_slice::<T>());
-        let y = (0..args[0].len()).map(|i| f(std::array::from_fn(|k| x[k][i])).unwrap_or_default());
+        let element = |i| f(std::array::from_fn(|k| x[k][i]));
+        let applies =
+            |y: Option<T>| y.unwrap_or_else(|| unreachable!("`infer` accepts {} for a row", T::DTYPE));
+        let y = (0..args[0].len()).map(|i| applies(element(i)));
         Tensor::of(args[0].shape().clone(), y.collect())
     }
     match args[0].data() {

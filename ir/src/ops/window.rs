@@ -279,8 +279,8 @@ impl OpRules for Window {
         let types: Vec<Type> = args.iter().map(|a| a.ty()).collect();
         let types: Vec<&Type> = types.iter().collect();
         let base = self.base(&types);
-        // `infer` has accepted the windows, so that they can be counted.
-        let count = self.spec.count(base).unwrap_or_default();
+        let count = self.spec.count(base);
+        let count = count.unwrap_or_else(|e| unreachable!("`infer` has accepted the windows: {e}"));
         let windows = self.spec.windows(base, &count);
         let indexed = || {
             let windows = self.spec.windows(base, &count);

@@ -229,9 +229,12 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<
         if stuck.len() < before {
             continue;
         }
+        if stuck.is_empty() {
+            return (order, relaxed);
+        }
         let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
         let open = |id: &Id| eg[*id].nodes.iter().any(|n| n.args.iter().all(ready));
-        let Some(at) = stuck.iter().position(open) else { return (order, relaxed) };
+        let at = stuck.iter().position(open).expect("each class has a node that was made after its operands");
         let id = stuck.remove(at);
         marks.insert(id, Mark::Ranked);
         order.push(id);

@@ -75,12 +75,9 @@ fn forward(g: &Graph, wrt: &[&str], tangents: usize, direction: Direction, clip:
     let named = g.leaves();
     let everything = vec![true; along.len()];
     let map = b.inline(&along, &everything, |b, v| {
-        let name = along.binding(v).and_then(|(name, _)| suffix.off(name));
-        let Some(&of) = name.and_then(|name| named.get(name)).filter(|of| roots.binary_search(of).is_ok())
-        else {
-            return Ok(None);
-        };
-        let stream = streams.claim(&format!("{}.direction", name.unwrap_or_default()));
+        let Some(name) = along.binding(v).and_then(|(name, _)| suffix.off(name)) else { return Ok(None) };
+        let Some(&of) = named.get(name).filter(|of| roots.binary_search(of).is_ok()) else { return Ok(None) };
+        let stream = streams.claim(&format!("{name}.direction"));
         let drawn = direction.draw(b, key, stream, along.ty(v))?;
         // It is called as the tangent that it stands for.
         let label = along.label(v);

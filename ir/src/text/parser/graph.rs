@@ -165,7 +165,8 @@ impl Parser<'_> {
     fn signed_attr(&mut self) -> Parse<Attr> {
         let (text, kind) = self.signed_text()?;
         if kind != Kind::Int {
-            let x = text.parse().unwrap_or(f64::NAN);
+            let x =
+                text.parse().unwrap_or_else(|e| unreachable!("the lexer takes `{text}` for a number: {e}"));
             let finite = f64::is_finite(x) || kind == Kind::Word;
             return if finite { Ok(Attr::Float(x)) } else { Err(self.too_large()) };
         }

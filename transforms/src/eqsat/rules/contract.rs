@@ -93,7 +93,8 @@ fn dot_transpose(g: Values, n: &ENode, r: &mut Rewriter) {
             let start = form.dot.batch.len() + if side == 0 { 0 } else { form.free[0].len() };
             let mut perm: Vec<usize> = (0..r.root().rank()).collect();
             for (k, d) in wanted.iter().enumerate() {
-                perm[start + k] = start + free.iter().position(|f| f == d).unwrap_or(0);
+                perm[start + k] =
+                    start + free.iter().position(|f| f == d).expect("the same dimensions, sorted");
             }
             r.offer(|r| {
                 let product = r.op(dot, &with(n, side, x))?;
