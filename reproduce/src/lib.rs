@@ -3,9 +3,7 @@
 mod check;
 mod choice;
 mod claims;
-pub mod draw;
 pub mod experiment;
-pub mod figure;
 mod limits;
 mod made;
 pub mod measure;
@@ -28,7 +26,6 @@ pub mod verify;
 pub use choice::Choice;
 pub use claims::{CLAIMS, Decided, carried, decide};
 pub use experiment::{Asked, Experiment};
-pub use figure::{Axis, Figure, Panel, Point, Role, Scale, Series, Stop};
 pub use made::{Made, built_from};
 pub use publish::{Published, publish, section};
 pub use read::{File, Item, Reader};

@@ -6,11 +6,11 @@ use fgc_train::Result;
 use fgc_train::ranges::at_most;
 
 use crate::experiment::{Matrix, Wanted};
-use crate::figure::{Axis, Figure, Panel, Point, Scale, Series, Stop};
 use crate::limits::{MAX_LINES, MAX_PANELS, product};
 use crate::read::{Item, Reader};
 use crate::results::{Moment, Row};
 use crate::select::{Kind, Mean, Where};
+use fgc_plot::{Axis, Figure, Panel, Point, Scale, Series, Stop};
 
 /// A figure, as TOML says it.
 #[derive(Clone, PartialEq, Debug)]

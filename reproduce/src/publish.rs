@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fgc_ir::files::{self, Lock};
+use fgc_plot::Figure;
 use fgc_train::{Error, Result};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::made::Made;
 use crate::results;
 use crate::section::{Claim, Found, Report, Section, Source, Verdict};
 use crate::store::{Store, Stored};
-use crate::{MADE, clean, draw, report};
+use crate::{MADE, clean, report};
 
 /// The file of the report.
 pub const REPORT: &str = "report.html";
@@ -64,7 +65,7 @@ pub fn publish(out: &Path) -> Result<Published> {
     for folder in folders(out)? {
         let Some((stored, made, mut section)) = settled(&folder)? else { continue };
         for figure in &section.figures {
-            draw::write(figure, &folder)?;
+            draw(figure, &folder)?;
         }
         // Pictures of other results don't stay.
         for name in &section.missing {
@@ -119,6 +120,17 @@ pub fn publish(out: &Path) -> Result<Published> {
     let text = text.map_err(|e| Error::file(&json, e))? + "\n";
     files::write_whole(&json, text.as_bytes()).map_err(|e| Error::file(&json, e))?;
     Ok(Published { report: path, claims: report.claims })
+}
+
+/// Writes `figure` to NAME.svg and NAME.png in `folder`.
+fn draw(figure: &Figure, folder: &Path) -> Result<()> {
+    let failed = |message: String| Error::at(format_args!("figure `{}`", figure.name), message);
+    let png = fgc_plot::png(figure).map_err(failed)?;
+    for (ending, bytes) in [("svg", fgc_plot::svg(figure).into_bytes()), ("png", png)] {
+        let path = folder.join(format!("{}.{ending}", figure.name));
+        files::write_whole(&path, &bytes).map_err(|e| Error::file(&path, e))?;
+    }
+    Ok(())
 }
 
 /// The experiment in `folder` with its section, unless its results have begun to change while they were read:

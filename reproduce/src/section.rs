@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::figure::Figure;
+use fgc_plot::Figure;
 
 /// What was seen of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -340,7 +340,7 @@ fn a_run_that_diverges_before_its_first_point_has_a_cross() {
     for line in gone {
         let stop = line.stops.or_else(|| {
             let last = line.points.last()?;
-            last.y.is_nan().then_some(fgc_reproduce::Stop { x: last.x, up: true })
+            last.y.is_nan().then_some(fgc_plot::Stop { x: last.x, up: true })
         });
         assert!(stop.is_some_and(|stop| stop.x > 0.0), "{line:?}");
     }

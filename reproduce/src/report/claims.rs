@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::draw::text::escaped;
 use crate::report::anchors;
 use crate::report::text::prose;
 use crate::section::{Claim, Evidence, Report, Section, Source, Verdict};
+use fgc_plot::text::escaped;
 
 /// The most cases that the table has a mark for each of.
 const MARKS: usize = 16;

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use crate::draw::palette::{dash_class, series_class};
-use crate::draw::panel::{self, Layout};
-use crate::draw::scale::Span;
-use crate::draw::text::escaped;
-use crate::draw::{legend, number, sample};
-use crate::figure::{Figure, Panel, Point, Scale, Series};
 use crate::report::text::prose;
 use crate::section::Report;
+use fgc_plot::palette::{dash_class, series_class};
+use fgc_plot::panel::{self, Layout};
+use fgc_plot::scale::Span;
+use fgc_plot::text::escaped;
+use fgc_plot::{Figure, Panel, Point, Scale, Series};
+use fgc_plot::{legend, legend_line, number};
 
 /// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the
 /// size of the file, at about 60 bytes a point.
@@ -82,7 +82,7 @@ fn label(panel: &Panel) -> String {
 fn entries(figure: &Figure) -> String {
     let mut out = String::from("<ul class=\"legend\">");
     for (k, series) in legend(figure).into_iter().enumerate() {
-        let (drawn, name) = (sample(series, 0.0, 7.0), escaped(&series.name));
+        let (drawn, name) = (legend_line(series, 0.0, 7.0), escaped(&series.name));
         let _ = write!(
             out,
             "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled>\

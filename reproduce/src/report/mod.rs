@@ -14,10 +14,10 @@ use std::path::Path;
 use fgc_ir::files::write_whole;
 use fgc_train::{Error, Result};
 
-use crate::draw::palette::{self, DARK, DASHES, LIGHT, Theme};
-use crate::draw::panel;
-use crate::draw::text::escaped;
 use crate::section::{Report, Section, Table};
+use fgc_plot::palette::{self, DARK, DASHES, LIGHT, Theme};
+use fgc_plot::panel;
+use fgc_plot::text::escaped;
 use figures::Figures;
 use text::{paragraphs, prose};
 

@@ -1,9 +1,9 @@
 //! The page as text. What it does in a browser is in `browser.rs`.
 
 use super::*;
-use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::sample;
 use crate::section::{Case, Claim, Evidence, Found, Source};
+use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
 #[test]
 fn everything_is_on_the_page() {
@@ -130,7 +130,7 @@ fn an_empty_report_is_a_page() {
 #[test]
 fn many_long_lines_are_a_small_file() {
     let mut report = sample::report();
-    let figures = vec![sample::training(); 12];
+    let figures = vec![fgc_plot::sample::training(); 12];
     let panels =
         |figure: Figure| Figure { panels: figure.panels.iter().cycle().take(9).cloned().collect(), ..figure };
     report.sections[0].figures = figures.into_iter().map(panels).collect();

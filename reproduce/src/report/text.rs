@@ -1,6 +1,6 @@
 //! Prose as HTML.
 
-use crate::draw::text::escaped;
+use fgc_plot::text::escaped;
 
 /// `text` with what is between backticks as code.
 pub fn prose(text: &str) -> String {

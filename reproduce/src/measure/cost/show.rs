@@ -1,10 +1,10 @@
 //! Figures, tables and verdicts of what programs cost.
 
-use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::{Which, distribution};
 use crate::measure::{FigureSettings, Finding, bounded, within};
 use crate::section::{Case, Section, Table};
 use crate::select::number;
+use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
 use super::{Check, Curve, Quantity, Record, Settings};
 

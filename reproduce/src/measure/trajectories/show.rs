@@ -1,10 +1,10 @@
 //! Figures, tables and verdicts of paths.
 
-use crate::figure::{Axis, Figure, Panel, Point, Role, Series};
 use crate::measure::programs::{Which, distribution};
 use crate::measure::{FigureSettings, Finding, bounded, within};
 use crate::section::{Case, Section, Table};
 use crate::select::number;
+use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
 use super::{Check, Function, Record, STEPS, Settings, What};
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use fgc_train::recipe::{self, Tangent};
 
-use crate::figure::{Axis, Figure, Panel, Point, Series};
 use crate::measure::programs::distribution;
 use crate::measure::{FigureSettings, Finding, bounded};
 use crate::section::{self, Section, Table};
 use crate::select::number;
+use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
 use super::{Case, Check, Part, Record, Settings, Shown};
 

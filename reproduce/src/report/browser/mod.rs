@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::draw::palette::{DARK, LIGHT};
 use crate::sample;
+use fgc_plot::palette::{DARK, LIGHT};
 use pipe::Browser;
 
 const WHY: &str = "the browser's answer";
@@ -310,7 +310,7 @@ fn the_page_can_be_read_aloud() {
             );
         }
     }
-    assert_eq!(of("image").len(), sample::figures().iter().map(|f| f.panels.len()).sum::<usize>());
+    assert_eq!(of("image").len(), fgc_plot::sample::figures().iter().map(|f| f.panels.len()).sum::<usize>());
     assert!(of("table").len() >= 2, "claims and results are tables on phones too");
     let heads: Vec<&str> = of("columnheader").iter().filter_map(|n| n["name"]["value"].as_str()).collect();
     for name in ["No.", "Claim", "Verdict", "Measured"] {

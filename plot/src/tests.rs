@@ -1,8 +1,8 @@
 //! Drawings are checked as drawings: what can be read in them, and where it is.
 
 use super::*;
-use crate::figure::{Axis, Panel, Point, Scale, Stop};
 use crate::sample;
+use crate::{Axis, Panel, Point, Scale, Stop};
 
 /// The drawing as the reader of PNGs sees it: fails where it isn't XML or isn't SVG.
 fn parsed(figure: &Figure) -> usvg::Tree {
@@ -117,15 +117,4 @@ fn odd_figures_are_drawn() {
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
     }
-}
-
-#[test]
-fn files_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let figure = sample::costs();
-    write(&figure, folder.path()).unwrap();
-    let svg = std::fs::read_to_string(folder.path().join("costs.svg")).unwrap();
-    assert_eq!(svg, super::svg(&figure));
-    assert!(folder.path().join("costs.png").exists());
-    assert!(write(&figure, &folder.path().join("missing")).is_err());
 }

@@ -1,7 +1,7 @@
 //! Where values are on an axis: its range, its ticks.
 
-use crate::draw::number;
-use crate::figure::{Axis, Scale};
+use crate::number;
+use crate::{Axis, Scale};
 
 /// How much wider than the middle 96 of 100 values a range may be on each side: a curve that diverges then
 /// leaves the frame rather than flattening all others.

@@ -1,23 +1,25 @@
-//! Figures drawn: as SVG, and as PNG with a font of their own, so that they are the same everywhere.
+//! Figures: small multiples of lines, with bands and markers, on linear and logarithmic axes.
+//!
+//! A [`Figure`] is data. [`svg`] and [`png`] render it with a font of its own, so that it looks the same everywhere;
+//! [`panel`] renders the panels alone, for a page that has its own style sheet.
 
+mod figure;
 pub mod number;
 pub mod palette;
 pub mod panel;
+#[doc(hidden)]
+pub mod sample;
 pub mod scale;
 pub mod text;
-pub mod thin;
+mod thin;
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use fgc_ir::files::write_whole;
-use fgc_train::ranges::at_most;
-use fgc_train::{Error, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
-use crate::figure::{Figure, Role, Series};
+pub use figure::{Axis, Figure, Panel, Point, Role, Scale, Series, Stop};
 use palette::{DASHES, LIGHT, Theme};
 use panel::Layout;
 use text::{BOLD, FAMILY, REGULAR, escaped};
@@ -54,7 +56,7 @@ pub fn legend(figure: &Figure) -> Vec<&Series> {
 }
 
 /// A line with its marker as the legend shows it, from the left at half the height.
-pub fn sample(series: &Series, x: f64, y: f64) -> String {
+pub fn legend_line(series: &Series, x: f64, y: f64) -> String {
     let (colour, dash) = (palette::series_class(series), palette::dash_class(series.dash));
     let marker = palette::marker(series.colour, x + SAMPLE / 2.0, y, panel::MARKER);
     let line = format!(r#"<path class="line {dash}" d="M{} {}h{SAMPLE}"/>"#, n(x), n(y));
@@ -138,7 +140,7 @@ pub fn svg(figure: &Figure) -> String {
                 x = MARGIN;
                 y += LEGEND.1;
             }
-            body += &sample(series, x, y);
+            body += &legend_line(series, x, y);
             let (at, below, name) = (n(x + SAMPLE + 6.0), n(y + 4.0), escaped(&series.name));
             let _ = write!(body, r#"<text class="legend" x="{at}" y="{below}">{name}</text>"#);
             x += wide + 22.0;
@@ -172,34 +174,23 @@ pub fn svg(figure: &Figure) -> String {
 ///
 /// # Errors
 /// If the picture is too large, there is no memory for it, or no way to read the drawing.
-pub fn png(figure: &Figure) -> Result<Vec<u8>> {
-    let failed = |message: String| Error::at(format_args!("figure `{}`", figure.name), message);
+pub fn png(figure: &Figure) -> Result<Vec<u8>, String> {
     let mut fonts = fontdb::Database::new();
     for face in [REGULAR, BOLD] {
         fonts.load_font_data(face.to_vec());
     }
     let options =
         usvg::Options { fontdb: Arc::new(fonts), font_family: FAMILY.to_owned(), ..Default::default() };
-    let tree = usvg::Tree::from_str(&svg(figure), &options).map_err(|e| failed(e.to_string()))?;
+    let tree = usvg::Tree::from_str(&svg(figure), &options).map_err(|e| e.to_string())?;
     let size = tree.size();
     let (width, height) = ((size.width() * PIXELS).ceil() as u32, (size.height() * PIXELS).ceil() as u32);
-    at_most("the number of pixels", u64::from(width) * u64::from(height), MAX_PIXELS).map_err(&failed)?;
-    let mut pixels =
-        Pixmap::new(width, height).ok_or_else(|| failed("it is too large to draw".to_owned()))?;
-    resvg::render(&tree, Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|e| failed(e.to_string()))
-}
-
-/// Writes `figure` to NAME.svg and NAME.png in `folder`.
-///
-/// # Errors
-/// If it can't be drawn or a file can't be written.
-pub fn write(figure: &Figure, folder: &Path) -> Result<()> {
-    for (ending, bytes) in [("svg", svg(figure).into_bytes()), ("png", png(figure)?)] {
-        let path = folder.join(format!("{}.{ending}", figure.name));
-        write_whole(&path, &bytes).map_err(|e| Error::file(&path, e))?;
+    let count = u64::from(width) * u64::from(height);
+    if count > MAX_PIXELS {
+        return Err(format!("the number of pixels is at most {MAX_PIXELS}, not {count}"));
     }
-    Ok(())
+    let mut pixels = Pixmap::new(width, height).ok_or("it is too large to draw")?;
+    resvg::render(&tree, Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

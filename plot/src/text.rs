@@ -4,9 +4,9 @@ use skrifa::instance::{LocationRef, Size};
 use skrifa::{FontRef, MetadataProvider};
 
 /// Its regular face.
-pub const REGULAR: &[u8] = include_bytes!("../../assets/font/regular.ttf");
+pub const REGULAR: &[u8] = include_bytes!("../assets/font/regular.ttf");
 /// Its bold face.
-pub const BOLD: &[u8] = include_bytes!("../../assets/font/bold.ttf");
+pub const BOLD: &[u8] = include_bytes!("../assets/font/bold.ttf");
 /// What it is called in itself.
 pub const FAMILY: &str = "DejaVu Sans Condensed";
 

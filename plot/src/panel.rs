@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use crate::draw::scale::{Span, Tick};
-use crate::draw::text::{self, escaped};
-use crate::draw::{n, palette, thin};
-use crate::figure::{Figure, Panel, Point, Role, Series, Stop};
+use crate::scale::{Span, Tick};
+use crate::text::{self, escaped};
+use crate::{Figure, Panel, Point, Role, Series, Stop};
+use crate::{n, palette, thin};
 
 /// The size of the text at ticks.
 pub const TICK_SIZE: f64 = 11.0;

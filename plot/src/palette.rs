@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::figure::{Role, Series};
+use crate::{Role, Series};
 
 /// What figures and the report look like on one ground.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
