@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fgc::Threads;
-use fgc_reproduce::{Asked, Claim, Ended, Folders, experiment};
+use fgc_reproduce::{Claim, EXPERIMENTS, Ended, Folders, GROUPS, Overrides};
 use fgc_train::interrupt;
 
 use crate::args::Reproduce;
@@ -21,15 +21,15 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
         }
         return Ok(());
     }
-    let named = |name: &String| match experiment::GROUPS.iter().find(|(group, _)| group == name) {
+    let named = |name: &String| match GROUPS.iter().find(|(group, _)| group == name) {
         Some((_, of)) => of.iter().map(|name| (*name).to_owned()).collect(),
-        None if name == ALL => experiment::KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        None if name == ALL => EXPERIMENTS.iter().map(|(name, _)| (*name).to_owned()).collect(),
         None => vec![name.clone()],
     };
     let names = args.experiments.iter().flat_map(named);
     fgc_reproduce::built_from(env!("FGC_COMMIT"));
     // What can't be found is said before anything is done.
-    let found = names.map(|name| Ok((experiment::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
+    let found = names.map(|name| Ok((fgc_reproduce::find(&name)?, name))).collect::<Done<Vec<_>>>()?;
     let threads = Threads::new(threads.map(usize::from))?.count();
     let stop = interrupt::flag()?;
     for ((name, file), given) in found {
@@ -42,8 +42,8 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
         if !quiet {
             failure::say(&format!("{name}: {}", folders.out.display()));
         }
-        let asked = Asked { quick: args.quick, seeds: args.seeds };
-        let ended = fgc_reproduce::reproduce(&file, asked, &folders, threads, &stop, quiet)?;
+        let overrides = Overrides { quick: args.quick, seeds: args.seeds };
+        let ended = fgc_reproduce::reproduce(&file, overrides, &folders, threads, &stop, quiet)?;
         let published = fgc_reproduce::publish(&args.out)?;
         match ended {
             Ended::All if quiet => {}

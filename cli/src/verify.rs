@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use fgc_reproduce::verify;
 use fgc_train::data::known;
 use fgc_train::run;
 use fgc_train::seal::{Finding, State};
@@ -48,8 +47,8 @@ fn examine(folder: &Path) -> Done<Option<Vec<Finding>>> {
     if folder.join(run::SETTINGS).is_file() {
         return Ok(Some(run::examine(folder)));
     }
-    if verify::is_experiment(folder) {
-        return Ok(Some(verify::examine(folder)?));
+    if fgc_reproduce::is_experiment(folder) {
+        return Ok(Some(fgc_reproduce::examine(folder)?));
     }
     // The name of `.` is that of the folder that it is.
     let whole = folder.canonicalize().map_err(|e| input(format_args!("{}: {e}", folder.display())))?;

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use fgc_reproduce::results::{self, Moment};
-use fgc_reproduce::{Asked, Claim, Ended, Experiment, File, Folders, Store, Verdict, experiment, measure};
+use fgc_reproduce::{
+    Claim, EXPERIMENTS, Ended, Experiment, File, Folders, Overrides, Store, Training, Verdict,
+};
 use fgc_train::seal;
 
 /// Twelve runs of a linear classifier on noisy images, a quarter of which diverge.
@@ -103,20 +105,20 @@ fn file(text: &str) -> File {
     File { name: "tiny.toml".to_owned(), text: text.to_owned() }
 }
 
-fn carry_out(text: &str, asked: Asked, out: &Path, stop: &AtomicBool) -> Result<Ended, String> {
+fn carry_out(text: &str, overrides: Overrides, out: &Path, stop: &AtomicBool) -> Result<Ended, String> {
     let folders = Folders { out: out.to_owned(), data: "nowhere".into(), base: "".into() };
-    fgc_reproduce::reproduce(&file(text), asked, &folders, 2, stop, true).map_err(|e| e.to_string())
+    fgc_reproduce::reproduce(&file(text), overrides, &folders, 2, stop, true).map_err(|e| e.to_string())
 }
 
-fn all(text: &str, asked: Asked, out: &Path) -> String {
-    assert_eq!(carry_out(text, asked, out, &AtomicBool::new(false)), Ok(Ended::All));
+fn all(text: &str, overrides: Overrides, out: &Path) -> String {
+    assert_eq!(carry_out(text, overrides, out, &AtomicBool::new(false)), Ok(Ended::All));
     fs::read_to_string(out.join(results::RESULTS)).unwrap()
 }
 
 #[test]
 fn an_experiment_is_carried_out_and_shown() {
     let out = tempfile::tempdir().unwrap();
-    let csv = all(TINY, Asked::default(), out.path());
+    let csv = all(TINY, Overrides::default(), out.path());
     let rows = results::read(out.path()).unwrap();
     assert_eq!(results::to_csv(&rows).0, csv);
     let count = |moment| rows.iter().filter(|row| row.moment == moment).count();
@@ -126,10 +128,10 @@ fn an_experiment_is_carried_out_and_shown() {
     assert_eq!(count(Moment::Diverged), 2 * 2);
     let ends: Vec<_> = rows.iter().filter(|row| row.moment == Moment::Epoch).collect();
     assert!(ends.iter().all(|row| row.seconds.is_some_and(|s| s > 0.0)));
-    assert!(ends.iter().all(|row| row.figures.contains_key("test_accuracy")));
+    assert!(ends.iter().all(|row| row.metrics.contains_key("test_accuracy")));
 
     let (section, made) = fgc_reproduce::section(out.path()).unwrap();
-    assert_eq!((made.asked, made.threads), (Asked::default(), 2));
+    assert_eq!((made.overrides(), made.threads), (Overrides::default(), 2));
     assert_eq!(section.title, "A linear classifier");
     let [course, rates] = section.figures.as_slice() else { panic!("{:?}", section.figures) };
     assert_eq!((course.panels.len(), rates.panels.len()), (4, 1));
@@ -168,9 +170,9 @@ fn an_experiment_is_carried_out_and_shown() {
 #[test]
 fn all_experiments_of_a_folder_are_in_its_report() {
     let out = tempfile::tempdir().unwrap();
-    let asked = Asked { quick: true, seeds: None };
+    let overrides = Overrides { quick: true, seeds: None };
     for name in ["first", "second"] {
-        all(&TINY.replace("A linear classifier", name), asked, &out.path().join(name));
+        all(&TINY.replace("A linear classifier", name), overrides, &out.path().join(name));
     }
     fs::create_dir(out.path().join("something else")).unwrap();
     let published = fgc_reproduce::publish(out.path()).unwrap();
@@ -198,8 +200,8 @@ fn claims_in(folder: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn all_claims_of_the_paper_are_there_once_and_in_order() {
-    let file = fgc_reproduce::carried();
-    let decided = fgc_reproduce::decide(&file, &Store::carried().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    let file = fgc_reproduce::builtin_claims();
+    let decided = fgc_reproduce::decide(&file, &Store::builtin().unwrap()).unwrap_or_else(|e| panic!("{e}"));
     let numbers = |source: &str| -> Vec<u64> {
         decided.claims.iter().filter(|c| c.source == source).filter_map(|c| c.number).collect()
     };
@@ -224,7 +226,7 @@ fn all_claims_of_the_paper_are_there_once_and_in_order() {
     ] {
         assert!(file.text.contains(from), "{from}");
         let wrong = File { text: file.text.replacen(from, to, 1), ..file.clone() };
-        let error = fgc_reproduce::decide(&wrong, &Store::carried().unwrap()).unwrap_err().to_string();
+        let error = fgc_reproduce::decide(&wrong, &Store::builtin().unwrap()).unwrap_err().to_string();
         assert!(error.contains(message) && error.contains("claims.toml:"), "{from} -> {to}:\n{error}");
     }
 }
@@ -275,7 +277,7 @@ fn quantities_that_do_not_exist_are_refused_before_anything_runs() {
     let fails = |from: &str, to: &str| {
         assert!(TINY.contains(from), "{from}");
         let text = TINY.replacen(from, to, 1);
-        carry_out(&text, Asked::default(), out.path(), &AtomicBool::new(false)).unwrap_err()
+        carry_out(&text, Overrides::default(), out.path(), &AtomicBool::new(false)).unwrap_err()
     };
     let figure = "of = \"test_accuracy\", range";
     let error = fails(figure, "of = \"test_acc\", range");
@@ -296,13 +298,13 @@ fn quantities_that_do_not_exist_are_refused_before_anything_runs() {
 fn the_quantities_of_the_program_s_experiments_exist() {
     let out = tempfile::tempdir().unwrap();
     let folders = Folders { out: out.path().to_owned(), data: "nowhere".into(), base: "".into() };
-    for (name, text) in experiment::KNOWN {
+    for (name, text) in EXPERIMENTS {
         let file = File { name: format!("{name}.toml"), text: text.to_owned() };
-        if measure::Experiment::of(&file).unwrap().is_none() {
-            fgc_reproduce::check_quantities(&file, &folders).unwrap_or_else(|e| panic!("{e}"));
+        if let Experiment::Training(_) = Experiment::read(&file, Overrides::default()).unwrap() {
+            fgc_reproduce::check_metrics(&file, &folders).unwrap_or_else(|e| panic!("{e}"));
         }
     }
-    fgc_reproduce::check_claims(&fgc_reproduce::carried(), &folders).unwrap_or_else(|e| panic!("{e}"));
+    fgc_reproduce::check_claims(&fgc_reproduce::builtin_claims(), &folders).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
@@ -314,7 +316,7 @@ fn a_figure_without_data_is_a_note_and_no_picture() {
     );
     assert_ne!(text, TINY);
     let folder = out.path().join("mine");
-    all(&text, Asked { quick: true, seeds: None }, &folder);
+    all(&text, Overrides { quick: true, seeds: None }, &folder);
     let published = fgc_reproduce::publish(out.path()).unwrap();
     assert!(folder.join("rates.png").is_file());
     assert!(!fs::read_to_string(&published.report).unwrap().contains("isn&#39;t drawn"));
@@ -332,7 +334,7 @@ fn a_figure_without_data_is_a_note_and_no_picture() {
 #[test]
 fn a_run_that_diverges_before_its_first_point_has_a_cross() {
     let out = tempfile::tempdir().unwrap();
-    all(&TINY.replace("log_every = 2", "log_every = 3"), Asked::default(), out.path());
+    all(&TINY.replace("log_every = 2", "log_every = 3"), Overrides::default(), out.path());
     let (section, _) = fgc_reproduce::section(out.path()).unwrap();
     let lines = section.figures[0].panels.iter().flat_map(|panel| &panel.series);
     let gone: Vec<_> = lines.filter(|line| line.name == "1e38").collect();
@@ -340,7 +342,7 @@ fn a_run_that_diverges_before_its_first_point_has_a_cross() {
     for line in gone {
         let stop = line.stops.or_else(|| {
             let last = line.points.last()?;
-            last.y.is_nan().then_some(fgc_reproduce::Stop { x: last.x, up: true })
+            last.y.is_nan().then_some(fgc_plot::Stop { x: last.x, up: true })
         });
         assert!(stop.is_some_and(|stop| stop.x > 0.0), "{line:?}");
     }
@@ -355,7 +357,7 @@ fn all_experiments_of_the_folder_are_carried() {
         names.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     names.retain(|name| name != "claims");
     names.sort();
-    let mut known: Vec<&str> = experiment::KNOWN.iter().map(|(name, _)| *name).collect();
+    let mut known: Vec<&str> = EXPERIMENTS.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
     assert_eq!(names, known);
 }
@@ -363,14 +365,14 @@ fn all_experiments_of_the_folder_are_carried() {
 #[test]
 fn what_is_done_is_not_done_again() {
     let out = tempfile::tempdir().unwrap();
-    let first = all(TINY, Asked::default(), out.path());
+    let first = all(TINY, Overrides::default(), out.path());
     let times = fs::read(out.path().join(results::TIMES)).unwrap();
-    assert_eq!(all(TINY, Asked::default(), out.path()), first);
+    assert_eq!(all(TINY, Overrides::default(), out.path()), first);
     assert_eq!(fs::read(out.path().join(results::TIMES)).unwrap(), times);
     // More seeds go beside those that are there; other settings have runs of their own.
-    let more = all(TINY, Asked { quick: false, seeds: Some(3) }, out.path());
+    let more = all(TINY, Overrides { quick: false, seeds: Some(3) }, out.path());
     assert!(more.starts_with(&first) && more.len() > first.len());
-    let quick = all(TINY, Asked { quick: true, seeds: None }, out.path());
+    let quick = all(TINY, Overrides { quick: true, seeds: None }, out.path());
     let rows = results::read(out.path()).unwrap();
     assert!(rows.iter().all(|row| row.seed == 0 && row.epoch <= 2 && row.labels["rate"] != "0.1"), "{quick}");
     assert!(fgc_reproduce::section(out.path()).is_ok());
@@ -381,7 +383,7 @@ fn an_interrupted_experiment_goes_on_with_the_same_results() {
     // Long enough that it can be interrupted within a run.
     let text = TINY.replace("epochs = 3", "epochs = 12").replace("64x6x6x1", "640x6x6x1");
     let whole = tempfile::tempdir().unwrap();
-    let expected = all(&text, Asked::default(), whole.path());
+    let expected = all(&text, Overrides::default(), whole.path());
     let out = tempfile::tempdir().unwrap();
     for after in [30, 100, 200] {
         let stop = AtomicBool::new(false);
@@ -390,12 +392,12 @@ fn an_interrupted_experiment_goes_on_with_the_same_results() {
                 thread::sleep(Duration::from_millis(after));
                 stop.store(true, Ordering::Relaxed);
             });
-            carry_out(&text, Asked::default(), out.path(), &stop)
+            carry_out(&text, Overrides::default(), out.path(), &stop)
         });
         assert!(ended.is_ok_and(|ended| ended == Ended::Interrupted || after > 30));
         assert!(fgc_reproduce::section(out.path()).is_ok());
     }
-    assert_eq!(all(&text, Asked::default(), out.path()), expected);
+    assert_eq!(all(&text, Overrides::default(), out.path()), expected);
     assert_eq!(fs::read_to_string(out.path().join(results::RESULTS)).unwrap(), expected);
 }
 
@@ -404,9 +406,10 @@ fn mistakes_are_shown_where_they_are() {
     let cases = [
         ("kind = \"training\"", "kind = \"trainin\"", "did you mean `training`?"),
         ("seeds = 2", "seds = 2", "did you mean `seeds`?"),
-        ("seeds = 2", "seeds = 0", "`seeds` is a whole number from 1"),
-        ("seeds = 2", "seeds = \"two\"", "`seeds` is a whole number, not of type string"),
-        ("title = \"A linear classifier\"", "", "`title` is missing here"),
+        ("seeds = 2", "seeds = 0", "expected a nonzero u64"),
+        ("seeds = 2", "seeds = \"two\"", "invalid type: string \"two\", expected a nonzero u64"),
+        ("seeds = 2", "seeds = 2000", "a number here is at most 1000, not 2000"),
+        ("title = \"A linear classifier\"", "", "missing field `title`"),
         ("batch = 8", "bach = 8", "did you mean `batch`?"),
         ("lr = 0.05 }", "lr = -0.05 }", "a learning rate is positive"),
         ("lr = 0.05 }", "lr = nan }", "`lr` is a finite number"),
@@ -422,19 +425,19 @@ fn mistakes_are_shown_where_they_are() {
         ("x = \"step\"", "x = \"stap\"", "there is no `stap`"),
         ("where = { rate = \"1e38\" }", "where = { rate = \"1e31\" }", "did you mean `1e38`?"),
         ("kind = \"reaches\"", "kind = \"reach\"", "did you mean `reaches`?"),
-        ("at_least = 1.1", "at_last = 1.1", "`at_least` or `at_most` is missing"),
+        ("at_least = 1.1", "at_last = 1.1", "did you mean `at_least`?"),
         ("rate = \"rate\" }", "rate = \"rat\" }", "did you mean `rate`?"),
         ("[quick]", "[quick", "tiny.toml"),
     ];
     for (from, to, message) in cases {
         assert!(TINY.contains(from), "{from}");
         let text = TINY.replacen(from, to, 1);
-        let error = Experiment::read(&file(&text), Asked::default()).unwrap_err().to_string();
+        let error = Experiment::read(&file(&text), Overrides::default()).unwrap_err().to_string();
         assert!(error.contains(message) && error.contains("tiny.toml:"), "{from} -> {to}:\n{error}");
     }
     let out = tempfile::tempdir().unwrap();
     let fails = |from: &str, to: &str| {
-        carry_out(&TINY.replacen(from, to, 1), Asked::default(), out.path(), &AtomicBool::new(false))
+        carry_out(&TINY.replacen(from, to, 1), Overrides::default(), out.path(), &AtomicBool::new(false))
             .unwrap_err()
     };
     let error = fails("\"logistic\"", "\"logistc\"");
@@ -449,14 +452,14 @@ fn mistakes_are_shown_where_they_are() {
     let error = fails("synthetic:64x6x6x1", "synthetic:64x7x6x1");
     assert!(error.contains("takes x: f32[8, 6, 6, 1]"), "{error}");
     assert!(!out.path().join("runs").exists(), "nothing has begun");
-    let error = experiment::find("fig22").unwrap_err().to_string();
+    let error = fgc_reproduce::find("fig22").unwrap_err().to_string();
     assert!(error.contains("did you mean `fig2`?"), "{error}");
 }
 
 #[test]
 fn damaged_results_are_errors() {
     let out = tempfile::tempdir().unwrap();
-    let csv = all(TINY, Asked { quick: true, seeds: None }, out.path());
+    let csv = all(TINY, Overrides { quick: true, seeds: None }, out.path());
     let lines: Vec<&str> = csv.lines().collect();
     seal::remove(out.path()).unwrap();
     let damaged = [
@@ -475,15 +478,15 @@ fn damaged_results_are_errors() {
 
 #[test]
 fn the_experiments_of_the_program_are_right() {
-    for (name, text) in experiment::KNOWN {
+    for (name, text) in EXPERIMENTS {
         let file = File { name: format!("{name}.toml"), text: text.to_owned() };
-        if let Some(measured) = measure::Experiment::of(&file).unwrap_or_else(|e| panic!("{e}")) {
-            measured.check().unwrap_or_else(|e| panic!("{e}"));
+        Experiment::check(&file).unwrap_or_else(|e| panic!("{e}"));
+        let Experiment::Training(_) = Experiment::read(&file, Overrides::default()).unwrap() else {
             continue;
-        }
+        };
         let count = [false, true].map(|quick| {
-            let asked = Asked { quick, seeds: None };
-            let experiment = Experiment::read(&file, asked).unwrap_or_else(|e| panic!("{e}"));
+            let overrides = Overrides { quick, seeds: None };
+            let experiment = Training::read(&file, overrides).unwrap_or_else(|e| panic!("{e}"));
             assert!(!experiment.plots.is_empty(), "{name}");
             assert!(experiment.claims.is_empty(), "{name}: claims are in claims.toml");
             experiment.plans().len()

@@ -139,12 +139,9 @@ impl Metrics {
         Ok(())
     }
 
-    /// The figures so far as a drawing.
-    ///
-    /// # Errors
-    /// If they can't be drawn.
-    pub fn draw(&self, title: &str) -> std::result::Result<String, impl Display + use<>> {
-        self.curves.draw(title)
+    /// The metrics so far as an SVG.
+    pub fn svg(&self, title: &str) -> String {
+        self.curves.svg(title)
     }
 
     fn error(&self, message: impl Display) -> Error {

@@ -126,12 +126,11 @@ impl Run {
     /// before.
     ///
     /// # Errors
-    /// If the drawing can't be written.
+    /// If the file can't be written.
     pub fn draw_curves(&self) -> Result<()> {
         let title = format!("{} on {}", self.settings.model.path, self.settings.data.name);
         let path = self.folder.join(CURVES);
-        let drawing = self.metrics.draw(&title).map_err(|e| Error::file(&path, e))?;
-        files::write_whole(&path, drawing.as_bytes()).map_err(|e| Error::file(&path, e))
+        files::write_whole(&path, self.metrics.svg(&title).as_bytes()).map_err(|e| Error::file(&path, e))
     }
 
     /// Draws and seals the folder of a run that has ended; `with_checkpoints` says whether those will stay.

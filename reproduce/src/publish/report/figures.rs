@@ -1,0 +1,242 @@
+//! Figures in the report: drawn, with their values as data for the page's script and as a table for readers.
+
+use std::fmt::Write as _;
+
+use super::text::prose;
+use crate::analyse::Report;
+use fgc_plot::palette::{dash_class, series_class};
+use fgc_plot::panel::{self, Layout};
+use fgc_plot::scale::Span;
+use fgc_plot::text::escaped;
+use fgc_plot::{Figure, Panel, Point, Scale, Series};
+use fgc_plot::{legend, legend_line, number};
+
+/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the
+/// size of the file, at about 60 bytes a point.
+const ALL_POINTS: usize = 30_000;
+/// How many points each line may have in any case.
+const FEWEST: usize = 60;
+/// The width of a panel in units of its drawing; on the page it is as wide as there's room.
+const WIDTH: f64 = 400.0;
+/// The height of its frame.
+const HEIGHT: f64 = 220.0;
+
+/// Puts figures into a page.
+pub struct Figures {
+    /// How many there are so far.
+    count: usize,
+    /// How many points of each line are kept.
+    most: usize,
+}
+
+impl Figures {
+    /// For the figures of `report`.
+    pub fn new(report: &Report) -> Figures {
+        let figures = report.sections.iter().flat_map(|s| &s.figures);
+        let series: Vec<&Series> = figures.flat_map(|f| &f.panels).flat_map(|p| &p.series).collect();
+        let points = |most: usize| series.iter().map(|s| s.points.len().min(most)).sum::<usize>();
+        let fits = (FEWEST..=panel::MOST_POINTS).rev().step_by(20).find(|most| points(*most) <= ALL_POINTS);
+        Figures { count: 0, most: fits.unwrap_or(FEWEST) }
+    }
+
+    /// Adds `figure` to the page `out`.
+    pub fn push(&mut self, figure: &Figure, out: &mut String) {
+        self.count += 1;
+        let id = format!("figure-{}", self.count);
+        let layout = Layout::new(figure, WIDTH, HEIGHT, self.most);
+        let columns = figure.columns.clamp(1, 4).min(figure.panels.len().max(1));
+        let _ = writeln!(
+            out,
+            "<figure id=\"{id}\" style=\"--columns:{columns}\"><h3>{}</h3>\n{}<div class=\"panels\">",
+            escaped(&figure.title),
+            entries(figure)
+        );
+        for (k, panel) in figure.panels.iter().enumerate() {
+            let drawn = panel::draw(figure, k, &layout, &format!("{id}-{k}"));
+            let (width, height, label) = (layout.width, layout.height, escaped(&label(panel)));
+            let _ = writeln!(
+                out,
+                "<div class=\"panel\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+                 aria-label=\"{label}\" aria-describedby=\"{id}-values\">{drawn}</svg></div>"
+            );
+        }
+        let _ = writeln!(
+            out,
+            "</div>\n<figcaption>{}</figcaption>\n\
+             <details class=\"values\"><summary>Values</summary>{}</details>\n\
+             <script type=\"application/json\">{}</script></figure>",
+            prose(&figure.caption),
+            values(figure, &id),
+            data(figure, &layout)
+        );
+    }
+}
+
+/// What a panel is, for those who don't see it.
+fn label(panel: &Panel) -> String {
+    let name = if panel.title.is_empty() { String::new() } else { format!("{}: ", panel.title) };
+    format!("{name}{} against {}", panel.y.label, panel.x.label)
+}
+
+/// The legend, whose entries the script makes buttons of.
+fn entries(figure: &Figure) -> String {
+    let mut out = String::from("<ul class=\"legend\">");
+    for (k, series) in legend(figure).into_iter().enumerate() {
+        let (drawn, name) = (legend_line(series, 0.0, 7.0), escaped(&series.name));
+        let _ = write!(
+            out,
+            "<li><button type=\"button\" data-l=\"{k}\" aria-pressed=\"true\" disabled>\
+             <svg width=\"30\" height=\"14\" aria-hidden=\"true\">{drawn}</svg>{name}</button></li>"
+        );
+    }
+    out + "</ul>\n"
+}
+
+/// The values of a figure in short: where each line begins and ends, and between what it is.
+fn values(figure: &Figure, id: &str) -> String {
+    let mut out = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Values\"><table class=\"results\" \
+         id=\"{id}-values\"><thead><tr><th scope=\"col\">line</th>"
+    );
+    for name in ["first", "last", "lowest", "highest"] {
+        let _ = write!(out, "<th scope=\"col\">{name}</th>");
+    }
+    out += "</tr></thead>\n";
+    for panel in &figure.panels {
+        let _ = writeln!(
+            out,
+            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"5\">{}</th></tr>",
+            escaped(&label(panel))
+        );
+        for series in &panel.series {
+            let _ =
+                writeln!(out, "<tr><th scope=\"row\">{}</th>{}</tr>", escaped(&series.name), cells(series));
+        }
+        out += "</tbody>\n";
+    }
+    out + "</table></div>"
+}
+
+/// The cells of a line in the table of values.
+fn cells(series: &Series) -> String {
+    let at = |p: &Point| {
+        let spread = p.spread.map(|(low, high)| format!(" ({}–{})", number::short(low), number::short(high)));
+        format!("{}{} at {}", number::short(p.y), spread.unwrap_or_default(), number::short(p.x))
+    };
+    let finite = || series.points.iter().filter(|p| p.y.is_finite());
+    let shown = [
+        series.points.first(),
+        series.points.last(),
+        finite().min_by(|a, b| a.y.total_cmp(&b.y)),
+        finite().max_by(|a, b| a.y.total_cmp(&b.y)),
+    ];
+    shown.map(|p| format!("<td>{}</td>", p.map(at).unwrap_or_default())).concat()
+}
+
+/// The figure as the script reads it: frames, axes, and the points that are drawn.
+fn data(figure: &Figure, layout: &Layout) -> String {
+    let entries = legend(figure);
+    let (left, top, width, height) = layout.frame();
+    let frame = [left, top, width, height].map(number::coordinate).join(",");
+    let mut panels = Vec::new();
+    for (panel, spans) in figure.panels.iter().zip(&layout.spans) {
+        let ticks = layout.x_ticks(panel, &spans.0);
+        let ticks: Vec<String> = ticks.iter().filter(|t| t.text.is_some()).map(|t| digits(t.value)).collect();
+        let axis = |span: &Span, label: &str| {
+            let log = span.scale == Scale::Log;
+            format!(
+                r#"{{"log":{log},"low":{},"high":{},"label":{}}}"#,
+                digits(span.low),
+                digits(span.high),
+                quoted(label)
+            )
+        };
+        let series = panel.series.iter().map(|series| {
+            let same =
+                |s: &&Series| s.name == series.name && s.colour == series.colour && s.dash == series.dash;
+            let entry = entries.iter().position(same).unwrap_or_default();
+            line(series, &layout.kept(series, spans), entry)
+        });
+        panels.push(format!(
+            r#"{{"x":{},"y":{},"ticks":[{}],"series":[{}]}}"#,
+            axis(&spans.0, &panel.x.label),
+            axis(&spans.1, &panel.y.label),
+            ticks.join(","),
+            series.collect::<Vec<_>>().join(",")
+        ));
+    }
+    format!(r#"{{"frame":[{frame}],"panels":[{}]}}"#, panels.join(","))
+}
+
+/// A line for the script; ends of the band are in it if any point has them.
+fn line(series: &Series, kept: &[usize], entry: usize) -> String {
+    let points: Vec<&Point> = kept.iter().filter_map(|k| series.points.get(*k)).collect();
+    let list =
+        |value: &dyn Fn(&Point) -> f64| points.iter().map(|p| digits(value(p))).collect::<Vec<_>>().join(",");
+    let mut out = format!(
+        r#"{{"name":{},"class":"{} {}","entry":{entry},"x":[{}],"y":[{}]"#,
+        quoted(&series.name),
+        series_class(series),
+        dash_class(series.dash),
+        list(&|p| p.x),
+        list(&|p| p.y)
+    );
+    if points.iter().any(|p| p.spread.is_some()) {
+        let low = list(&|p| p.spread.map_or(f64::NAN, |s| s.0));
+        let high = list(&|p| p.spread.map_or(f64::NAN, |s| s.1));
+        let _ = write!(out, r#","low":[{low}],"high":[{high}]"#);
+    }
+    out + "}"
+}
+
+/// A number in JSON, to six digits; `null` of what isn't finite.
+fn digits(value: f64) -> String {
+    if !value.is_finite() {
+        return "null".to_owned();
+    }
+    // The shortest text of the number that is left.
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    let (plain, power) = (format!("{rounded}"), format!("{rounded:e}"));
+    if plain.len() <= power.len() { plain } else { power }
+}
+
+/// Text in JSON that may stand in a page: nothing in it ends a script.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_json() {
+        let cases = [
+            (0.1 + 0.2, "0.3"),
+            (9390.0, "9390"),
+            (1e-30, "1e-30"),
+            (1234567.0, "1234570"),
+            (f64::NAN, "null"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(digits(value), text);
+        }
+        assert_eq!(digits(f64::MAX), "1.79769e308");
+    }
+
+    #[test]
+    fn text_ends_no_script() {
+        assert_eq!(quoted("</script>\"\\\n"), r#""\u003c/script\u003e\"\\""#);
+    }
+}

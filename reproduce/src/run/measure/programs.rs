@@ -1,0 +1,61 @@
+//! The programs that are measured, from models.
+
+use fgc::{CompileOptions, Estimator, Model, Options, Result, StepConfig};
+use fgc_ir::{Graph, OutputKind};
+use fgc_train::step_settings::{self, Tangent};
+use fgc_transforms::estimate;
+
+use super::Context;
+use crate::spec::measure::{Consts, Program};
+
+/// The program that `model` is made into.
+///
+/// # Errors
+/// If it has no loss or no parameters.
+pub fn derived(program: Program, model: &Model, tangents: usize, tangent: Tangent) -> Result<Model> {
+    let forward = Estimator::Forward { tangents, direction: step_settings::direction(tangent), clip: None };
+    let stepped = |estimator| model.step(&StepConfig { estimator, figures: false, ..StepConfig::default() });
+    match program {
+        Program::Forward => Ok(model.clone()),
+        Program::Jvp if tangents == 1 => model.jvp(),
+        Program::Jvp => model.jvp_many(&model.params(), tangents),
+        Program::ForwardGradient => model.with(|g| estimate(g, &model.params(), &forward)),
+        Program::Backprop => model.grad(),
+        Program::ForwardStep => stepped(forward),
+        Program::BackpropStep => stepped(Estimator::Backprop),
+    }
+}
+
+/// A model with `batch` samples.
+///
+/// # Errors
+/// What is wrong with the model.
+pub fn load(ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Model> {
+    let set = consts.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
+    let options = Options { default_batch: batch, set, ..Options::default() };
+    ctx.models.text(name)?.load(&options)
+}
+
+/// A value as a literal of the language.
+fn literal(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Machine code for `model`, which runs on the threads of the experiment.
+///
+/// # Errors
+/// If it can't be compiled, or there isn't memory for it.
+pub fn compiled(model: &Model, ctx: &Context) -> Result<fgc::Program> {
+    model.compile(&CompileOptions { threads: ctx.threads.clone() })
+}
+
+/// The bytes of what `graph` binds and gives: of what a program has to hold whatever it does.
+pub fn interface_bytes(graph: &Graph) -> u64 {
+    let bound = graph.bindings().map(|(v, ..)| v);
+    // Updates are of what is bound.
+    let given = graph.outputs.iter().filter(|o| o.kind != OutputKind::Update).map(|o| o.value);
+    bound.chain(given).map(|v| graph.ty(v).bytes() as u64).sum()
+}

@@ -1,0 +1,179 @@
+//! How much the forward gradient varies: its components, and the whole of it, beside the closed form.
+//!
+//! Along a direction v of independent components with mean 0, variance 1 and fourth moment κ, the forward gradient
+//! g = (∇f·v)v has Var[gₖ] = ‖∇f‖² + (κ − 2)(∂ₖf)², and over all of its n components (n + κ − 2)‖∇f‖².
+
+mod moments;
+
+use fgc::{Model, random};
+use fgc_ir::{Arrays, Role};
+use fgc_train::Result;
+use fgc_train::data::{self, Batches, Dataset};
+use fgc_train::step::{LABELS, SAMPLES};
+use fgc_train::step_settings::{self, Tangent};
+use fgc_transforms::Suffix;
+use serde::{Deserialize, Serialize};
+
+use super::log::Log;
+use super::programs::{compiled, load};
+use super::{Context, Measure, error};
+use crate::spec::measure::{Sampled, Variance, distribution};
+
+use moments::{Moments, measure};
+
+/// What was measured of a component, or of all together.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct VarianceRecord {
+    /// The case it is of.
+    pub case: String,
+    /// The value of its const.
+    pub x: u32,
+    /// The number of components.
+    pub parameters: usize,
+    /// What directions were drawn from.
+    pub tangent: Tangent,
+    /// How many were.
+    pub draws: u64,
+    /// The component, numbered through all parameters in the order of the model; all of them if there is none.
+    pub component: Option<usize>,
+    /// ‖∇f‖².
+    pub squared_norm: f64,
+    /// ∂ₖf; of all, ‖∇f‖.
+    pub derivative: f64,
+    /// The mean of gₖ − ∂ₖf; of all, the norm of those means.
+    pub bias: f64,
+    /// The standard error of that mean.
+    pub bias_error: f64,
+    /// The variance of gₖ; of all, the sum.
+    pub variance: f64,
+    /// The standard error of the variance.
+    pub variance_error: f64,
+    /// Of all: the part of the components whose mean is within two standard errors of the derivative; 95 % of them
+    /// are to be expected.
+    pub covered: Option<f64>,
+}
+
+impl Measure for Variance {
+    type Record = VarianceRecord;
+
+    fn run(&self, log: &mut Log<VarianceRecord>, ctx: &Context) -> Result<()> {
+        let points = self.cases.iter().flat_map(|c| c.values.iter().map(move |&x| (c, x)));
+        let points = points.flat_map(|(c, x)| self.tangents.iter().map(move |&t| (c, x, t)));
+        let points: Vec<(&Sampled, u32, Tangent)> = points.collect();
+        for (k, &(case, x, tangent)) in points.iter().enumerate() {
+            let done = |r: &VarianceRecord| r.case == case.name && r.x == x && r.tangent == tangent;
+            if log.records().iter().any(done) {
+                continue;
+            }
+            if ctx.stopped() {
+                break;
+            }
+            let what = format!("{}, {} {x}, {}", case.title, case.along, distribution(tangent));
+            (ctx.progress)(&what, k, points.len());
+            // Nothing is measured where it was stopped on the way.
+            log.extend(self.point(case, x, tangent, ctx)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Variance {
+    /// Measures one function at one size.
+    fn point(&self, case: &Sampled, x: u32, tangent: Tangent, ctx: &Context) -> Result<Vec<VarianceRecord>> {
+        let mut set = case.set.clone();
+        set.insert(case.along.clone(), toml::Value::Integer(x.into()));
+        let model = load(ctx, &case.model, &set, case.batch)?;
+        let at = self.arrays(case, &model, ctx)?;
+        let gradient = gradient(&model, &at, ctx)?;
+        let direction = step_settings::direction(tangent);
+        let calls = case.draws.div_ceil(self.at_once.max(1) as u64);
+        let moments = measure(&model, &at, &gradient, direction, self.at_once.max(1), calls, self.seed, ctx)?;
+        Ok(moments.map_or_else(Vec::new, |moments| self.records(case, x, tangent, &gradient, &moments)))
+    }
+
+    /// Where the function is looked at: its parameters and data.
+    fn arrays(&self, case: &Sampled, model: &Model, ctx: &Context) -> Result<Arrays> {
+        let mut arrays = random::initial(model.graph(), self.seed)?;
+        let inputs = random::leaves(model.graph(), |role| *role == Role::Input);
+        arrays.extend(random::arrays(inputs, random::data, self.seed)?);
+        if let Some(name) = &case.data {
+            let set: Dataset = data::load(name, ctx.data)?;
+            let batch = Batches::training(&set, case.batch, self.seed, 0)?.next();
+            let batch =
+                batch.ok_or_else(|| error(format_args!("`{name}` has no batch of {}", case.batch)))?;
+            arrays.insert(SAMPLES.to_owned(), batch.x);
+            arrays.insert(LABELS.to_owned(), batch.y);
+        }
+        Ok(arrays)
+    }
+
+    fn records(
+        &self,
+        case: &Sampled,
+        x: u32,
+        tangent: Tangent,
+        gradient: &[(String, Vec<f64>)],
+        m: &Moments,
+    ) -> Vec<VarianceRecord> {
+        let derivatives: Vec<f64> = gradient.iter().flat_map(|(_, g)| g.iter().copied()).collect();
+        let squared_norm: f64 = derivatives.iter().map(|d| d * d).sum();
+        let n = m.draws as f64;
+        let record =
+            |component, derivative, bias, bias_error, variance, variance_error, covered| VarianceRecord {
+                case: case.name.clone(),
+                x,
+                parameters: derivatives.len(),
+                tangent,
+                draws: m.draws,
+                component,
+                squared_norm,
+                derivative,
+                bias,
+                bias_error,
+                variance,
+                variance_error,
+                covered,
+            };
+        // Of component k: the mean of the difference from the derivative and its error, its mean square (which is the
+        // variance, since the mean is known), and the error of that, from the mean fourth power.
+        let of = |k: usize| -> Option<[f64; 4]> {
+            let [first, second, fourth] =
+                [m.sums[0].get(k)? / n, m.sums[1].get(k)? / n, m.sums[2].get(k)? / n];
+            Some([first, (second / n).sqrt(), second, ((fourth - second * second).max(0.0) / n).sqrt()])
+        };
+        let all: Vec<[f64; 4]> = (0..derivatives.len()).filter_map(of).collect();
+        let covered = all.iter().filter(|[bias, error, ..]| bias.abs() <= 2.0 * error).count();
+        let bias = all.iter().map(|[bias, ..]| bias * bias).sum::<f64>().sqrt();
+        let bias_error = all.iter().map(|[_, error, ..]| error * error).sum::<f64>().sqrt();
+        let total = m.total / n;
+        let total_error = ((m.total_squares / n - total * total).max(0.0) / n).sqrt();
+        let part = covered as f64 / all.len().max(1) as f64;
+        let whole = record(None, squared_norm.sqrt(), bias, bias_error, total, total_error, Some(part));
+        let mut order: Vec<usize> = (0..derivatives.len()).collect();
+        let size = |k: usize| derivatives.get(k).map_or(0.0, |d| d.abs());
+        order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
+        let kept = case.components.min(order.len());
+        let places = (0..kept).map(|j| j * (order.len() - 1) / (kept - 1).max(1));
+        let one = |k: &usize| {
+            let [bias, bias_error, variance, variance_error] = *all.get(*k)?;
+            Some(record(Some(*k), *derivatives.get(*k)?, bias, bias_error, variance, variance_error, None))
+        };
+        let components = places.filter_map(|p| one(order.get(p)?));
+        std::iter::once(whole).chain(components).collect()
+    }
+}
+
+/// The gradient of the loss of `model` by each parameter, in the order of the model.
+fn gradient(model: &Model, at: &Arrays, ctx: &Context) -> Result<Vec<(String, Vec<f64>)>> {
+    let wrt = model.params();
+    let suffix = Suffix::grad(model.graph(), &wrt);
+    let gradient = model.grad()?;
+    let mut program = compiled(&gradient, ctx)?;
+    for (_, name, _) in gradient.graph().bindings() {
+        let x = at.get(name).ok_or_else(|| error(format_args!("there is nothing to bind to `{name}`")))?;
+        program.bind(name, x)?;
+    }
+    program.call();
+    let read = |name: &&str| Ok(((*name).to_owned(), program.read(&suffix.on(name))?.to_f64()));
+    wrt.iter().map(read).collect()
+}

@@ -1,0 +1,124 @@
+//! What experiments and claims are: the meaning of their TOML, and everything that can be wrong in it.
+//!
+//! Nothing here runs, reads results or draws.
+
+mod check;
+mod choice;
+mod claims;
+mod file;
+pub mod limits;
+mod matrix;
+pub mod measure;
+mod plot;
+mod registry;
+mod selection;
+mod training;
+
+use std::ops::Range;
+
+use fgc_train::Result;
+use toml::Spanned;
+
+pub use check::{Best, BestOf, Bounds, Check, Comparison, Cost, Order, Sides, Trend};
+pub use choice::Choice;
+pub use claims::{Claimed, Claims, Entry, Line, Source, Verdict};
+pub use file::{File, Item};
+pub use matrix::{METRICS, Matrix, Plan};
+pub use measure::{Kind, Measurement};
+pub use plot::{Across, Measure, Plot, Points};
+pub use registry::{EXPERIMENTS, GROUPS, MODELS, builtin, builtin_claims, find, missing, model};
+pub use selection::Where;
+pub use training::{Sweep, Training};
+
+/// What is laid over what a file says.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Overrides {
+    /// Whether the settings for a quick trial are used.
+    pub quick: bool,
+    /// How many seeds there are.
+    pub seeds: Option<u64>,
+}
+
+/// A metric that a figure or a claim needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wanted {
+    /// The matrix whose runs have to have it.
+    pub matrix: String,
+    /// Its name: `test_accuracy`.
+    pub of: String,
+    /// Where it is named.
+    pub at: Range<usize>,
+}
+
+impl Wanted {
+    fn new(matrix: &Matrix, of: &Spanned<String>) -> Wanted {
+        Wanted { matrix: matrix.name.clone(), of: of.get_ref().clone(), at: of.span() }
+    }
+}
+
+/// An experiment.
+#[derive(Debug)]
+pub enum Experiment {
+    /// It trains models.
+    Training(Training),
+    /// It measures programs.
+    Measuring(Measuring),
+}
+
+/// An experiment that measures, of one of the kinds that there are.
+#[derive(Debug)]
+pub enum Measuring {
+    /// What programs cost.
+    Cost(Measurement<measure::Costs>),
+    /// How much the forward gradient varies.
+    Variance(Measurement<measure::Variance>),
+    /// Paths of gradient descent.
+    Trajectories(Measurement<measure::Trajectories>),
+}
+
+/// Runs `$body` with `$experiment` for the [`Measurement`] of whichever kind `$measuring` is.
+macro_rules! each_kind {
+    ($measuring:expr, $experiment:ident => $body:expr) => {
+        match $measuring {
+            $crate::spec::Measuring::Cost($experiment) => $body,
+            $crate::spec::Measuring::Variance($experiment) => $body,
+            $crate::spec::Measuring::Trajectories($experiment) => $body,
+        }
+    };
+}
+pub(crate) use each_kind;
+
+/// The kind of experiments of training.
+const TRAINING: &str = "training";
+
+impl Experiment {
+    /// The experiment that `file` describes.
+    ///
+    /// # Errors
+    /// If something is wrong in it, with its place.
+    pub fn read(file: &File, overrides: Overrides) -> Result<Experiment> {
+        use measure::{Costs, Trajectories, Variance};
+        let kind: Spanned<String> = file.root()?.need("kind")?.decode()?;
+        let quick = overrides.quick;
+        Ok(Experiment::Measuring(match kind.get_ref().as_str() {
+            TRAINING => return Training::read(file, overrides).map(Experiment::Training),
+            Costs::KIND => Measuring::Cost(Measurement::read(file, quick)?),
+            Variance::KIND => Measuring::Variance(Measurement::read(file, quick)?),
+            Trajectories::KIND => Measuring::Trajectories(Measurement::read(file, quick)?),
+            _ => {
+                let kinds = [TRAINING, Costs::KIND, Variance::KIND, Trajectories::KIND];
+                return Err(file.unknown(&kind, kinds.into_iter()));
+            }
+        }))
+    }
+
+    /// Fails unless `file` describes an experiment, both in full and as a quick trial.
+    ///
+    /// # Errors
+    /// Says what is wrong, with its place.
+    pub fn check(file: &File) -> Result<()> {
+        let all = [false, true].into_iter();
+        all.map(|quick| Overrides { quick, seeds: None })
+            .try_for_each(|overrides| Experiment::read(file, overrides).map(|_| ()))
+    }
+}
