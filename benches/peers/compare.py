@@ -14,14 +14,14 @@ from worker import WORKS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# What fgc is told for each row; `--no-figures` leaves out metrics that the peers don't compute.
+# What fgc is told for each row; `--no-metrics` leaves out metrics that the peers don't compute.
 ROWS = {
     "forward": ["--mode", "primal"],
     "jvp": ["--mode", "jvp"],
     "grad": ["--mode", "grad"],
-    "backprop": ["--mode", "step", "--no-figures"],
-    "forward-normal": ["--mode", "step", "--no-figures", "--grad", "forward"],
-    "forward-rademacher": ["--mode", "step", "--no-figures", "--grad", "forward", "--tangent", "rademacher"],
+    "backprop": ["--mode", "step", "--no-metrics"],
+    "forward-normal": ["--mode", "step", "--no-metrics", "--grad", "forward"],
+    "forward-rademacher": ["--mode", "step", "--no-metrics", "--grad", "forward", "--tangent", "rademacher"],
 }
 
 # The peers draw normal numbers whatever fgc draws.

@@ -345,5 +345,5 @@ impl DataFolder {
 }
 
 fn known_names() -> clap::builder::PossibleValuesParser {
-    fgc_train::data::known::ALL.map(|known| known.name).into()
+    fgc_train::data::registry::ALL.map(|known| known.name).into()
 }

@@ -16,7 +16,7 @@ use crate::modes::Timing;
 use crate::{model, modes};
 
 /// The least calls that are timed.
-const LEAST: usize = 10;
+const MIN_CALLS: usize = 10;
 
 /// The parts of the time of calls that are for warming up, and for calls with the times of kernels.
 const WARM_UP: f64 = 0.1;
@@ -78,10 +78,10 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     let measured: Result<_> = threads.install(|| {
         let first_ms = timed.call()?;
         sample(budget.mul_f64(WARM_UP), 1, &mut || timed.call())?;
-        let times = Times::new(sample(budget, LEAST, &mut || timed.call())?);
+        let times = Times::new(sample(budget, MIN_CALLS, &mut || timed.call())?);
         let profiles = match args.calls_only {
             true => Vec::new(),
-            false => sample(budget.mul_f64(PROFILED), LEAST, &mut || timed.profile())?,
+            false => sample(budget.mul_f64(PROFILED), MIN_CALLS, &mut || timed.profile())?,
         };
         Ok((first_ms, times, profiles))
     });

@@ -1,7 +1,7 @@
 //! `fgc data`: fetches and shows data sets.
 
 use fgc_train::data::fetch::{self, Got, Tools};
-use fgc_train::data::{known, show};
+use fgc_train::data::{registry, show};
 
 use crate::args::Data;
 use crate::failure::{self, Done, input};
@@ -15,7 +15,7 @@ pub fn data(args: &Data, quiet: bool) -> Done {
     match args {
         Data::Get { set, folder } => {
             let known =
-                known::find(set).ok_or_else(|| input(format_args!("`{set}` isn't a known data set")))?;
+                registry::find(set).ok_or_else(|| input(format_args!("`{set}` isn't a known data set")))?;
             let got = fetch::get(known, folder.path(), &Tools::default(), &mut |text| {
                 say(&format!("{set}: {text}"))
             });

@@ -18,7 +18,7 @@ use crate::model;
 use crate::stats::{Cost, scaled};
 
 /// The least calls that are timed of each program.
-const LEAST: usize = 5;
+const MIN_CALLS: usize = 5;
 
 /// What a model is made into.
 const PROGRAMS: [&str; 5] = ["primal", "jvp", "grad", "forward step", "backprop step"];
@@ -165,7 +165,7 @@ fn load(path: &Path, batch: Option<usize>) -> Done<Model> {
 fn compare(model: &str, name: &'static str, program: &Model, budget: Duration, seed: u64) -> Done<Vec<Row>> {
     let compiled = |form: &Form| Timed::new(form.of(program)?.compile(&CompileOptions::default())?, seed);
     let mut programs = FORMS.iter().map(compiled).collect::<Result<Vec<Timed>>>()?;
-    let times = in_turns(&mut programs, budget * FORMS.len() as u32, LEAST)?;
+    let times = in_turns(&mut programs, budget * FORMS.len() as u32, MIN_CALLS)?;
     let row = |((form, timed), times): ((Form, &Timed), Times)| Row {
         model: model.to_owned(),
         program: name,

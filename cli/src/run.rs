@@ -95,7 +95,7 @@ fn drawn(args: &Run, model: &Model, graph: &Graph) -> Done<Arrays> {
 }
 
 /// The most elements that are shown one by one.
-const FEW: usize = 8;
+const MAX_SHOWN: usize = 8;
 
 /// A line for each output: its value if it is a scalar or short, else its type and range.
 fn summary(graph: &Graph, results: &Arrays) -> String {
@@ -113,7 +113,7 @@ fn describe(x: &Tensor) -> String {
     match values.as_slice() {
         [one] if ty.rank() == 0 => exact(ty.dtype, *one).unwrap_or_else(|| one.to_string()),
         [] => format!("{ty}"),
-        few if ty.rank() == 1 && few.len() <= FEW => {
+        few if ty.rank() == 1 && few.len() <= MAX_SHOWN => {
             let shown: Vec<String> =
                 few.iter().map(|x| exact(ty.dtype, *x).unwrap_or_else(|| format!("{x:?}"))).collect();
             format!("[{}]", shown.join(", "))

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use fgc::ir::files;
 use fgc::{Error, Text, Threads};
 use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
-use fgc_train::session::{self, EVALUATION_BATCH};
 use fgc_train::step::read_arrays;
+use fgc_train::training::{self, EVALUATION_BATCH};
 use fgc_train::{
-    Dataset, Environment, Evaluator, Outcome, Pace, Run, Schedule, Session, Settings, data, hash, interrupt,
+    Dataset, Environment, Evaluator, Outcome, Pace, Run, Schedule, Settings, Training, data, hash, interrupt,
     report, step_settings,
 };
 
@@ -20,7 +20,7 @@ use crate::failure::{self, Done, Failure, input};
 /// Where runs are kept that aren't given a folder.
 const RUNS: &str = "runs";
 
-/// Every how many steps figures are written, where nothing is said of it.
+/// Every how many steps metrics are written, where nothing is said of it.
 const LOG_EVERY: u64 = 10;
 
 pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
@@ -37,21 +37,21 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
         }
     };
     say_notes(&data.notes, quiet);
-    let mut session = Session::new(&settings, &text, &data, &threads)?;
+    let mut training = Training::new(&settings, &text, &data, &threads)?;
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
         Some(run) => run,
         None => {
-            let folder = args.out.clone().map_or_else(|| unused(session.name()), Ok)?;
+            let folder = args.out.clone().map_or_else(|| unused(training.name()), Ok)?;
             Run::create(&folder, settings.clone(), &text.text)?
         }
     };
     let mut report = report::on_stderr(quiet);
     if !quiet {
-        failure::say(&format!("{}: compiled in {:.0} ms", run.folder().display(), session.compile_ms()));
+        failure::say(&format!("{}: compiled in {:.0} ms", run.folder().display(), training.compile_ms()));
     }
     let stop = interrupt::flag()?;
-    match session.train(&mut run, report.as_mut(), &stop)? {
+    match training.train(&mut run, report.as_mut(), &stop)? {
         Outcome::Finished { .. } => Ok(run.seal(true)?),
         Outcome::Diverged { .. } => {
             run.seal(true)?;
@@ -71,7 +71,7 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
     let place = folder.display();
     let mut settings = run.settings.clone();
     settings.environment.check(&Environment::now()?).map_err(|e| input(format_args!("{place}: {e}")))?;
-    // Figures of two paces, or of a run that ends and one that doesn't, would be one run's.
+    // Metrics of two paces, or of a run that ends and one that doesn't, would be one run's.
     let pace = settings.pace;
     if let Some(asked) = args.log_every.filter(|n| *n != pace.log_every) {
         let was = pace.log_every;
@@ -88,7 +88,7 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
     if let Some(folder) = &args.folder.given {
         settings.data.folder = data::absolute(folder)?;
     }
-    let data = session::read_data(&settings.data)?;
+    let data = training::read_data(&settings.data)?;
     let (found, expected) = (data.fingerprint(), &settings.data.sha256);
     if found != *expected {
         let name = &settings.data.name;
@@ -137,7 +137,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
         step: toml::Table::try_from(&step).map_err(input)?,
     };
     settings.check()?;
-    let data = session::read_data(&settings.data)?;
+    let data = training::read_data(&settings.data)?;
     settings.data.sha256 = data.fingerprint();
     settings.data.name = data::everywhere(&settings.data.name)?;
     Ok((settings, text, data))
@@ -179,7 +179,7 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let checked = RefCell::new(false);
     let compile = |batch: usize| {
         let (interface, program) =
-            session::evaluation(&model, &text, args.opt.level().number(), batch, &threads)?;
+            training::evaluation(&model, &text, args.opt.level().number(), batch, &threads)?;
         if !checked.replace(true) {
             say_notes(&interface.adapt_kept(&mut kept.borrow_mut())?, quiet);
             interface.check_kept(&kept.borrow())?;
@@ -193,8 +193,8 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
             .ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
     };
     let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
-    let figures = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;
-    let width = figures.keys().map(String::len).max().unwrap_or(0);
-    let lines: Vec<String> = figures.iter().map(|(name, x)| format!("{name:<width$} = {x:.6}\n")).collect();
+    let metrics = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;
+    let width = metrics.keys().map(String::len).max().unwrap_or(0);
+    let lines: Vec<String> = metrics.iter().map(|(name, x)| format!("{name:<width$} = {x:.6}\n")).collect();
     failure::print(&lines.concat())
 }

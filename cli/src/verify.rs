@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fgc_train::data::known;
+use fgc_train::data::registry;
 use fgc_train::run;
 use fgc_train::seal::{Finding, State};
 
@@ -53,7 +53,7 @@ fn examine(folder: &Path) -> Done<Option<Vec<Finding>>> {
     // The name of `.` is that of the folder that it is.
     let whole = folder.canonicalize().map_err(|e| input(format_args!("{}: {e}", folder.display())))?;
     let name = whole.file_name().unwrap_or_default().to_string_lossy();
-    Ok(known::find(&name).filter(|_| whole.is_dir()).map(|known| known.examine(folder)))
+    Ok(registry::find(&name).filter(|_| whole.is_dir()).map(|known| known.examine(folder)))
 }
 
 /// What has become of the files in the folders within `folder`, at least one of which is of such a kind.

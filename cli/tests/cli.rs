@@ -175,7 +175,7 @@ fn steps_of_training() {
         &Default::default(),
     )
     .unwrap();
-    let stepped = stdout(&["run", "models/rosenbrock.fg", "--mode", "step", "--no-figures", "--inputs", &lr]);
+    let stepped = stdout(&["run", "models/rosenbrock.fg", "--mode", "step", "--no-metrics", "--inputs", &lr]);
     assert_eq!(stepped, "loss = 104\nx    = 201\ny    = 100\n");
 }
 

@@ -110,17 +110,17 @@ fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
 
 /// The longest name for which near ones are looked for: the time that a comparison takes grows
 /// with the product of the lengths.
-const LONGEST: usize = 64;
+const MAX_NAME: usize = 64;
 
 /// The member of `names` that `name` was probably meant to be, if one is near.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > LONGEST {
+    if name.len() > MAX_NAME {
         return None;
     }
     let length = name.chars().count();
     // Of a name of one letter nothing is left when a letter is changed.
     let limit = length.div_ceil(3).min(length.saturating_sub(1));
-    let short = names.into_iter().filter(|n| n.len() <= LONGEST);
+    let short = names.into_iter().filter(|n| n.len() <= MAX_NAME);
     let near = short.map(|n| (strsim::damerau_levenshtein(name, n), n));
     near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)
 }

@@ -28,7 +28,7 @@ fn forward(direction: Direction) -> StepConfig {
         optimiser: Optimiser::Sgd,
         weight_decay: 0.0,
         clip: None,
-        figures: false,
+        metrics: false,
     }
 }
 

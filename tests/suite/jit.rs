@@ -214,7 +214,7 @@ fn steps_update_in_place() {
                     optimiser: *optimiser,
                     weight_decay: 1e-3,
                     clip: Some(1.0),
-                    figures: true,
+                    metrics: true,
                 };
                 let stepped = step(&g, &config).unwrap();
                 let known = arrays(&g, &mut rng);

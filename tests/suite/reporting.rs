@@ -138,8 +138,8 @@ fn metrics_never_change_an_update() {
         .flat_map_iter(|(name, set, estimator, optimiser, level)| {
             let with = model(name, set);
             let first = arrays(&with, &mut StdRng::seed_from_u64(3));
-            let config = StepConfig { estimator, optimiser, figures: true, ..StepConfig::default() };
-            let quiet = StepConfig { figures: false, ..config };
+            let config = StepConfig { estimator, optimiser, metrics: true, ..StepConfig::default() };
+            let quiet = StepConfig { metrics: false, ..config };
             let alone = trained(&silent(&with), &quiet, level, 3, &first);
             let wrong = |what: &str, found: &Arrays| {
                 let differ = differing(&alone, found);

@@ -13,7 +13,7 @@ use fgc_ir::lang::{self, Options as Elaboration};
 use fgc_ir::{Arrays, Graph, Tensor};
 use fgc_train::data::{Dataset, load};
 use fgc_train::report::Position;
-use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Figures, Mark, ModelSettings, metrics};
+use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Mark, Metrics, ModelSettings, metrics};
 use fgc_train::{
     Environment, Error, Evaluator, Interface, Interpreted, Options, Outcome, Pace, Report, Run, Settings,
     Step, Trainer, hash,
@@ -154,11 +154,11 @@ struct Notes {
 
 impl Report for Notes {
     fn start(&mut self, _position: &Position) {}
-    fn step(&mut self, position: &Position, means: &dyn Fn() -> Figures) {
+    fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics) {
         assert_eq!((position.steps, position.epochs), (18, 3));
         assert!(means().contains_key("accuracy"));
     }
-    fn epoch(&mut self, _position: &Position, _train: &Figures, test: &Figures, _seconds: f64) {
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: &Metrics, _seconds: f64) {
         assert_eq!(test.len(), 2);
         self.epochs.set(self.epochs.get() + 1);
     }

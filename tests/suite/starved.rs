@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use fgc::Text;
 use fgc_ir::Arrays;
 use fgc_train::run::{CHECKPOINTS, Checkpoints, DataSettings, FORMAT, METRICS, ModelSettings};
-use fgc_train::{Environment, Pace, Run, Settings, hash, session};
+use fgc_train::{Environment, Pace, Run, Settings, hash, training};
 use serde_json::Value;
 
 const MODEL: &str = "
@@ -28,7 +28,7 @@ fn begun(folder: PathBuf) -> PathBuf {
         train_samples: None,
         test_samples: None,
     };
-    data.sha256 = session::read_data(&data).unwrap().fingerprint();
+    data.sha256 = training::read_data(&data).unwrap().fingerprint();
     let settings = Settings {
         format: FORMAT,
         epochs: 2,

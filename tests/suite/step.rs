@@ -213,7 +213,7 @@ fn optimisers_follow_their_formulas() {
     for estimator in estimators() {
         for optimiser in OPTIMISERS {
             for (weight_decay, clip) in [(0.0, None), (0.1, Some(0.3)), (0.01, Some(1e6))] {
-                let config = StepConfig { estimator, optimiser, weight_decay, clip, figures: true };
+                let config = StepConfig { estimator, optimiser, weight_decay, clip, metrics: true };
                 follows_reference(&g, &arrays, &config, 4);
             }
         }
@@ -246,14 +246,14 @@ fn steps_of_every_model_are_valid_and_update_all_there_is() {
         for (k, estimator) in estimators().into_iter().enumerate() {
             let optimiser = OPTIMISERS[k];
             let clip = (k > 1).then_some(1.0);
-            let config = StepConfig { estimator, optimiser, weight_decay: 1e-4, clip, figures: k != 2 };
+            let config = StepConfig { estimator, optimiser, weight_decay: 1e-4, clip, metrics: k != 2 };
             let stepped = passed(step(&g, &config)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let changed = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
             let kept: BTreeSet<&str> = stepped.bindings().filter(|b| changed(b.2)).map(|b| b.1).collect();
             let updated = stepped.outputs.iter().filter(|o| o.kind == OutputKind::Update);
             assert_eq!(updated.map(|o| o.name.as_str()).collect::<BTreeSet<_>>(), kept, "{name}");
-            assert_eq!(stepped.outputs.iter().any(|o| o.name == "grad_norm"), config.figures);
-            assert_eq!(stepped.outputs.iter().any(|o| o.name == "directional"), config.figures && k != 0);
+            assert_eq!(stepped.outputs.iter().any(|o| o.name == "grad_norm"), config.metrics);
+            assert_eq!(stepped.outputs.iter().any(|o| o.name == "directional"), config.metrics && k != 0);
             let count = |g: &Graph| g.outputs.iter().filter(|o| o.kind == OutputKind::Metric).count();
             assert!(count(&stepped) >= count(&g));
             assert_eq!(step(&g, &config).unwrap().to_string(), stepped.to_string());
@@ -273,7 +273,7 @@ fn printed_step() {
         optimiser: Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
         weight_decay: 0.01,
         clip: Some(1.0),
-        figures: true,
+        metrics: true,
     };
     settings.bind(|| insta::assert_snapshot!("ir_rosenbrock_step", step(&g, &config).unwrap().to_string()));
 }

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use fgc_ir::{Tensor, random};
 
 use crate::data::{Batches, Dataset};
-use crate::run::Figures;
+use crate::run::Metrics;
 use crate::step::{Interface, LABELS, SAMPLES, Step};
 use fgc::Result;
 use fgc::keys;
@@ -17,7 +17,7 @@ pub type Compile<'a> = dyn Fn(usize) -> Result<(Interface, Box<dyn Step>)> + 'a;
 /// Evaluates a model on all of a test split.
 ///
 /// Batches are of one size, and what is left over is one smaller batch with a program of its
-/// own. Figures are means over samples: each batch's counts as much as it has samples. No sample
+/// own. Metrics are means over samples: each batch's counts as much as it has samples. No sample
 /// is padded or left out.
 pub struct Evaluator<'a> {
     compile: &'a Compile<'a>,
@@ -41,7 +41,7 @@ impl<'a> Evaluator<'a> {
         data: &Dataset,
         seed: u64,
         kept: &dyn Fn(&str) -> Result<Tensor>,
-    ) -> Result<Figures> {
+    ) -> Result<Metrics> {
         let mut sums = BTreeMap::<String, f64>::new();
         let batch = self.batch.min(data.test.len());
         let mut bound = Vec::new();
@@ -66,8 +66,8 @@ impl<'a> Evaluator<'a> {
                 step.bind(LABELS, &batch.y)?;
             }
             step.call()?;
-            for (name, figure) in interface.figures(step.as_ref())? {
-                *sums.entry(name).or_default() += figure as f64 * size as f64;
+            for (name, value) in interface.values(step.as_ref())? {
+                *sums.entry(name).or_default() += value as f64 * size as f64;
             }
         }
         let n = data.test.len() as f64;

@@ -15,12 +15,12 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The MD5 of a file of at most [`LARGEST`] bytes, in hexadecimal.
+/// The MD5 of a file of at most [`MAX_FILE`] bytes, in hexadecimal.
 pub fn md5(path: &Path) -> Result<String> {
     digest::<Md5>(path)
 }
 
-/// The SHA-256 of a file of at most [`LARGEST`] bytes, in hexadecimal.
+/// The SHA-256 of a file of at most [`MAX_FILE`] bytes, in hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     digest::<Sha256>(path)
 }
@@ -36,7 +36,7 @@ pub fn sha256_of(source: impl Read) -> io::Result<(String, u64)> {
 }
 
 /// The most bytes of a file of a data set, of a package that one comes in, or of a model.
-pub const LARGEST: u64 = 1 << 30;
+pub const MAX_FILE: u64 = 1 << 30;
 
 fn digest<D: Digest>(path: &Path) -> Result<String> {
     let digest = File::open(path).and_then(digest_of::<D>);
@@ -50,7 +50,7 @@ fn digest_of<D: Digest>(mut source: impl Read) -> io::Result<(String, u64)> {
         match source.read(&mut buffer) {
             Ok(0) => return Ok((hex(&hash.finalize()), length)),
             // A device has no end.
-            Ok(n) if n as u64 > LARGEST - length => return Err(bounded::too_long(LARGEST)),
+            Ok(n) if n as u64 > MAX_FILE - length => return Err(bounded::too_long(MAX_FILE)),
             Ok(n) => {
                 hash.update(&buffer[..n]);
                 length += n as u64;

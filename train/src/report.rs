@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::run::Figures;
+use crate::run::Metrics;
 
 /// How often plain lines come within an epoch.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How often the figures on a bar change: making their text for every step would be waste.
+/// How often the metrics on a bar change: making their text for every step would be waste.
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// Where training is.
@@ -32,9 +32,9 @@ pub trait Report {
     /// Training begins, or goes on, at `position`.
     fn start(&mut self, position: &Position);
     /// A step is done; `means` are those of the epoch so far.
-    fn step(&mut self, position: &Position, means: &dyn Fn() -> Figures);
+    fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics);
     /// An epoch is done.
-    fn epoch(&mut self, position: &Position, train: &Figures, test: &Figures, seconds: f64);
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64);
     /// Something worth knowing.
     fn note(&mut self, text: &str);
     /// Training ends.
@@ -51,14 +51,14 @@ pub fn on_stderr(quiet: bool) -> Box<dyn Report> {
 }
 
 /// `loss 0.4321, accuracy 0.8765`.
-fn listed(figures: &Figures) -> String {
-    let loss = figures.iter().filter(|(name, _)| *name == crate::step::LOSS);
-    let others = figures.iter().filter(|(name, _)| *name != crate::step::LOSS);
+fn listed(metrics: &Metrics) -> String {
+    let loss = metrics.iter().filter(|(name, _)| *name == crate::step::LOSS);
+    let others = metrics.iter().filter(|(name, _)| *name != crate::step::LOSS);
     let shown: Vec<String> = loss.chain(others).map(|(name, x)| format!("{name} {x:.4}")).collect();
     shown.join(", ")
 }
 
-fn epoch_line(position: &Position, train: &Figures, test: &Figures, seconds: f64) -> String {
+fn epoch_line(position: &Position, train: &Metrics, test: &Metrics, seconds: f64) -> String {
     let Position { step, epoch, epochs, .. } = position;
     let (train, test) = (listed(train), listed(test));
     format!("epoch {epoch}/{epochs} (step {step}, {seconds:.1} s): train {train}; test {test}")
@@ -93,8 +93,8 @@ struct Quiet;
 
 impl Report for Quiet {
     fn start(&mut self, _position: &Position) {}
-    fn step(&mut self, _position: &Position, _means: &dyn Fn() -> Figures) {}
-    fn epoch(&mut self, _position: &Position, _train: &Figures, _test: &Figures, _seconds: f64) {}
+    fn step(&mut self, _position: &Position, _means: &dyn Fn() -> Metrics) {}
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, _test: &Metrics, _seconds: f64) {}
     fn note(&mut self, text: &str) {
         say(text);
     }
@@ -114,7 +114,7 @@ impl Report for Lines {
         self.last = Instant::now();
     }
 
-    fn step(&mut self, position: &Position, means: &dyn Fn() -> Figures) {
+    fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics) {
         if self.last.elapsed() < EVERY {
             return;
         }
@@ -128,7 +128,7 @@ impl Report for Lines {
         say(&line);
     }
 
-    fn epoch(&mut self, position: &Position, train: &Figures, test: &Figures, seconds: f64) {
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64) {
         self.last = Instant::now();
         say(&epoch_line(position, train, test, seconds));
     }
@@ -143,14 +143,14 @@ impl Report for Lines {
 /// A bar over all steps, with the epochs that are done above it.
 struct Bar {
     bar: ProgressBar,
-    /// When the figures changed last.
+    /// When the metrics changed last.
     shown: Option<Instant>,
 }
 
 impl Report for Bar {
     fn start(&mut self, position: &Position) {
         let bar = ProgressBar::new(position.steps).with_position(position.step);
-        // Figures are what is cut off where the terminal isn't wide enough.
+        // Metrics are what is cut off where the terminal isn't wide enough.
         let template = "{bar:12} {pos}/{len} {speed}, {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             // The bar's own estimate takes the steps that were done before for ones done now.
@@ -170,7 +170,7 @@ impl Report for Bar {
         self.bar = bar;
     }
 
-    fn step(&mut self, position: &Position, means: &dyn Fn() -> Figures) {
+    fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics) {
         self.bar.set_position(position.step);
         if self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH) {
             self.shown = Some(Instant::now());
@@ -179,7 +179,7 @@ impl Report for Bar {
         }
     }
 
-    fn epoch(&mut self, position: &Position, train: &Figures, test: &Figures, seconds: f64) {
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64) {
         self.bar.println(epoch_line(position, train, test, seconds));
     }
 

@@ -5,7 +5,7 @@ use fgc_ir::random::SEED;
 use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
 
 use crate::data::Split;
-use crate::run::{Figures, checkpoint};
+use crate::run::{Metrics, checkpoint};
 use fgc::{Error, Program, Result};
 
 /// The name under which samples are bound.
@@ -15,9 +15,9 @@ pub const LABELS: &str = "y";
 /// The name under which the learning rate is bound.
 pub const RATE: &str = "lr";
 
-/// What the loss is called among the figures.
+/// What the loss is called among the metrics.
 pub const LOSS: &str = "loss";
-/// What a metric can't be called: the other keys of a line of figures.
+/// What a metric can't be called: the other keys of a line of metrics.
 pub(crate) const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
 
 /// Whether something of `g` is called `name`.
@@ -94,7 +94,7 @@ impl Interface {
         let metrics: Vec<String> = metrics.map(|o| o.name.clone()).collect();
         if let Some(name) = metrics.iter().find(|name| TAKEN.contains(&name.as_str())) {
             return Err(fail(format!(
-                "a metric can't be called `{name}`: the figures of a step have that name for something else"
+                "a metric can't be called `{name}`: the metrics of a step have that name for something else"
             )));
         }
         let mut interface = Interface {
@@ -138,7 +138,7 @@ impl Interface {
     ///
     /// # Errors
     /// If the program wasn't called.
-    pub fn figures(&self, step: &dyn Step) -> Result<Vec<(String, f32)>> {
+    pub fn values(&self, step: &dyn Step) -> Result<Vec<(String, f32)>> {
         let number = |name: &str| Ok(step.read(name)?.to_f64()[0] as f32);
         let loss = number(&self.loss)?;
         let metrics = self.metrics.iter().map(|name| Ok((name.clone(), number(name)?)));
@@ -146,7 +146,7 @@ impl Interface {
     }
 
     /// The means of the loss and the metrics from their sums, in that order, over `n` batches.
-    pub(crate) fn means(&self, sums: &[f64], n: u64) -> Figures {
+    pub(crate) fn means(&self, sums: &[f64], n: u64) -> Metrics {
         let names = std::iter::once(LOSS).chain(self.metrics.iter().map(String::as_str));
         names.zip(sums).map(|(name, sum)| (name.to_owned(), sum / n as f64)).collect()
     }

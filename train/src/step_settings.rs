@@ -33,7 +33,8 @@ pub struct StepSettings {
     /// Cut directional derivatives off at this size (forward gradients)
     pub clip_directional: Option<f64>,
     /// Leave out the metrics of the gradient, and what they cost
-    pub no_figures: bool,
+    #[serde(alias = "no_figures")]
+    pub no_metrics: bool,
 }
 
 /// Values that have names, for flags and files.
@@ -124,7 +125,7 @@ pub fn only(step: &StepSettings) -> Option<&'static str> {
         ("--weight-decay", step.weight_decay.is_some()),
         ("--clip", step.clip.is_some()),
         ("--clip-directional", step.clip_directional.is_some()),
-        ("--no-figures", step.no_figures),
+        ("--no-metrics", step.no_metrics),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
 }
@@ -139,7 +140,7 @@ pub fn config(step: &StepSettings) -> Result<StepConfig> {
         optimiser: optimiser(step)?,
         weight_decay: step.weight_decay.unwrap_or(0.0),
         clip: step.clip,
-        figures: !step.no_figures,
+        metrics: !step.no_metrics,
     };
     config.check().map_err(Error::of)?;
     Ok(config)

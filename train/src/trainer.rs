@@ -8,7 +8,7 @@ use fgc_ir::{Arrays, DType, Tensor, random};
 use crate::data::{Batch, Batches, Dataset};
 use crate::evaluate::Evaluator;
 use crate::report::{Position, Report};
-use crate::run::{Best, Checkpoint, Figures, Progress, Record, Run};
+use crate::run::{Best, Checkpoint, Metrics, Progress, Record, Run};
 use crate::step::{Interface, LABELS, LOSS, RATE, SAMPLES, Step};
 use fgc::keys;
 use fgc::{Error, Result};
@@ -20,7 +20,7 @@ pub struct Options {
     pub epochs: u64,
     /// What shuffles and the keys of steps are drawn from.
     pub seed: u64,
-    /// A line of figures every so many steps; at least 1.
+    /// A line of metrics every so many steps; at least 1.
     pub log_every: u64,
     /// A checkpoint every so many steps, beside the one at the end of each epoch.
     pub checkpoint_every: Option<u64>,
@@ -88,12 +88,12 @@ impl Trainer<'_> {
     /// Binds where the run was, or `initial`.
     fn restore(&mut self, run: &mut Run, initial: &Arrays) -> Result<Progress> {
         let (interface, report) = (self.interface, &mut *self.report);
-        let figures = interface.metrics.len() + 1;
+        let count = interface.metrics.len() + 1;
         let lines = &run.metrics;
         let fits = |c: &Checkpoint| {
             lines.check(&c.progress.metrics)?;
-            if c.progress.sums.len() != figures {
-                return Err(Error::new(format!("it has {} figures, not {figures}", c.progress.sums.len())));
+            if c.progress.sums.len() != count {
+                return Err(Error::new(format!("it has {} metrics, not {count}", c.progress.sums.len())));
             }
             interface.check_kept(&c.arrays)
         };
@@ -102,7 +102,7 @@ impl Trainer<'_> {
             Some(Checkpoint { arrays, progress }) => (arrays, progress),
             None => {
                 interface.check_kept(initial)?;
-                (initial.clone(), Progress { sums: vec![0.0; figures], ..Progress::default() })
+                (initial.clone(), Progress { sums: vec![0.0; count], ..Progress::default() })
             }
         };
         run.metrics.go_back(progress.metrics.length)?;
@@ -180,17 +180,17 @@ impl Trainer<'_> {
             self.step.bind(RATE, &Tensor::scalar(DType::F32, rate))?;
         }
         self.step.call()?;
-        let figures = self.interface.figures(self.step)?;
+        let values = self.interface.values(self.step)?;
         progress.step += 1;
         progress.batch += 1;
-        for (sum, (_, figure)) in progress.sums.iter_mut().zip(&figures) {
-            *sum += *figure as f64;
+        for (sum, (_, value)) in progress.sums.iter_mut().zip(&values) {
+            *sum += *value as f64;
         }
-        let (_, loss) = figures[0];
+        let (_, loss) = values[0];
         let diverged = !loss.is_finite() && progress.diverged.is_none();
         if diverged || progress.step.is_multiple_of(self.options.log_every.max(1)) {
             let (step, epoch, lr) = (progress.step, progress.epoch + 1, rate);
-            let metrics = figures.into_iter().skip(1).collect();
+            let metrics = values.into_iter().skip(1).collect();
             run.metrics.write(&Record::Step { step, epoch, loss, metrics, lr, diverged })?;
         }
         Ok(if diverged { self.diverge(progress, loss as f64) } else { None })
@@ -213,7 +213,7 @@ impl Trainer<'_> {
         run: &mut Run,
         progress: &mut Progress,
         per_epoch: u64,
-        test: Figures,
+        test: Metrics,
     ) -> Result<Option<Outcome>> {
         let train = self.interface.means(&progress.sums, progress.batch);
         let position = self.position(progress, per_epoch);

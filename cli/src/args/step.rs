@@ -42,15 +42,15 @@ pub struct StepArgs {
     #[arg(long, value_name = "SIZE")]
     pub clip_directional: Option<f64>,
     /// Leave out the metrics of the gradient, and what they cost
-    #[arg(long)]
-    pub no_figures: bool,
+    #[arg(long, alias = "no-figures")]
+    pub no_metrics: bool,
 }
 
 impl StepArgs {
     /// What they say.
     pub fn settings(&self) -> StepSettings {
         let StepArgs { grad, tangents, tangent, optimizer, beta, beta1, beta2, eps, .. } = *self;
-        let StepArgs { weight_decay, clip, clip_directional, no_figures, .. } = *self;
+        let StepArgs { weight_decay, clip, clip_directional, no_metrics, .. } = *self;
         StepSettings {
             grad,
             tangents,
@@ -63,7 +63,7 @@ impl StepArgs {
             weight_decay,
             clip,
             clip_directional,
-            no_figures,
+            no_metrics,
         }
     }
 }

@@ -57,11 +57,11 @@ pub struct Train {
     /// where fetched sets are now, --checkpoint-every how often to save from now on
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
-        "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_figures", "opt", "lr", "schedule",
+        "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_metrics", "opt", "lr", "schedule",
         "epochs", "seed", "out", "train_samples", "test_samples",
     ])]
     pub resume: Option<PathBuf>,
-    /// Write the figures of every N-th step; 10 if not given
+    /// Write the metrics of every N-th step; 10 if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub log_every: Option<u64>,
     /// Save every N steps, beside the end of each epoch

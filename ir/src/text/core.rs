@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
             Ok(op) => self.bind(&op, attrs_span).then_some(op),
             Err(AttrError(message)) => {
                 // An attribute that is quoted may be of any length.
-                let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+                let message: String = message.chars().take(MAX_MESSAGE).collect();
                 let about = if message.contains(&format!("`{}`", name.name)) {
                     message
                 } else {
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The most characters of what is wrong with attributes.
-const LONGEST_MESSAGE: usize = 240;
+const MAX_MESSAGE: usize = 240;
 
 /// A value as it is written.
 fn shown(label: &Label) -> String {

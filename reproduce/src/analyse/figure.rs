@@ -1,4 +1,4 @@
-//! Figures of training, from rows of results.
+//! Metrics of training, from rows of results.
 
 use std::collections::{BTreeMap, BTreeSet};
 

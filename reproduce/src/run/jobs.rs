@@ -13,9 +13,9 @@ use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
 use fgc_ir::live;
 use fgc_train::run::{self, DataSettings, ModelSettings};
-use fgc_train::session::read_data;
+use fgc_train::training::read_data;
 use fgc_train::{
-    Dataset, Environment, Error, Outcome, Pace, Result, Run, Session, Settings, data, hash, seal,
+    Dataset, Environment, Error, Outcome, Pace, Result, Run, Settings, Training, data, hash, seal,
 };
 
 use super::models::{Folders, Models};
@@ -229,14 +229,14 @@ impl Job {
             progress.ended(self.work(), &format!("{}: done before", self.title));
             return self.finish();
         }
-        let mut session = Session::new(&self.settings, &self.text, data, threads)?;
+        let mut training = Training::new(&self.settings, &self.text, data, threads)?;
         let there = self.folder.join(run::SETTINGS).exists();
         let mut run = match there {
             true => Run::open(&self.folder)?,
             false => Run::create(&self.folder, self.settings.clone(), &self.text.text)?,
         };
         let mut report = RunProgress::new(progress, &self.title, self.step);
-        let outcome = session.train(&mut run, &mut report, stop)?;
+        let outcome = training.train(&mut run, &mut report, stop)?;
         let (counted, test) = report.end();
         let how = match outcome {
             Outcome::Interrupted { .. } => return Ok(()),

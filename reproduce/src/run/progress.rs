@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fgc_train::Report;
 use fgc_train::report::Position;
-use fgc_train::run::Figures;
+use fgc_train::run::Metrics;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often plain lines come.
@@ -145,17 +145,17 @@ pub struct RunProgress<'a> {
     /// The steps done when work was counted last.
     at: u64,
     /// The test metrics of the last epoch.
-    test: Figures,
+    test: Metrics,
 }
 
 impl<'a> RunProgress<'a> {
     /// The progress of the run `title`, none of whose steps, of work `step` each, is counted yet.
     pub fn new(progress: &'a Progress, title: &'a str, step: f64) -> RunProgress<'a> {
-        RunProgress { progress, title, step, counted: 0.0, at: 0, test: Figures::default() }
+        RunProgress { progress, title, step, counted: 0.0, at: 0, test: Metrics::default() }
     }
 
     /// The work that was counted, and the test metrics of the last epoch.
-    pub fn end(self) -> (f64, Figures) {
+    pub fn end(self) -> (f64, Metrics) {
         (self.counted, self.test)
     }
 }
@@ -172,7 +172,7 @@ impl Report for RunProgress<'_> {
         self.at = position.step;
     }
 
-    fn step(&mut self, position: &Position, _means: &dyn Fn() -> Figures) {
+    fn step(&mut self, position: &Position, _means: &dyn Fn() -> Metrics) {
         let steps = position.step.saturating_sub(self.at);
         if steps >= STEPS {
             let work = steps as f64 * self.step;
@@ -183,7 +183,7 @@ impl Report for RunProgress<'_> {
         }
     }
 
-    fn epoch(&mut self, _position: &Position, _train: &Figures, test: &Figures, _seconds: f64) {
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: &Metrics, _seconds: f64) {
         self.test = test.clone();
     }
 

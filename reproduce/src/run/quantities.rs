@@ -40,7 +40,7 @@ impl Quantities {
                 quantities.extend(named.map(|name| format!("{split}_{name}")));
             }
             let config = step_settings::config(&choice.step_args()?)?;
-            if config.figures {
+            if config.metrics {
                 quantities.insert(format!("train_{}", names.grad_norm));
                 if matches!(config.estimator, Estimator::Forward { .. }) {
                     quantities.insert(format!("train_{}", names.directional));

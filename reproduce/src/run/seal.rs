@@ -10,7 +10,7 @@ use super::jobs::RUNS;
 use super::models::BUILTIN;
 use super::{EXPERIMENT, MADE, measure, results};
 
-/// Seals the experiment in `folder`: itself, its results, its models and `runs`, the seals of its runs. Figures are made
+/// Seals the experiment in `folder`: itself, its results, its models and `runs`, the seals of its runs. Metrics are made
 /// of the results, and may be made again.
 ///
 /// # Errors

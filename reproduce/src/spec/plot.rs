@@ -1,4 +1,4 @@
-//! Figures of training, as an experiment describes them.
+//! Metrics of training, as an experiment describes them.
 
 use std::num::NonZero;
 

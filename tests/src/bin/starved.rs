@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fgc::Threads;
-use fgc_train::{Result, Run, Session, report, session};
+use fgc_train::{Result, Run, Training, report, training};
 
 /// The system's allocator, but for one allocation.
 struct Rationed;
@@ -64,8 +64,8 @@ fn go_on(folder: &Path) -> Result<()> {
     let threads = Threads::new(Some(1))?;
     let mut run = Run::open(folder)?;
     let (settings, text) = (run.settings.clone(), run.model.clone());
-    let data = session::read_data(&settings.data)?;
-    let mut session = Session::new(&settings, &text, &data, &threads)?;
-    session.train(&mut run, report::on_stderr(true).as_mut(), &AtomicBool::new(false))?;
+    let data = training::read_data(&settings.data)?;
+    let mut training = Training::new(&settings, &text, &data, &threads)?;
+    training.train(&mut run, report::on_stderr(true).as_mut(), &AtomicBool::new(false))?;
     run.seal(true)
 }

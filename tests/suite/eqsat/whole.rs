@@ -111,7 +111,7 @@ fn steps_keep_their_meaning() {
         for estimator in estimators {
             for optimiser in optimisers {
                 let config =
-                    StepConfig { estimator, optimiser, weight_decay: 1e-3, clip: Some(1.0), figures: true };
+                    StepConfig { estimator, optimiser, weight_decay: 1e-3, clip: Some(1.0), metrics: true };
                 let stepped = step(&g, &config).unwrap();
                 let mut inputs = Arrays::new();
                 for (v, name, _) in stepped.bindings() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::array::{Array, Values};
-use super::known::Known;
+use super::registry::PublicSet;
 use super::set::{Dataset, Split};
 use crate::hash::hex;
 use fgc::{Error, Result};
@@ -18,7 +18,7 @@ pub const PLANE: usize = SIZE * SIZE;
 /// The bytes of a record of CIFAR-10.
 pub const RECORD: usize = 1 + 3 * PLANE;
 /// The most training files looked for.
-const MOST_FILES: usize = 1000;
+const MAX_FILES: usize = 1000;
 /// The file of the test split.
 const TEST: &str = "test_batch.bin";
 
@@ -50,7 +50,7 @@ pub fn is_in(folder: &Path) -> bool {
 
 /// Reads the set in `folder`: `data_batch_1.bin`, `data_batch_2.bin` and so on for training, and
 /// `test_batch.bin`; or `train.bin` and `test.bin` of CIFAR-100. Those of a known set have to be what they must be.
-pub fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<Dataset> {
+pub fn read_folder(name: &str, folder: &Path, known: Option<&PublicSet>) -> Result<Dataset> {
     if FILES_OF_100.iter().any(|name| folder.join(name).is_file()) {
         let [train, test] = FILES_OF_100.map(|name| {
             let (path, mut records) = (folder.join(name), Records::default());
@@ -60,7 +60,7 @@ pub fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<D
         return Dataset::with_classes(name, train?, test?, CIFAR100.classes);
     }
     let mut train = Records::default();
-    for k in 1..=MOST_FILES {
+    for k in 1..=MAX_FILES {
         let path = folder.join(training_file(k));
         if !path.is_file() {
             if k == 1 {
@@ -94,7 +94,7 @@ impl Records {
     }
 
     /// Adds the records of a file.
-    fn read_file(&mut self, path: &Path, layout: Layout, known: Option<&Known>) -> Result<()> {
+    fn read_file(&mut self, path: &Path, layout: Layout, known: Option<&PublicSet>) -> Result<()> {
         let Layout { labels, classes } = layout;
         let fail = |message: String| Error::file(path, message);
         let file = File::open(path).map_err(|e| fail(e.to_string()))?;

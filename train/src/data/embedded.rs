@@ -16,6 +16,6 @@ pub fn read() -> Result<Dataset> {
     let train = Split::new(file!("train-images-idx3-ubyte.gz")?, file!("train-labels-idx1-ubyte.gz")?)?;
     let test = Split::new(file!("t10k-images-idx3-ubyte.gz")?, file!("t10k-labels-idx1-ubyte.gz")?)?;
     let mut set = Dataset::new(super::EMBEDDED, train, test)?;
-    set.normalisation = super::known::FASHION_MNIST.normalisation();
+    set.normalisation = super::registry::FASHION_MNIST.normalisation();
     Ok(set)
 }

@@ -9,7 +9,7 @@ use fgc_ir::Shape;
 use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Values, check_size, read_header, read_rest};
-use super::known::Known;
+use super::registry::PublicSet;
 use super::set::{Dataset, Split};
 use crate::hash::Hashed;
 use fgc::{Error, Result};
@@ -60,7 +60,7 @@ pub fn prefixes(folder: &Path) -> BTreeSet<String> {
 /// Reads the set of four files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
 /// and the same for `t10k` or `test`, each with `prefix` in front, plain or with `.gz` behind. Those of a known set have
 /// to be what they must be.
-pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&Known>) -> Result<Dataset> {
+pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&PublicSet>) -> Result<Dataset> {
     let file = |k: usize| {
         let path = find(folder, prefix, k);
         let missing = || Error::file(folder, format_args!("`{prefix}{}` is missing", NAMES[k][0]));
@@ -79,7 +79,7 @@ pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&Known
 
 /// Reads one file. That of a known set, by the name that it has there, is compared with the hash that it must have:
 /// the very bytes that are used.
-fn read_file(path: &Path, known: Option<(&Known, &str)>) -> Result<Array> {
+fn read_file(path: &Path, known: Option<(&PublicSet, &str)>) -> Result<Array> {
     let file = File::open(path).map_err(|e| Error::file(path, e))?;
     let (place, source) = (path.display().to_string(), BufReader::new(file));
     let Some((known, name)) = known else { return read(&place, source) };
@@ -141,7 +141,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use crate::data::known::MNIST;
+    use crate::data::registry::MNIST;
     use crate::seal::State;
 
     /// The content of the four files of a set of two and one images of 2×2.
@@ -159,7 +159,7 @@ mod tests {
             let (hash, _) = crate::hash::sha256_of(bytes.as_slice()).unwrap();
             (names[0], &*Box::leak(hash.into_boxed_str()))
         });
-        let known = Known { hashes: Box::leak(hashes.collect::<Vec<_>>().into_boxed_slice()), ..MNIST };
+        let known = PublicSet { hashes: Box::leak(hashes.collect::<Vec<_>>().into_boxed_slice()), ..MNIST };
         let path = |k: usize| folder.path().join(NAMES[k][0]);
         let read = || read_folder("mnist", folder.path(), "", Some(&known));
         for (k, bytes) in contents().into_iter().enumerate() {

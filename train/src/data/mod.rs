@@ -5,27 +5,27 @@ use std::path::{Path, PathBuf};
 use fgc_ir::diag;
 
 use fgc::{Error, Result};
-use known::Known;
+use registry::PublicSet;
 
 pub mod array;
 mod batches;
 mod cifar;
+mod custom;
 mod embedded;
 pub mod fetch;
 mod foreign;
 mod idx;
-pub mod known;
 mod normalise;
 mod npy;
-mod own;
+pub mod registry;
 mod set;
 pub mod show;
 mod synthetic;
 
 pub use array::Array;
 pub use batches::{Batch, Batches};
+pub use custom::read_all_npz;
 pub use normalise::Normalisation;
-pub use own::read_all_npz;
 pub use set::{Dataset, Pixels, Split};
 
 /// The name of the data set that the program carries.
@@ -53,7 +53,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     if is_synthetic(spec) {
         return synthetic::make(spec.trim_start_matches("synthetic").trim_start_matches(':'));
     }
-    if let Some(known) = known::find(spec) {
+    if let Some(known) = registry::find(spec) {
         let path = folder.join(known.name);
         if !path.is_dir() {
             let hint = format_args!("there is no such folder; `fgc data get {spec}` fetches the data set");
@@ -71,7 +71,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
         }
     }
     if !path.exists() {
-        let names = known::ALL.map(|known| known.name);
+        let names = registry::ALL.map(|known| known.name);
         let all = [EMBEDDED, "synthetic"].into_iter().chain(names);
         let hint = match diag::nearest(spec, all.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -84,7 +84,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
 
 /// Whether `spec` is the path of a set, rather than the name of one.
 pub fn is_path(spec: &str) -> bool {
-    spec != EMBEDDED && known::find(spec).is_none() && !is_synthetic(spec)
+    spec != EMBEDDED && registry::find(spec).is_none() && !is_synthetic(spec)
 }
 
 fn is_synthetic(spec: &str) -> bool {
@@ -112,12 +112,12 @@ pub fn absolute(path: &Path) -> Result<String> {
 const DEPTH: usize = 2;
 
 /// Reads the set in a file or folder, in whatever format it is; or that of a known set, which has to be what it must be.
-fn read_path(name: &str, path: &Path, known: Option<&Known>) -> Result<Dataset> {
+fn read_path(name: &str, path: &Path, known: Option<&PublicSet>) -> Result<Dataset> {
     if path.is_file() {
         if let Some(advice) = foreign::advice(path) {
             return Err(Error::file(path, advice));
         }
-        return own::read(name, path).map_err(|e| match path.parent() {
+        return custom::read(name, path).map_err(|e| match path.parent() {
             Some(folder) if is_in(folder) => Error::new(format!(
                 "{e}\nthe folder that it is in has a data set: name that, `{}`",
                 folder.display()
@@ -157,11 +157,11 @@ fn read_path(name: &str, path: &Path, known: Option<&Known>) -> Result<Dataset> 
 
 /// Whether `folder` itself has files of a set.
 fn is_in(folder: &Path) -> bool {
-    !idx::prefixes(folder).is_empty() || cifar::is_in(folder) || own::is_in(folder)
+    !idx::prefixes(folder).is_empty() || cifar::is_in(folder) || custom::is_in(folder)
 }
 
 /// Reads the set in a folder that [`is_in`] says yes to.
-fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<Dataset> {
+fn read_folder(name: &str, folder: &Path, known: Option<&PublicSet>) -> Result<Dataset> {
     let prefixes = idx::prefixes(folder);
     match (prefixes.first(), prefixes.len()) {
         (Some(prefix), 1) => idx::read_folder(name, folder, prefix, known),
@@ -183,7 +183,7 @@ fn read_folder(name: &str, folder: &Path, known: Option<&Known>) -> Result<Datas
                     known.name
                 ),
             )),
-            None => own::read(name, folder),
+            None => custom::read(name, folder),
         },
     }
 }

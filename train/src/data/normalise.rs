@@ -13,7 +13,7 @@ pub struct Normalisation {
 }
 
 /// The most channels that tables are made for: a megabyte of them.
-const MOST_TABLES: usize = 1024;
+const MAX_TABLES: usize = 1024;
 
 impl Normalisation {
     /// That mean and standard deviation for each channel. A deviation that isn't positive is
@@ -22,7 +22,7 @@ impl Normalisation {
         let std: Vec<f32> = std.iter().map(|&s| if s > 0.0 { s } else { 1.0 }).collect();
         let channel = |(&mean, &std): (&f32, &f32)| std::array::from_fn(|p| (p as f32 / 255.0 - mean) / std);
         let table =
-            if mean.len() <= MOST_TABLES { mean.iter().zip(&std).map(channel).collect() } else { vec![] };
+            if mean.len() <= MAX_TABLES { mean.iter().zip(&std).map(channel).collect() } else { vec![] };
         Normalisation { mean: mean.to_vec(), std, table }
     }
 

@@ -8,7 +8,7 @@ use super::array::{Array, Format, Number, check_size, decode, read_header, read_
 use fgc::{Error, Result};
 
 /// The longest header read.
-const LONGEST_HEADER: usize = 1 << 16;
+const MAX_HEADER: usize = 1 << 16;
 
 /// Reads one array of truth values, integers or floats, stored row by row or column by column.
 pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
@@ -31,7 +31,7 @@ pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
         }
         version => return Err(fail(format!("version {version} of the npy format isn't known"))),
     };
-    if length > LONGEST_HEADER {
+    if length > MAX_HEADER {
         return Err(fail(format!("a header of {length} bytes is too long")));
     }
     let mut header = vec![0; length];

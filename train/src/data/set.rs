@@ -8,7 +8,7 @@ use super::normalise::Normalisation;
 use fgc::{Error, Result};
 
 /// The most classes a set may have.
-const MOST_CLASSES: usize = 1 << 20;
+const MAX_CLASSES: usize = 1 << 20;
 
 /// A data set of two splits.
 #[derive(Clone, PartialEq, Debug)]
@@ -212,10 +212,10 @@ fn single(place: &str, shape: &Shape, v: Vec<f64>, kind: &str, notes: &mut Vec<S
 
 fn labels(place: &str, values: Values) -> Result<Vec<i32>> {
     let number = |(k, label): (usize, i64)| match i32::try_from(label) {
-        Ok(label) if (0..MOST_CLASSES as i32).contains(&label) => Ok(label),
+        Ok(label) if (0..MAX_CLASSES as i32).contains(&label) => Ok(label),
         _ => Err(Error::at(
             place,
-            format_args!("label {k} is {label}: labels are class numbers from 0 to {}", MOST_CLASSES - 1),
+            format_args!("label {k} is {label}: labels are class numbers from 0 to {}", MAX_CLASSES - 1),
         )),
     };
     let whole = |(k, label): (usize, f64)| match label.fract() == 0.0 && label.abs() < i64::MAX as f64 {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::set::{Pixels, Split};
-use super::{EMBEDDED, Normalisation, fetch, known};
+use super::{EMBEDDED, Normalisation, fetch, registry};
 use fgc::Result;
 
 /// From dark to bright.
@@ -23,8 +23,8 @@ const LISTED: usize = 20;
 /// If the set can't be read, or files of a public set have been changed.
 pub fn describe(spec: &str, folder: &Path) -> Result<String> {
     let set = super::load(spec, folder)?;
-    let public = known::find(spec);
-    let names = public.or((spec == EMBEDDED).then_some(&known::FASHION_MNIST)).map(|known| known.classes);
+    let public = registry::find(spec);
+    let names = public.or((spec == EMBEDDED).then_some(&registry::FASHION_MNIST)).map(|known| known.classes);
     let mut out = String::new();
     let kind = match set.train.pixels() {
         Pixels::U8(_) => "u8",

@@ -11,8 +11,10 @@ use fgc::{Error, Result};
 const DEFAULT: [usize; 4] = [4096, 28, 28, 1];
 /// The number of classes.
 const CLASSES: usize = 10;
-/// The most pixels, and the most images, that a set has in training.
-const MOST: [usize; 2] = [1 << 28, 1 << 24];
+/// The most pixels that a set has in training.
+const MAX_PIXELS: usize = 1 << 28;
+/// The most images that it has.
+const MAX_IMAGES: usize = 1 << 24;
 /// What the images are drawn from.
 const SEED: u64 = 0x5EED;
 
@@ -39,12 +41,11 @@ pub fn make(sizes: &str) -> Result<Dataset> {
             "`{name}`: expected `synthetic:NxHxWxC` with four sizes from 1, as in synthetic:4096x28x28x1"
         ))
     })?;
-    let [pixels, images] = MOST;
     let product = Shape::from([n, h, w, c]).elements();
-    if product > pixels || n > images {
-        let found = if n > images { format!("{n} images") } else { format!("{product} pixels") };
+    if product > MAX_PIXELS || n > MAX_IMAGES {
+        let found = if n > MAX_IMAGES { format!("{n} images") } else { format!("{product} pixels") };
         let message =
-            format_args!("{found}; a synthetic set has at most {images} images and {pixels} pixels");
+            format_args!("{found}; a synthetic set has at most {MAX_IMAGES} images and {MAX_PIXELS} pixels");
         return Err(Error::at(format_args!("`{name}`"), message));
     }
     let pattern = |class: usize| keys::bytes(h * w * c, SEED, class as u64);

@@ -1,4 +1,4 @@
-//! The figures of a run, a line each: `metrics.jsonl`.
+//! The metrics of a run, a line each: `metrics.jsonl`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,8 +15,8 @@ use super::curves::Curves;
 use crate::hash::{self, hex};
 use fgc::{Error, Result};
 
-/// Figures by name: the loss and the metrics.
-pub type Figures = BTreeMap<String, f64>;
+/// Metrics by name: the loss and the metrics.
+pub type Metrics = BTreeMap<String, f64>;
 
 /// A line of `metrics.jsonl`. Numbers that aren't finite are `null` in it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -46,9 +46,9 @@ pub enum Record {
         /// How many steps are done.
         step: u64,
         /// The means over the steps of the epoch, each before its update.
-        train: Figures,
+        train: Metrics,
         /// The means over the test split after the epoch.
-        test: Figures,
+        test: Metrics,
         /// The time that it took.
         seconds: f64,
     },
@@ -67,22 +67,22 @@ pub struct Mark {
 ///
 /// It is read when a run goes on, and never again: what is drawn and sealed of it is kept up with as lines are written.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct MetricsLog {
     file: Appended,
     /// Of all that is in the file.
     hash: Sha256,
     curves: Curves,
 }
 
-impl Metrics {
-    /// Opens the file, making it if it isn't there. What is in it is read by [`go_back`](Metrics::go_back), with which
+impl MetricsLog {
+    /// Opens the file, making it if it isn't there. What is in it is read by [`go_back`](MetricsLog::go_back), with which
     /// a run has to begin.
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn open(path: &Path) -> Result<Metrics> {
+    pub fn open(path: &Path) -> Result<MetricsLog> {
         let file = Appended::open(path).map_err(|e| Error::file(path, e))?;
-        Ok(Metrics { file, hash: Sha256::new(), curves: Curves::default() })
+        Ok(MetricsLog { file, hash: Sha256::new(), curves: Curves::default() })
     }
 
     /// Adds a line.
@@ -120,7 +120,7 @@ impl Metrics {
     /// Drops what is beyond the first `length` bytes, and goes on behind them.
     ///
     /// # Errors
-    /// If the file can't be changed or read, or isn't one of figures.
+    /// If the file can't be changed or read, or isn't one of metrics.
     pub fn go_back(&mut self, length: u64) -> Result<()> {
         self.file.truncate(length).map_err(|e| self.error(e))?;
         (self.hash, self.curves) = (Sha256::new(), Curves::default());
@@ -177,7 +177,7 @@ fn parse(path: &Path, line: &[u8], number: u64) -> Result<Value> {
 /// The lines of the file, but for a last one that isn't whole.
 ///
 /// # Errors
-/// If it can't be read, or a line isn't one of figures.
+/// If it can't be read, or a line isn't one of metrics.
 pub fn read(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read(path).map_err(|e| Error::file(path, e))?;
     let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);

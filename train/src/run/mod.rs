@@ -1,7 +1,7 @@
 //! The folder that a run leaves behind.
 //!
 //! `run.toml` says everything needed to repeat the run, `model.fg` is the text that is trained, `metrics.jsonl` has its
-//! figures, `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment goes on from its
+//! metrics, `checkpoints/` its parameters, and `curves.svg` draws it. A run that is killed at any moment goes on from its
 //! last checkpoint with the same bits as if it hadn't been. When it has ended it is [sealed](crate::seal).
 
 use std::fs;
@@ -24,14 +24,14 @@ mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use examine::examine;
-pub use metrics::{Figures, Mark, Metrics, Record};
+pub use metrics::{Mark, Metrics, MetricsLog, Record};
 pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings, path_text};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
 /// The file of the text that a run trains, in its folder.
 pub const MODEL: &str = "model.fg";
-/// The file of the figures of a run, in its folder.
+/// The file of the metrics of a run, in its folder.
 pub const METRICS: &str = "metrics.jsonl";
 /// The folder of the checkpoints of a run, in its folder.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -50,8 +50,8 @@ pub struct Run {
     pub settings: Settings,
     /// The text of the model that it trains.
     pub model: Text,
-    /// Its figures.
-    pub metrics: Metrics,
+    /// Its metrics.
+    pub metrics: MetricsLog,
     /// Its checkpoints.
     pub checkpoints: Checkpoints,
     /// Held as long as this is.
@@ -109,7 +109,7 @@ impl Run {
     fn opened(folder: &Path, settings: Settings, model: Text, lock: Lock) -> Result<Run> {
         let cleaned = fs::canonicalize(folder).and_then(|folder| files::clean(&folder));
         cleaned.map_err(|e| Error::file(folder, e))?;
-        let metrics = Metrics::open(&folder.join(METRICS))?;
+        let metrics = MetricsLog::open(&folder.join(METRICS))?;
         let checkpoints = folder.join(CHECKPOINTS);
         files::create_folder(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
         let checkpoints = Checkpoints::new(checkpoints, &settings.identity()?, KEPT);
@@ -122,7 +122,7 @@ impl Run {
         &self.folder
     }
 
-    /// Draws the figures so far, which aren't read for it: the end of an epoch takes the same however many there were
+    /// Draws the metrics so far, which aren't read for it: the end of an epoch takes the same however many there were
     /// before.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ impl Environment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
-    /// A line of figures every so many steps.
+    /// A line of metrics every so many steps.
     pub log_every: u64,
     /// A checkpoint every so many steps, beside the one at the end of each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use egg::Id;
 use fgc_ir::{Builder, Built, Graph, OutputKind, TypeError, Value};
 
 use super::extract::Extraction;
-use super::node::{Args, ENode, Eg, Knowledge};
+use super::node::{Args, ClassAnalysis, ENode, Eg};
 use super::rules::terms::{Draft, Term};
 
 /// A graph as an e-graph.
@@ -19,7 +19,7 @@ pub struct Loaded {
 
 /// The e-graph that has the values of `g`, with explanations if they are asked for.
 pub fn load(g: &Graph, explain: bool) -> Loaded {
-    let mut eg = Eg::new(Knowledge::default());
+    let mut eg = Eg::new(ClassAnalysis::default());
     if explain {
         eg = eg.with_explanations_enabled();
     }

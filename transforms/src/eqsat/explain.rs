@@ -26,7 +26,7 @@ pub struct Change {
 }
 
 /// How many operations a term is shown with.
-const LONGEST: usize = 12;
+const MAX_TERM: usize = 12;
 
 /// The values of `g` that are computed otherwise in what was extracted, in their order. Leaves, and views that are
 /// part of something else now, are left out.
@@ -73,7 +73,7 @@ pub(super) fn changes(
             // It was found equal to another value.
             spelling(g, first)
         } else {
-            let mut left = LONGEST;
+            let mut left = MAX_TERM;
             shown.term(id, true, &mut left, &mut used)
         };
         if used.is_empty() {

@@ -26,7 +26,7 @@ const PASSES: usize = 3;
 const NEAR: usize = 4;
 
 /// How many classes are near, at most.
-const MOST_NEAR: usize = 64;
+const MAX_NEAR: usize = 64;
 
 /// The nodes chosen.
 pub struct Extraction {
@@ -337,7 +337,7 @@ impl<'p, 'g> Cover<'p, 'g> {
             let mut found = candidate.args.clone();
             let mut from = 0;
             for _ in 0..NEAR {
-                let to = found.len().min(MOST_NEAR);
+                let to = found.len().min(MAX_NEAR);
                 for at in from..to {
                     for &a in &self.candidate(found[at]).args {
                         if !found.contains(&a) {
@@ -366,7 +366,7 @@ impl<'p, 'g> Cover<'p, 'g> {
         let mut found: Vec<usize> = Vec::new();
         let mut stack = args.to_vec();
         while let Some(c) = stack.pop() {
-            if self.uses[c] == 0 && found.len() < MOST_NEAR && !found.contains(&c) {
+            if self.uses[c] == 0 && found.len() < MAX_NEAR && !found.contains(&c) {
                 found.push(c);
                 stack.extend(&self.candidate(c).args);
             }

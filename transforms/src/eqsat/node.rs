@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::rules::bounds::{self, Span};
 
 /// The e-graph of a program.
-pub type Eg = EGraph<ENode, Knowledge>;
+pub type Eg = EGraph<ENode, ClassAnalysis>;
 
 /// Operands of a node.
 pub type Args = SmallVec<[Id; 3]>;
@@ -131,10 +131,10 @@ impl FromOp for ENode {
 
 /// What is known of the values of a class.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct ClassData {
     /// A class that they are of, now or once.
     pub id: Id,
-    /// Their type, as an index of [`Knowledge::ty`].
+    /// Their type, as an index of [`ClassAnalysis::ty`].
     pub ty: u32,
     /// The number that each element is.
     pub uniform: Option<Real>,
@@ -150,7 +150,7 @@ pub struct Facts {
 
 /// What the analysis works with: types and operations, each kept once, and what happened since it was asked.
 #[derive(Default)]
-pub struct Knowledge {
+pub struct ClassAnalysis {
     types: Vec<Type>,
     type_ids: HashMap<Type, u32>,
     ops: HashMap<Op, Shared>,
@@ -161,7 +161,7 @@ pub struct Knowledge {
     pub fault: Option<String>,
 }
 
-impl Knowledge {
+impl ClassAnalysis {
     /// The type with index `ty`.
     pub fn ty(&self, ty: u32) -> &Type {
         &self.types[ty as usize]
@@ -205,10 +205,10 @@ impl Knowledge {
     }
 }
 
-impl Analysis<ENode> for Knowledge {
-    type Data = Facts;
+impl Analysis<ENode> for ClassAnalysis {
+    type Data = ClassData;
 
-    fn make(eg: &mut Eg, node: &ENode, id: Id) -> Facts {
+    fn make(eg: &mut Eg, node: &ENode, id: Id) -> ClassData {
         let args: SmallVec<[u32; 3]> = node.args.iter().map(|&a| eg[a].data.ty).collect();
         let ty = eg.analysis.infer(&node.op, &args).unwrap_or_else(|| {
             let name = node.op().name();
@@ -221,14 +221,14 @@ impl Analysis<ENode> for Knowledge {
             .args
             .iter()
             .map(|&a| &eg[a].data)
-            .map(|facts| (eg.analysis.ty(facts.ty), &facts.span))
+            .map(|data| (eg.analysis.ty(data.ty), &data.span))
             .collect();
         let span = bounds::span(node.op(), id, eg.analysis.ty(ty), &known, |id| eg.find(id));
         let constant = is_constant(node.op());
-        Facts { id, ty, uniform, constant, span, written: 0, outdone: Vec::new() }
+        ClassData { id, ty, uniform, constant, span, written: 0, outdone: Vec::new() }
     }
 
-    fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
+    fn merge(&mut self, a: &mut ClassData, b: ClassData) -> DidMerge {
         if a.ty != b.ty {
             let (x, y) = (self.ty(a.ty).clone(), self.ty(b.ty).clone());
             self.fault.get_or_insert_with(|| format!("values of types {x} and {y} were taken for equal"));
@@ -253,13 +253,13 @@ impl Analysis<ENode> for Knowledge {
 
     /// A value that has one number in all elements is a constant.
     fn modify(eg: &mut Eg, id: Id) {
-        let facts = &eg[id].data;
-        let Some(c) = facts.uniform else { return };
-        if facts.constant {
+        let data = &eg[id].data;
+        let Some(c) = data.uniform else { return };
+        if data.constant {
             only_constants(eg, id);
             return;
         }
-        let leaf = Op::from(Leaf::constant(eg.analysis.ty(facts.ty).clone(), c.get()));
+        let leaf = Op::from(Leaf::constant(eg.analysis.ty(data.ty).clone(), c.get()));
         let op = eg.analysis.share(&leaf);
         let constant = eg.add(ENode { op, args: Args::new() });
         eg.union_trusted(id, constant, FOLD);

@@ -31,8 +31,8 @@ pub struct StepConfig {
     /// The largest norm of the estimate over all parameters; a longer one is scaled down to it,
     /// as by PyTorch's `clip_grad_norm_`.
     pub clip: Option<f64>,
-    /// Whether the step reports the figures of the estimate, which takes a pass over it.
-    pub figures: bool,
+    /// Whether the step reports metrics of the estimate, which takes a pass over it.
+    pub metrics: bool,
 }
 
 impl Default for StepConfig {
@@ -43,7 +43,7 @@ impl Default for StepConfig {
             optimiser: Optimiser::Sgd,
             weight_decay: 0.0,
             clip: None,
-            figures: true,
+            metrics: true,
         }
     }
 }
@@ -105,7 +105,7 @@ impl StepNames {
 ///
 /// Beside the leaves of `g` it reads the learning rate, an input `lr` that is a scalar of the
 /// loss's type, the [optimiser's states](Optimiser), and in forward mode the seed. An update is
-/// an output of the name and type of what it updates. Further metrics are the figures of the
+/// an output of the name and type of what it updates. Further metrics are of the
 /// estimate: `grad_norm`, its norm over all parameters before clipping and weight decay, and
 /// those of [`estimate`]. For the exact names see [`StepNames`].
 ///
@@ -137,7 +137,7 @@ pub fn step(g: &Graph, config: &StepConfig) -> Passed {
     for output in &estimated.outputs {
         let keeps = match output.kind {
             OutputKind::Loss | OutputKind::Update => true,
-            OutputKind::Metric => config.figures || output.name != names.directional,
+            OutputKind::Metric => config.metrics || output.name != names.directional,
             OutputKind::Value => false,
         };
         if let Some(value) = at(output.value).filter(|_| keeps) {
@@ -155,9 +155,9 @@ pub fn step(g: &Graph, config: &StepConfig) -> Passed {
     }
 
     let mut scale = None;
-    if config.figures || config.clip.is_some() {
+    if config.metrics || config.clip.is_some() {
         let norm = norm(&mut b, gradients.iter().map(|(_, _, g)| *g), scalar.dtype)?;
-        if config.figures {
+        if config.metrics {
             b.label(norm, &names.grad_norm, "");
             b.output(&names.grad_norm, OutputKind::Metric, norm);
         }

@@ -1,4 +1,4 @@
-//! Figures, tables and verdicts of what programs cost.
+//! Metrics, tables and verdicts of what programs cost.
 
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
@@ -94,7 +94,7 @@ impl Show for Costs {
     }
 }
 
-/// Figures, tables and verdicts from `records`.
+/// Metrics, tables and verdicts from `records`.
 fn section(settings: &Costs, figure: &FigureText, records: &[CostRecord]) -> Section {
     let panels = settings.curves.iter().flat_map(|c| c.panels.iter().map(move |&q| panel(c, q, records)));
     let figure = Figure {

@@ -1,4 +1,4 @@
-//! Figures, tables and verdicts of experiments that measure.
+//! Metrics, tables and verdicts of experiments that measure.
 
 mod cost;
 mod trajectories;
@@ -16,7 +16,7 @@ use crate::spec::{Bounds, Claimed, Cost, Item, Measurement};
 
 /// A kind of experiment that measures, as its results are shown.
 pub trait Show: Measure {
-    /// Figures, tables and settings from `records`.
+    /// Metrics, tables and settings from `records`.
     fn section(&self, figure: &FigureText, records: &[Self::Record]) -> Section;
 
     /// The outcome of `check` by `records`.

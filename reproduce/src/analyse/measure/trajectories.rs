@@ -1,4 +1,4 @@
-//! Figures, tables and verdicts of paths.
+//! Metrics, tables and verdicts of paths.
 
 use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
@@ -20,7 +20,7 @@ impl Show for Trajectories {
     }
 }
 
-/// Figures, tables and settings from `records`.
+/// Metrics, tables and settings from `records`.
 fn section(settings: &Trajectories, figure: &FigureText, records: &[PathRecord]) -> Section {
     let panels = settings.functions.iter().flat_map(|function| {
         [plane(function, records), losses(function, records, false), losses(function, records, true)]

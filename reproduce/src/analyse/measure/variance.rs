@@ -1,4 +1,4 @@
-//! Figures, tables and verdicts of how much the forward gradient varies.
+//! Metrics, tables and verdicts of how much the forward gradient varies.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl Show for Variance {
     }
 }
 
-/// Figures, tables and settings from `records`.
+/// Metrics, tables and settings from `records`.
 fn section(settings: &Variance, figure: &FigureText, records: &[VarianceRecord]) -> Section {
     let panels = settings.cases.iter().flat_map(|case| {
         case.panels.iter().map(move |shown| match shown {

@@ -14,7 +14,7 @@ use crate::spec::measure::{Consts, Program};
 /// If it has no loss or no parameters.
 pub fn derived(program: Program, model: &Model, tangents: usize, tangent: Tangent) -> Result<Model> {
     let forward = Estimator::Forward { tangents, direction: step_settings::direction(tangent), clip: None };
-    let stepped = |estimator| model.step(&StepConfig { estimator, figures: false, ..StepConfig::default() });
+    let stepped = |estimator| model.step(&StepConfig { estimator, metrics: false, ..StepConfig::default() });
     match program {
         Program::Forward => Ok(model.clone()),
         Program::Jvp if tangents == 1 => model.jvp(),

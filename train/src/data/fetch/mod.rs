@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fgc_ir::files::{self, Lock};
 
-use super::known::{Content, Known, Package};
+use super::registry::{Content, Package, PublicSet};
 use crate::hash;
 use fgc::{Error, Result};
 
@@ -65,7 +65,7 @@ pub enum Got {
 }
 
 /// Fails unless `folder` has every file of `known`, unchanged.
-pub fn verify(known: &Known, folder: &Path) -> Result<()> {
+pub fn verify(known: &PublicSet, folder: &Path) -> Result<()> {
     for (name, md5) in known.files {
         let path = folder.join(name);
         let found = hash::md5(&path)?;
@@ -83,7 +83,7 @@ pub fn verify(known: &Known, folder: &Path) -> Result<()> {
 /// If a program is missing or keeps failing, what comes isn't what it must be, the folder can't
 /// be written, there is such a folder with other content, or another process is fetching the set. What was there stays
 /// as it was.
-pub fn get(known: &Known, root: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<Got> {
+pub fn get(known: &PublicSet, root: &Path, tools: &Tools, say: &mut dyn FnMut(&str)) -> Result<Got> {
     let target = root.join(known.name);
     let lock_path = root.join(format!(".{}.lock", known.name));
     let work = root.join(format!(".{}.part", known.name));
@@ -114,7 +114,7 @@ pub fn get(known: &Known, root: &Path, tools: &Tools, say: &mut dyn FnMut(&str))
 }
 
 /// Whether the set is at `target`; an error if something else is.
-fn there(known: &Known, target: &Path) -> Result<bool> {
+fn there(known: &PublicSet, target: &Path) -> Result<bool> {
     if !target.exists() {
         return Ok(false);
     }
@@ -126,7 +126,7 @@ fn there(known: &Known, target: &Path) -> Result<bool> {
 
 /// Fetches the set into a folder inside `work`, which is empty, and gives that folder.
 fn make(
-    known: &Known,
+    known: &PublicSet,
     work: &Path,
     lock: &Lock,
     tools: &Tools,
@@ -172,7 +172,7 @@ fn make(
 /// Downloads the package into `work`, trying again after a while if that fails, and compares it
 /// with its hash.
 fn download(
-    known: &Known,
+    known: &PublicSet,
     work: &Path,
     lock: &Lock,
     tools: &Tools,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use fgc_ir::files::Lock;
 
-use crate::hash::LARGEST;
+use crate::hash::MAX_FILE;
 use fgc::Error;
 
 /// A program that didn't do what it was for.
@@ -32,7 +32,7 @@ impl Failed {
 /// What a program may do: it may write more than anyone wants, or never end.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
-    /// The folder that it writes in, of which it may fill [`LARGEST`] bytes.
+    /// The folder that it writes in, of which it may fill [`MAX_FILE`] bytes.
     pub work: &'a Path,
     /// How long it may take.
     pub longest: Duration,
@@ -98,8 +98,8 @@ fn ended(command: &mut Command, limits: Limits, lock: &Lock) -> io::Result<Ended
             format!("it printed more than {MAX_SAID} bytes")
         } else if let Some(status) = ended {
             break status;
-        } else if let Some(size) = Some(size(limits.work)).filter(|size| *size > LARGEST) {
-            format!("it wrote {size} bytes; a download has at most {LARGEST}")
+        } else if let Some(size) = Some(size(limits.work)).filter(|size| *size > MAX_FILE) {
+            format!("it wrote {size} bytes; a download has at most {MAX_FILE}")
         } else if start.elapsed() > limits.longest {
             format!("it took more than {} s", limits.longest.as_secs())
         } else {

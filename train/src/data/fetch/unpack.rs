@@ -9,7 +9,7 @@ use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use tar::Archive;
 
 use super::open;
-use crate::hash::LARGEST;
+use crate::hash::MAX_FILE;
 use fgc::{Error, Result};
 
 /// Unpacks the files `names` of `folder` in a gzipped tar archive into the folder `target`.
@@ -37,8 +37,8 @@ pub fn gz(source: &Path, target: &Path) -> Result<()> {
 
 fn copy(content: &mut impl Read, source: &Path, target: &Path) -> Result<()> {
     let mut file = files::create(target).map_err(|e| Error::file(target, e))?;
-    let copied = io::copy(&mut content.take(LARGEST + 1), &mut file);
+    let copied = io::copy(&mut content.take(MAX_FILE + 1), &mut file);
     copied
-        .and_then(|n| if n > LARGEST { Err(fgc_ir::bounded::too_long(LARGEST)) } else { Ok(()) })
+        .and_then(|n| if n > MAX_FILE { Err(fgc_ir::bounded::too_long(MAX_FILE)) } else { Ok(()) })
         .map_err(|e| Error::new(format!("unpacking {} to {}: {e}", source.display(), target.display())))
 }

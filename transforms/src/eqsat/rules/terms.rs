@@ -88,15 +88,15 @@ impl<'g> Values<'g> {
     /// The nodes that compute `id`, for whichever of the program's values it is: where it is several, a node that
     /// another outdoes serves only for the one that was written so.
     pub fn nodes(self, id: Id) -> impl Iterator<Item = &'g ENode> {
-        let facts = &self.0[id].data;
+        let data = &self.0[id].data;
         let outdone = move |n: &ENode| {
-            facts.written > 1
-                && facts
+            data.written > 1
+                && data
                     .outdone
                     .iter()
                     .any(|o| o.op == n.op && o.args.iter().zip(&n.args).all(|(&a, &b)| self.same(a, b)))
         };
-        let best = facts.outdone.is_empty() || !self.0[id].nodes.iter().all(&outdone);
+        let best = data.outdone.is_empty() || !self.0[id].nodes.iter().all(&outdone);
         self.0[id].nodes.iter().filter(move |n| !best || !outdone(n))
     }
 

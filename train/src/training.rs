@@ -23,7 +23,7 @@ use crate::trainer::{Options, Outcome, Trainer};
 pub const EVALUATION_BATCH: usize = 256;
 
 /// Programs, data and first parameters of a run.
-pub struct Session<'a> {
+pub struct Training<'a> {
     settings: &'a Settings,
     text: &'a Text,
     data: &'a Dataset,
@@ -35,7 +35,7 @@ pub struct Session<'a> {
     name: String,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Training<'a> {
     /// Compiles what `settings` describe, of the model `text`, to run on `threads`. `data` is what [`read_data`] gives
     /// for them.
     ///
@@ -46,7 +46,7 @@ impl<'a> Session<'a> {
         text: &'a Text,
         data: &'a Dataset,
         threads: &'a Threads,
-    ) -> Result<Session<'a>> {
+    ) -> Result<Training<'a>> {
         settings.check()?;
         let model = load(&settings.model, text, settings.batch, true)?;
         let step = model.step(&step_settings::config(&step_of(settings)?)?)?;
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
         let first = program.graph();
         let first = threads.install(|| random::initial(first, settings.seed))?;
         let name = model.name().to_owned();
-        Ok(Session { settings, text, data, threads, interface, program, schedule, first, name })
+        Ok(Training { settings, text, data, threads, interface, program, schedule, first, name })
     }
 
     /// The name of the model.
