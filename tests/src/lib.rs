@@ -8,6 +8,8 @@ pub mod laws;
 pub mod naive;
 pub mod numeric;
 pub mod range;
+pub mod rounding;
 pub mod single;
 pub mod soup;
+pub mod targets;
 pub mod watch;

@@ -1,6 +1,7 @@
 //! The test suite.
 
 mod compiled;
+mod corpus;
 mod data;
 mod edges;
 mod eqsat;
