@@ -12,4 +12,5 @@ pub mod rounding;
 pub mod single;
 pub mod soup;
 pub mod targets;
+pub mod variants;
 pub mod watch;

@@ -2,7 +2,7 @@
 
 use fgc_ir::{Arrays, DType, Graph, Limits, OutputKind, Tensor, interpret, interpret_within};
 use fgc_tests::generate;
-use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, random, random_arrays};
+use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, parse_graph, random, random_arrays};
 use fgc_transforms::eqsat::{self, optimise};
 use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, grad, hvp, jvp, jvp_many, params, step};
 use rand::SeedableRng;
@@ -194,4 +194,26 @@ fn limits_stop_saturation_and_keep_the_meaning() {
             assert!(distance(&found[name].to_f64(), &expected.to_f64(), 1e-3) < 1e-9, "{name} at {limits:?}");
         }
     }
+}
+
+/// Whatever is said of values without elements is true, that one is a function of itself too: they aren't reasoned about.
+#[test]
+fn values_without_elements_are_constants() {
+    let text = "graph g {
+        %x = param[\"x\", init=constant(1.0)] : f32[2, 0]
+        %i = iota[dim=0] : f32[2, 0]
+        %a = maximum %i, %x : f32[2, 0]
+        %b = expm1 %a : f32[2, 0]
+        %c = sub %b, %x : f32[2, 0]
+        %l = sum[axes=[0, 1]] %c : f32[]
+        output y = %c
+        loss l = %l
+    }";
+    let g = parse_graph(text, DType::F32).unwrap();
+    let g = hvp(&g, &["x"]).unwrap();
+    let result = optimised(&g).unwrap();
+    let computed = result.values().filter(|&v| !result.node(v).op.is_leaf()).count();
+    assert!(computed <= 1, "{result}");
+    let inputs = random_arrays(&g, &mut StdRng::seed_from_u64(1));
+    assert_eq!(interpret(&result, &inputs).unwrap(), interpret(&g, &inputs).unwrap());
 }
