@@ -31,7 +31,12 @@ impl Rounded {
     ///
     /// # Errors
     /// If the arrays don't fit.
-    pub fn new(g: &Graph, arrays: &Arrays, limits: Limits, rng: &mut StdRng) -> Result<Option<Rounded>, String> {
+    pub fn new(
+        g: &Graph,
+        arrays: &Arrays,
+        limits: Limits,
+        rng: &mut StdRng,
+    ) -> Result<Option<Rounded>, String> {
         let written = match interpret_within(g, arrays, limits) {
             Ok(written) => written,
             Err(EvalError::TooLarge { .. }) => return Ok(None),
@@ -97,7 +102,11 @@ fn moved(g: &Graph, arrays: &Arrays, rng: &mut StdRng, finite: &mut bool) -> Arr
             DType::F64 => UNIT.1,
             _ => 0.0,
         };
-        let by = if unit == 0.0 { None } else { errors(&node.op.lower(&g.arg_types(v)), &node.op, &args, &numbers) };
+        let by = if unit == 0.0 {
+            None
+        } else {
+            errors(&node.op.lower(&g.arg_types(v)), &node.op, &args, &numbers)
+        };
         values.push(match by {
             None => x,
             Some(by) => {
@@ -117,10 +126,11 @@ fn errors(lower: &Lower, op: &impl OpRules, args: &[&Tensor], result: &[f64]) ->
     let whole = |x: &f64| x.fract() == 0.0 && x.abs() < f64::from(1 << 24);
     let all_whole = elements.iter().flatten().all(whole);
     if matches!(lower, Lower::Map) {
-        let exact = |k: usize, x: &f64| {
-            all_whole && whole(x) || elements.iter().any(|arg| arg[k].abs() == x.abs())
-        };
-        return Some(result.iter().enumerate().map(|(k, x)| if exact(k, x) { 0.0 } else { x.abs() }).collect());
+        let exact =
+            |k: usize, x: &f64| all_whole && whole(x) || elements.iter().any(|arg| arg[k].abs() == x.abs());
+        return Some(
+            result.iter().enumerate().map(|(k, x)| if exact(k, x) { 0.0 } else { x.abs() }).collect(),
+        );
     }
     let positive = |x: &&Tensor| match x.dtype().is_float() {
         true => {

@@ -14,22 +14,51 @@ use rand::rngs::StdRng;
 /// Numbers at which arithmetic of an element type is special, and a few that aren't.
 pub fn extremes(dtype: DType) -> Vec<f64> {
     let floats = |tiny: f64, normal: f64, largest: f64, digit: f64| {
-        let positive = [0.0, tiny, 3.0 * tiny, normal - tiny, normal, 0.5, 1.0, 1.0 + digit, 2.5, 1e4, largest / 2.0, largest];
+        let positive = [
+            0.0,
+            tiny,
+            3.0 * tiny,
+            normal - tiny,
+            normal,
+            0.5,
+            1.0,
+            1.0 + digit,
+            2.5,
+            1e4,
+            largest / 2.0,
+            largest,
+        ];
         let both = positive.into_iter().chain([f64::INFINITY]).flat_map(|x| [x, -x]);
         both.chain([f64::NAN]).collect()
     };
     match dtype {
-        DType::F32 => floats(
-            f32::from_bits(1).into(),
-            f32::MIN_POSITIVE.into(),
-            f32::MAX.into(),
-            f32::EPSILON.into(),
-        ),
+        DType::F32 => {
+            floats(f32::from_bits(1).into(), f32::MIN_POSITIVE.into(), f32::MAX.into(), f32::EPSILON.into())
+        }
         DType::F64 => floats(f64::from_bits(1), f64::MIN_POSITIVE, f64::MAX, f64::EPSILON),
-        DType::I32 => [i32::MIN, i32::MIN + 1, -65536, -33, -32, -1, 0, 1, 2, 3, 31, 32, 33, 65536, i32::MAX - 1, i32::MAX]
-            .map(f64::from)
-            .to_vec(),
-        DType::U32 => [0, 1, 2, 3, 31, 32, 33, 65536, 1 << 31, u32::MAX - 1, u32::MAX].map(f64::from).to_vec(),
+        DType::I32 => [
+            i32::MIN,
+            i32::MIN + 1,
+            -65536,
+            -33,
+            -32,
+            -1,
+            0,
+            1,
+            2,
+            3,
+            31,
+            32,
+            33,
+            65536,
+            i32::MAX - 1,
+            i32::MAX,
+        ]
+        .map(f64::from)
+        .to_vec(),
+        DType::U32 => {
+            [0, 1, 2, 3, 31, 32, 33, 65536, 1 << 31, u32::MAX - 1, u32::MAX].map(f64::from).to_vec()
+        }
         DType::Bool => vec![0.0, 1.0],
     }
 }
@@ -87,7 +116,8 @@ pub fn resized(sample: &Sample) -> Vec<Sample> {
         };
         let args: Vec<Tensor> = sample.args.iter().enumerate().map(arg).collect();
         let types = |args: &[Tensor]| args.iter().map(Tensor::ty).collect::<Vec<_>>();
-        let known = types(&args) == types(&sample.args) || found.iter().any(|s| types(&s.args) == types(&args));
+        let known =
+            types(&args) == types(&sample.args) || found.iter().any(|s| types(&s.args) == types(&args));
         if !known && accepts(&sample.op, &args) {
             found.push(Sample { op: sample.op.clone(), args });
         }

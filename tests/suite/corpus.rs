@@ -40,7 +40,13 @@ fn every_input_of_a_corpus_passes() {
         let shown: Vec<String> = report
             .failures
             .iter()
-            .map(|(k, e)| format!("fuzz/corpus/{}/{}: {e}", target.name, paths[*k as usize].file_name().unwrap().display()))
+            .map(|(k, e)| {
+                format!(
+                    "fuzz/corpus/{}/{}: {e}",
+                    target.name,
+                    paths[*k as usize].file_name().unwrap().display()
+                )
+            })
             .collect();
         assert!(shown.is_empty(), "{} inputs fail:\n{}", shown.len(), shown.join("\n"));
     }
@@ -48,7 +54,8 @@ fn every_input_of_a_corpus_passes() {
 
 #[test]
 fn corpora_are_small() {
-    let sizes = TARGETS.iter().flat_map(|target| inputs(target.name)).map(|path| fs::metadata(path).unwrap().len());
+    let sizes =
+        TARGETS.iter().flat_map(|target| inputs(target.name)).map(|path| fs::metadata(path).unwrap().len());
     let all: u64 = sizes.sum();
     assert!(all <= MAX_BYTES, "{all} bytes; `fuzz/run TARGET 0` makes a corpus small");
 }

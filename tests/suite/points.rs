@@ -69,7 +69,8 @@ fn hessian_is_symmetric(g: &Graph, arrays: &Arrays, wrt: &[&str], rng: &mut StdR
     let (u, w) = (directions(g, wrt, rng), directions(g, wrt, rng));
     let along = |v: &Arrays, with: &Arrays| -> Law<f64> {
         let found = run(&product, &laws::with(arrays, v, &suffix))?;
-        let part = |name: &&str| Ok(inner(&get(&found, &format!("{name}.hvp"))?.to_f64(), &with[*name].to_f64()));
+        let part =
+            |name: &&str| Ok(inner(&get(&found, &format!("{name}.hvp"))?.to_f64(), &with[*name].to_f64()));
         wrt.iter().map(part).sum()
     };
     let (one, other) = (along(&u, &w)?, along(&w, &u)?);

@@ -52,7 +52,8 @@ impl Outcomes {
 fn other_types(ty: &Type) -> Vec<Type> {
     let mut found: Vec<Type> = DType::ALL.into_iter().map(|dtype| ty.cast(dtype)).collect();
     let dims = ty.shape.to_vec();
-    let mut shapes = vec![[&dims[..], &[2]].concat(), [&[2], &dims[..]].concat(), [&dims[..], &[0]].concat(), vec![1; 32]];
+    let mut shapes =
+        vec![[&dims[..], &[2]].concat(), [&[2], &dims[..]].concat(), [&dims[..], &[0]].concat(), vec![1; 32]];
     for d in 0..dims.len() {
         let with = |n: usize| [&dims[..d], &[n], &dims[d + 1..]].concat();
         shapes.extend([0, 1, dims[d] + 1, dims[d] * 2, MAX_ELEMENTS].map(with));
@@ -104,14 +105,30 @@ fn operands_that_do_not_fit_are_refused() {
 /// Numbers that an attribute can hardly have, beside `i`.
 fn other_numbers(i: i64) -> Vec<i64> {
     let bounds = MAX_ELEMENTS as i64;
-    let mut found = vec![i - 1, i + 1, -i, 0, 1, 2, 3, 1000, bounds, bounds + 1, -bounds, i64::MAX, i64::MIN, i64::from(u32::MAX)];
+    let mut found = vec![
+        i - 1,
+        i + 1,
+        -i,
+        0,
+        1,
+        2,
+        3,
+        1000,
+        bounds,
+        bounds + 1,
+        -bounds,
+        i64::MAX,
+        i64::MIN,
+        i64::from(u32::MAX),
+    ];
     found.retain(|&other| other != i);
     found
 }
 
 /// `attr` with something changed.
 fn other_attrs(attr: &Attr) -> Vec<Attr> {
-    let mut found = vec![Attr::Word("x".into()), Attr::Float(0.5), Attr::Float(f64::NAN), Attr::Str("é".into())];
+    let mut found =
+        vec![Attr::Word("x".into()), Attr::Float(0.5), Attr::Float(f64::NAN), Attr::Str("é".into())];
     found.extend([Attr::Str(String::new()), Attr::List(vec![]), Attr::Int(1), Attr::Range(vec![1, 0, -1])]);
     match attr {
         Attr::Int(i) => found.extend(other_numbers(*i).into_iter().map(Attr::Int)),
@@ -163,7 +180,8 @@ fn attributes_that_do_not_fit_are_refused() {
         let types: Vec<Type> = args.iter().map(Tensor::ty).collect();
         let ty = op.infer(&types.iter().collect::<Vec<_>>()).expect("a sample");
         let own = op.attrs();
-        let mut changed = vec![own.clone().key("unheard_of", Attr::Int(1)), own.clone().item(Attr::Word("x".into()))];
+        let mut changed =
+            vec![own.clone().key("unheard_of", Attr::Int(1)), own.clone().item(Attr::Word("x".into()))];
         for k in 0..own.0.len() {
             let mut fewer = own.clone();
             fewer.0.remove(k);
@@ -190,7 +208,12 @@ fn attributes_that_do_not_fit_are_refused() {
                     if let Ok(ty) = read.infer(&types.iter().collect::<Vec<_>>()) {
                         let mut reader = AttrReader::new(read.attrs());
                         let again = Op::parse(read.name(), &mut reader, &ty);
-                        assert_eq!(again, Some(Ok(read.clone())), "`{}{attrs}` reads back otherwise", op.name());
+                        assert_eq!(
+                            again,
+                            Some(Ok(read.clone())),
+                            "`{}{attrs}` reads back otherwise",
+                            op.name()
+                        );
                     }
                 }
             }
@@ -237,7 +260,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("Slice", "slice[0:2:0, 0:3] %x : f32[0, 3]", "0"),
     ("Pad", "pad[low=[1], high=[1]] %x : f32[4, 3]", "padding of 1 dimensions on f32[2, 3]"),
     ("Pad", "pad[low=[-3, 0], high=[0, 0]] %x : f32[0, 3]", "leaves -1 elements"),
-    ("Pad", "pad[low=[2147483647, 0], high=[2147483647, 0]] %x : f32[1, 3]", "f32[4294967296, 3] is too large"),
+    (
+        "Pad",
+        "pad[low=[2147483647, 0], high=[2147483647, 0]] %x : f32[1, 3]",
+        "f32[4294967296, 3] is too large",
+    ),
     ("Concat", "concat[axis=0] : f32[0]", "`concat` takes at least one operand"),
     ("Concat", "concat[axis=2] %x, %y : f32[4, 3]", "out of range"),
     ("Concat", "concat[axis=0] %x, %i : f32[4, 3]", "i32[2, 3]"),
@@ -273,8 +300,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("Index", "gather[axis=2] %x, %i : f32[2, 3]", "2"),
     ("Index", "gather[axis=0, batch=1] %x, %i : f32[2, 3]", "axis 0 isn't one of [2, 3] behind 1"),
     ("Index", "gather[axis=0] %s, %i : f32[2, 3]", "axis 0 isn't one of []"),
-    ("Random", "random_bits[stream=0, shape=[3]] %x : u32[2, 3]", "a key of `random_bits` is u32[…, 2], not f32[2, 3]"),
-    ("Random", "random_bits[stream=0, shape=[3]] %u : u32[2, 3]", "a key of `random_bits` is u32[…, 2], not u32[2, 3]"),
+    (
+        "Random",
+        "random_bits[stream=0, shape=[3]] %x : u32[2, 3]",
+        "a key of `random_bits` is u32[…, 2], not f32[2, 3]",
+    ),
+    (
+        "Random",
+        "random_bits[stream=0, shape=[3]] %u : u32[2, 3]",
+        "a key of `random_bits` is u32[…, 2], not u32[2, 3]",
+    ),
     ("Leaf", "seed[\"k\"] : u32[3]", "a seed is u32[2], not u32[3]"),
     ("Leaf", "param[\"w\", init=constant(1.0)] : i32[2]", "can't be i32"),
     ("Leaf", "const[0.5] : i32[2]", "0.5"),

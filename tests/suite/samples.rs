@@ -19,7 +19,8 @@ use crate::edges::{ulp, value};
 
 /// Elementwise operations of floats that aren't rounded correctly.
 const FUNCTIONS: [&str; 14] = [
-    "exp", "expm1", "log", "log1p", "rsqrt", "sin", "cos", "tanh", "logistic", "softplus", "silu", "erf", "erfc", "pow",
+    "exp", "expm1", "log", "log1p", "rsqrt", "sin", "cos", "tanh", "logistic", "softplus", "silu", "erf",
+    "erfc", "pow",
 ];
 /// Elementwise operations in which the sign of a zero is left open.
 const UNSIGNED: [&str; 0] = [];

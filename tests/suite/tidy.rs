@@ -42,7 +42,7 @@ fn root() -> PathBuf {
 /// Every Rust source of the workspace: its path from the root, and its text.
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for member in ["ir", "transforms", "codegen", "train", "reproduce", "cli", "tests"] {
+    for member in ["ir", "transforms", "codegen", "train", "reproduce", "cli", "tests", "fuzz"] {
         walk(&root().join(member), &mut found);
     }
     assert!(found.len() > 60, "the sources aren't where they should be");

@@ -21,7 +21,11 @@ pub fn run(input: &[u8]) {
         b'y' => set(npys(), "y_train.npy", bytes),
         b'i' => set(idxs(), "train-images-idx3-ubyte", bytes),
         b'l' => set(idxs(), "train-labels-idx1-ubyte", bytes),
-        b'c' => set(vec![("test_batch.bin", vec![0; 3073]), ("data_batch_1.bin", vec![])], "data_batch_1.bin", bytes),
+        b'c' => set(
+            vec![("test_batch.bin", vec![0; 3073]), ("data_batch_1.bin", vec![])],
+            "data_batch_1.bin",
+            bytes,
+        ),
         b'h' => set(vec![("test.bin", vec![0; 3074]), ("train.bin", vec![])], "train.bin", bytes),
         _ => {}
     }

@@ -290,12 +290,8 @@ fn is_constant(op: &Op) -> bool {
 }
 
 /// The number that each element of `node` is, if it is one by the numbers of its operands: of an elementwise
-/// operation by its meaning, of a view that of the operand, of zeros put into zeros zero. Of no elements any number
-/// would do: all values without elements are one constant.
+/// operation by its meaning, of a view that of the operand, of zeros put into zeros zero.
 fn uniform(eg: &Eg, node: &ENode, ty: u32) -> Option<f64> {
-    if eg.analysis.ty(ty).elements() == 0 {
-        return Some(0.0);
-    }
     if let Op::Leaf(leaf) = node.op() {
         return leaf.uniform();
     }

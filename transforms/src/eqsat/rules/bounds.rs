@@ -277,6 +277,10 @@ pub fn span(op: &Op, id: Id, ty: &Type, args: &[(&Type, &Span)], find: impl Fn(I
         }
         _ => bounds(op, ty, args),
     };
+    // Of no elements everything is true, that each is itself plus 1 too.
+    if ty.elements() == 0 {
+        return Span { bounds: Bounds::UNKNOWN, origin, peak: None, attains: None, tightened: 0 };
+    }
     let attains = attains(op, args, &find);
     if let (Op::Binary(Binary::Sub), Some(_)) = (op, &attains) {
         bounds.hi = bounds.hi.min(0.0);
