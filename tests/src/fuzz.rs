@@ -36,7 +36,11 @@ pub fn graph(seed: u64) -> Result<&'static str, String> {
     check(&g, seed).map_err(|e| format!("{e}\n{g}"))
 }
 
-fn check(g: &Graph, seed: u64) -> Result<&'static str, String> {
+/// Takes `g` through print, parse, verify, jvp, grad and the interpreter, on random arrays.
+///
+/// # Errors
+/// What is broken.
+pub fn check(g: &Graph, seed: u64) -> Result<&'static str, String> {
     let mut rng = StdRng::seed_from_u64(!seed);
     valid(g)?;
     let floats = g.bindings().filter(|(v, _, _)| g.ty(*v).dtype.is_float());

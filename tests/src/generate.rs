@@ -1,6 +1,7 @@
 //! Random valid graphs.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::OnceLock;
 
 use fgc_ir::ops::conv::{Conv, ConvDims, Layout};
@@ -12,7 +13,7 @@ use fgc_ir::ops::{Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reve
 use fgc_ir::ops::{Op, Unary};
 use fgc_ir::{Builder, DType, Graph, Leaf, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value};
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng, TryRng};
 
 /// Values have at most this many elements.
 const MAX_ELEMENTS: usize = 256;
@@ -27,9 +28,16 @@ const NAMES: [&str; 16] = [
 /// A random graph that is valid: a dozen or two operations of all families with random
 /// attributes over small shapes, and a scalar loss that most floats lead to.
 pub fn graph(seed: u64) -> Graph {
-    let name = NAMES[seed as usize % NAMES.len()];
-    let mut maker =
-        Maker { b: Builder::new(name), rng: StdRng::seed_from_u64(seed), leaves: 0, states: Vec::new() };
+    drawn(NAMES[seed as usize % NAMES.len()], StdRng::seed_from_u64(seed))
+}
+
+/// The graph that bytes stand for, one or two for each choice: those that are left out are 0.
+pub fn graph_of(bytes: &[u8]) -> Graph {
+    drawn("fuzz", Choices(bytes))
+}
+
+fn drawn(name: &str, rng: impl Rng) -> Graph {
+    let mut maker = Maker { b: Builder::new(name), rng, leaves: 0, states: Vec::new() };
     for _ in 0..maker.rng.random_range(1..4) {
         let ty = maker.some_type();
         maker.leaf(ty);
@@ -54,14 +62,41 @@ fn rows() -> &'static [Op] {
     })
 }
 
-struct Maker {
+/// Bytes in the place of random numbers, so that a fuzzer that changes one changes one choice.
+struct Choices<'a>(&'a [u8]);
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        self.0.split_off_first().copied().unwrap_or(0)
+    }
+}
+
+impl TryRng for Choices<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        // The most significant bits decide in a range, the others hardly.
+        Ok(u32::from_be_bytes([self.byte(), 0, 0, 0]))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_be_bytes([self.byte(), self.byte(), 0, 0, 0, 0, 0, 0]))
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+        to.fill_with(|| self.byte());
+        Ok(())
+    }
+}
+
+struct Maker<R> {
     b: Builder,
-    rng: StdRng,
+    rng: R,
     leaves: usize,
     states: Vec<(String, Type)>,
 }
 
-impl Maker {
+impl<R: Rng> Maker<R> {
     fn below(&mut self, n: usize) -> usize {
         self.rng.random_range(0..n.max(1))
     }

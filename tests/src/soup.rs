@@ -1,6 +1,7 @@
 //! Random texts for the parser and the language: noise, tokens without sense, and sources with
 //! something changed.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use fgc_ir::ops::Op;
@@ -228,6 +229,12 @@ fn op_names() -> &'static [&'static str] {
         names.extend(lang::builtins::all().map(|b| b.name));
         names
     })
+}
+
+/// Every token that can be written in a dictionary of libFuzzer: keywords, operators, names of operations and builtins.
+pub fn words() -> Vec<&'static str> {
+    let all: BTreeSet<&str> = TOKENS.iter().chain(op_names()).copied().collect();
+    all.into_iter().filter(|word| word.bytes().all(|c| c.is_ascii_graphic() && c != b'"')).collect()
 }
 
 fn tokens(rng: &mut StdRng) -> String {

@@ -18,9 +18,9 @@ use fgc_transforms::{grad, jvp};
 
 /// How results may differ from the exact ones.
 #[derive(Clone, Copy)]
-struct Tolerance {
+pub(crate) struct Tolerance {
     /// In units in the last place of the exact result, or of `floor` where that is larger.
-    ulps: f64,
+    pub(crate) ulps: f64,
     /// The magnitude below which errors are no longer relative.
     floor: f64,
     /// Ulps that are added for each unit of x², for the rounding of the exponent of exp(−x²), as long as that is
@@ -34,7 +34,7 @@ struct Tolerance {
 const EXACT: Tolerance = Tolerance { ulps: 0.0, floor: 0.0, square: 0.0, subnormals: 0.0 };
 
 /// What a value may be off by.
-fn value(function: &str) -> Tolerance {
+pub(crate) fn value(function: &str) -> Tolerance {
     let square = if function.starts_with("gelu") { 2.0 } else { 0.0 };
     Tolerance { ulps: 5.0, square, subnormals: subnormals(function), ..EXACT }
 }
@@ -60,7 +60,7 @@ fn slope(function: &str) -> Tolerance {
 }
 
 /// The distance of the floats of `dtype` about `x`, that of the smallest normal ones below these.
-fn ulp(dtype: DType, x: f64) -> f64 {
+pub(crate) fn ulp(dtype: DType, x: f64) -> f64 {
     let (least, digits) = if dtype == DType::F32 { (-126, 23) } else { (-1022, 52) };
     let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).clamp(least, 1023);
     2f64.powi(exponent - digits).max(5e-324)
@@ -68,7 +68,7 @@ fn ulp(dtype: DType, x: f64) -> f64 {
 
 impl Tolerance {
     /// Whether `found` is `exact` at `x`, as near as floats of `dtype` can be expected to come.
-    fn allows(&self, dtype: DType, found: f64, exact: f64, x: f64) -> bool {
+    pub(crate) fn allows(&self, dtype: DType, found: f64, exact: f64, x: f64) -> bool {
         if exact.is_nan() || found.is_nan() {
             return exact.is_nan() && found.is_nan();
         }

@@ -10,14 +10,19 @@ use fgc_tests::watch::{Plan, Report, run};
 /// The variable that has the seed of the first case, to repeat what another run has found.
 const SEED: &str = "FGC_FUZZ_SEED";
 
-/// Cases from a seed that is another one in each run.
-fn plan(count: u64) -> Plan {
+/// A seed that is another one in each run, and is printed with the tests that it is for.
+pub(crate) fn seed(tests: &str) -> u64 {
     let seed = match std::env::var(SEED) {
         Ok(text) => text.parse().unwrap_or_else(|e| panic!("{SEED}={text}: {e}")),
         Err(_) => rand::random::<u32>().into(),
     };
-    println!("to repeat this: {SEED}={seed} cargo test --workspace --test suite fuzz::");
-    Plan { count, seed, threads: 2, limit: Duration::from_secs(20), verbose: false }
+    println!("to repeat this: {SEED}={seed} cargo test --workspace --test suite {tests}");
+    seed
+}
+
+/// Cases from a seed that is another one in each run.
+fn plan(count: u64) -> Plan {
+    Plan { count, seed: seed("fuzz::"), threads: 2, limit: Duration::from_secs(20), verbose: false }
 }
 
 fn assert_sound(report: &Report) {

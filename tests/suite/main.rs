@@ -1,6 +1,7 @@
 //! The test suite.
 
 mod compiled;
+mod corpus;
 mod data;
 mod edges;
 mod eqsat;
@@ -18,11 +19,14 @@ mod language;
 mod laws;
 mod models;
 mod oracle;
+mod points;
 mod props;
 mod random;
+mod refused;
 mod reporting;
 mod reproduce;
 mod runs;
+mod samples;
 mod singular;
 mod starved;
 mod step;

@@ -42,7 +42,8 @@ fn root() -> PathBuf {
 /// Every Rust source of the workspace: its path from the root, and its text.
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for member in ["ir", "transforms", "codegen", "plot", "train", "reproduce", "cli", "tests"] {
+    for member in ["ir", "transforms", "codegen", "fgc", "plot", "train", "reproduce", "cli", "tests", "fuzz"]
+    {
         walk(&root().join(member), &mut found);
     }
     assert!(found.len() > 60, "the sources aren't where they should be");
@@ -190,7 +191,7 @@ fn files_are_written_in_one_place() {
 }
 
 /// The families of the op table, from its list.
-fn families() -> Vec<(String, String)> {
+pub(crate) fn families() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("ir/src/ops/mod.rs")).unwrap();
     let list = text.split_once("\nfamilies! {").unwrap().1.split_once("\n}").unwrap().0;
     let pairs = list.lines().filter_map(|l| l.trim().trim_end_matches(',').split_once("::"));

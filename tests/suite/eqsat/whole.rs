@@ -2,7 +2,7 @@
 
 use fgc_ir::{Arrays, DType, Graph, Limits, OutputKind, Tensor, interpret, interpret_within};
 use fgc_tests::generate;
-use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, random, random_arrays};
+use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, parse_graph, random, random_arrays};
 use fgc_transforms::eqsat::{self, optimise};
 use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, grad, hvp, jvp, jvp_many, params, step};
 use rand::SeedableRng;
@@ -194,4 +194,58 @@ fn limits_stop_saturation_and_keep_the_meaning() {
             assert!(distance(&found[name].to_f64(), &expected.to_f64(), 1e-3) < 1e-9, "{name} at {limits:?}");
         }
     }
+}
+
+/// Values without elements may be equal to functions of themselves, whose bounds would be ever tighter.
+#[test]
+fn values_without_elements_have_no_bounds() {
+    let text = "graph g {
+        %x = param[\"x\", init=constant(1.0)] : f32[2, 0]
+        %e = expm1 %x : f32[2, 0]
+        %n = neg %x : f32[2, 0]
+        %i = iota[dim=0] : f32[2, 0]
+        %m = maximum %i, %x : f32[2, 0]
+        %t = transpose[perm=[1, 0]] %n : f32[0, 2]
+        %k = expm1 %i : f32[2, 0]
+        %d = sub %e, %k : f32[2, 0]
+        %r = reverse[axes=[]] %k : f32[2, 0]
+        %p = pad[low=[1, 0], high=[1, 0], interior=[2, 0]] %m : f32[6, 0]
+        %f = dot[contract=[0:0, 1:1]] %r, %r : f32[]
+        %q = strong_div %p, %p : f32[6, 0]
+        %o = pad[low=[0, 0], high=[0, 0]] %d : f32[2, 0]
+        %14 = sum[axes=[0, 1]] %x : f32[]
+        %15 = sum[axes=[0, 1]] %e : f32[]
+        %16 = add %14, %15 : f32[]
+        %17 = sum[axes=[0, 1]] %n : f32[]
+        %18 = add %16, %17 : f32[]
+        %19 = sum[axes=[0, 1]] %i : f32[]
+        %20 = add %18, %19 : f32[]
+        %21 = sum[axes=[0, 1]] %m : f32[]
+        %22 = add %20, %21 : f32[]
+        %23 = sum[axes=[0, 1]] %t : f32[]
+        %24 = add %22, %23 : f32[]
+        %25 = sum[axes=[0, 1]] %k : f32[]
+        %26 = add %24, %25 : f32[]
+        %27 = sum[axes=[0, 1]] %d : f32[]
+        %28 = add %26, %27 : f32[]
+        %29 = sum[axes=[0, 1]] %r : f32[]
+        %30 = add %28, %29 : f32[]
+        %31 = sum[axes=[0, 1]] %p : f32[]
+        %32 = add %30, %31 : f32[]
+        %33 = add %32, %f : f32[]
+        %34 = sum[axes=[0, 1]] %q : f32[]
+        %35 = add %33, %34 : f32[]
+        %36 = sum[axes=[0, 1]] %o : f32[]
+        %37 = add %35, %36 : f32[]
+        loss l = %37
+    }";
+    let g = graph_to_f64(&parse_graph(text, DType::F32).unwrap()).unwrap();
+    let g = hvp(&g, &["x"]).unwrap();
+    let start = std::time::Instant::now();
+    let result = optimised(&g).unwrap();
+    let took = start.elapsed();
+    // It took seconds; a busy machine may be slow.
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    let inputs = arrays_to_f64(&random_arrays(&g, &mut StdRng::seed_from_u64(1)));
+    assert_eq!(interpret(&result, &inputs).unwrap(), interpret(&g, &inputs).unwrap());
 }

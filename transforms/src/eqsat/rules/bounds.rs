@@ -224,12 +224,23 @@ pub struct Span {
     pub peak: Option<Peak>,
     /// Along some dimensions there is an element of at least this size, unless one is NaN.
     pub attains: Option<(Dims, f64)>,
+    /// How often the bounds have become tighter since they were first known.
+    tightened: u32,
 }
+
+/// How often bounds become tighter at most. A value that is equal to a function of itself, as x to x + 1 where both are
+/// NaN, would have bounds that never settle.
+const MOST_TIGHTENED: u32 = 64;
 
 impl Span {
     /// Adds what `other` says of the same value.
     pub fn meet(&mut self, other: Span) -> DidMerge {
-        let (bounds, tighter) = self.bounds.and(other.bounds);
+        self.tightened = self.tightened.max(other.tightened);
+        let (bounds, tighter) = match self.tightened {
+            MOST_TIGHTENED => (self.bounds, false),
+            _ => self.bounds.and(other.bounds),
+        };
+        self.tightened += u32::from(tighter);
         let news = tighter
             || self.peak.is_none() && other.peak.is_some()
             || self.attains.is_none() && other.attains.is_some();
@@ -266,6 +277,10 @@ pub fn span(op: &Op, id: Id, ty: &Type, args: &[(&Type, &Span)], find: impl Fn(I
         }
         _ => bounds(op, ty, args),
     };
+    // Of no elements everything is true, that each is itself plus 1 too.
+    if ty.elements() == 0 {
+        return Span { bounds: Bounds::UNKNOWN, origin, peak: None, attains: None, tightened: 0 };
+    }
     let attains = attains(op, args, &find);
     if let (Op::Binary(Binary::Sub), Some(_)) = (op, &attains) {
         bounds.hi = bounds.hi.min(0.0);
@@ -277,7 +292,7 @@ pub fn span(op: &Op, id: Id, ty: &Type, args: &[(&Type, &Span)], find: impl Fn(I
     {
         bounds.lo = bounds.lo.max(*least);
     }
-    Span { bounds: bounds.of_type(ty.dtype), origin, peak: peak(op, args), attains }
+    Span { bounds: bounds.of_type(ty.dtype), origin, peak: peak(op, args), attains, tightened: 0 }
 }
 
 fn peak(op: &Op, args: &[(&Type, &Span)]) -> Option<Peak> {
@@ -460,5 +475,24 @@ fn binary(f: Binary, ty: &Type, [x, y]: [Bounds; 2], by: &Span) -> Bounds {
             Bounds::new(0.0, (x.hi / y.lo.exp2()).floor())
         }
         _ => Bounds::UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_never_settle_are_left_as_they_are() {
+        let ty = Type::scalar(DType::F64);
+        let (zero, one) = (Leaf::constant(ty.clone(), 0.0).into(), Leaf::constant(ty.clone(), 1.0).into());
+        let of = |op: &Op, args: &[(&Type, &Span)]| span(op, Id::from(0), &ty, args, |id| id);
+        let (mut x, one) = (of(&zero, &[]), of(&one, &[]));
+        let mut turns = 0;
+        // x is x + 1.
+        while x.meet(of(&Op::Binary(Binary::Add), &[(&ty, &x.clone()), (&ty, &one)])).0 {
+            turns += 1;
+        }
+        assert_eq!((turns, x.bounds.lo), (MOST_TIGHTENED, f64::from(MOST_TIGHTENED)));
     }
 }

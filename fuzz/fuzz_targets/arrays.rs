@@ -1,0 +1,4 @@
+//! The target `arrays`, under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fgc_tests::targets::run("arrays", input));

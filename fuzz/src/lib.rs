@@ -1,0 +1,1 @@
+//! Nothing: the targets are in `fgc-tests`, what runs them under libFuzzer in `fuzz_targets`.
