@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fgc::codegen::contract::Isa;
+use fgc::codegen::Isa;
 
 /// How far a number may be from the one in the README, relative to it: the last digits of training depend on the order of
 /// sums.

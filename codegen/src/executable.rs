@@ -3,107 +3,31 @@
 #![expect(unsafe_code, reason = "kernels run on raw memory, several at a time")]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fgc_ir::bind::{self, Arrays, BindError};
 use fgc_ir::{Data, Graph, OutputKind, Tensor, Type};
-use rayon::prelude::*;
 
-use crate::awake;
-use crate::contract::{self, Contraction};
-use crate::describe::{KernelInfo, Lowered};
-use crate::emit::{self, Division};
+use crate::emit;
+use crate::isa::Isa;
 use crate::jit::{CompileError, Compiler, Functions};
-use crate::memory::Arena;
-use crate::plan::Plan;
-use crate::program::{self, BufferId, Fusion, Kernel, Origin, Program};
+use crate::lowered::Lowered;
+use crate::program::describe::KernelInfo;
+use crate::program::{BufferId, Fusion, Kernel, Origin, ProgramOutput};
+use crate::runtime;
+use crate::runtime::arena::Arena;
+use crate::runtime::launch::{EpilogueCall, Launch};
+use crate::schedule::{self, Division};
 
-/// Bytes of an array that may well be in a core's cache.
-const NEAR: usize = 1 << 21;
-
-/// What is done with the blocks of a contraction.
-struct Finish {
-    function: usize,
-    /// The first rows of blocks.
-    starts: Vec<usize>,
-    /// At which bytes of the arena the arrays are of which it reads what stands beside a block,
-    /// if they are far.
-    reads: Vec<usize>,
-}
-
-/// One thing to run.
-enum Run {
-    /// A compiled kernel, in tasks of so many indices.
-    Compiled { function: usize, size: usize, task: usize },
-    /// A contraction of each term's operands, at these bytes of the arena, and its results.
-    Contract {
-        contraction: Box<Contraction>,
-        operands: Vec<[usize; 2]>,
-        results: Vec<usize>,
-        epilogue: Option<Finish>,
-    },
-    /// Bytes set to zero.
-    Clear { at: usize, bytes: usize },
-}
-
-impl Run {
-    /// Whether it is work for several threads.
-    fn is_parallel(&self) -> bool {
-        match self {
-            Run::Clear { .. } => false,
-            Run::Contract { contraction, .. } => contraction.is_parallel(),
-            Run::Compiled { size, task, .. } => size > task,
-        }
-    }
-
-    /// Runs it on `arena`, on the threads of the pool that it is called in.
-    fn run(&self, functions: &Functions, arena: &mut Arena, scratch: usize) {
-        let shared = Shared(arena.address());
-        match self {
-            Run::Clear { at, bytes } => arena.bytes_mut()[*at..at + bytes].fill(0),
-            Run::Contract { contraction, operands, results, epilogue } => {
-                let at = |offset: usize| shared.get().wrapping_add(offset);
-                let operands: Vec<_> = operands.iter().map(|o| o.map(|o| at(o).cast_const())).collect();
-                let results: Vec<_> = results.iter().map(|&r| at(r)).collect();
-                let finish = epilogue.as_ref().map(|finish| {
-                    let function = functions.get(finish.function);
-                    move |block: &contract::Block| {
-                        let words = describe(block, &finish.starts, contraction.dtype().size());
-                        // SAFETY: as of compiled kernels; a block's elements are its own.
-                        unsafe { function.call_block(shared.get(), &words) }
-                    }
-                });
-                let reads = epilogue.iter().flat_map(|finish| &finish.reads);
-                let reads: Vec<usize> = reads.map(|&offset| at(offset).addr()).collect();
-                let finish = finish.as_ref().map(|finish| contract::Epilogue { finish, reads: &reads });
-                // SAFETY: the plan gives operands, results and scratch bytes of the arena of
-                // their own while the kernel runs, and the arena isn't used otherwise.
-                unsafe { contraction.run_with(&operands, &results, at(scratch), finish) }
-            }
-            Run::Compiled { function, size, task } => {
-                let function = functions.get(*function);
-                let one = |k: usize| {
-                    let (lo, hi) = (k * task, ((k + 1) * task).min(*size));
-                    // SAFETY: the arena has the layout that the kernels were compiled for;
-                    // tasks write the results of disjoint ranges, and read only what no
-                    // task of the kernel writes, or what their own range does.
-                    unsafe { function.call(shared.get(), lo, hi) }
-                };
-                match size.div_ceil(*task) {
-                    0 => {}
-                    1 => one(0),
-                    tasks => (0..tasks).into_par_iter().for_each(one),
-                }
-            }
-        }
-    }
-}
+/// The most bytes of an array that may well be resident in a core's cache.
+const MAX_RESIDENT: usize = 1 << 21;
 
 /// A compiled graph, with the arrays that it is bound to.
 pub struct Executable {
     graph: Graph,
-    /// What runs, with the kernel that it is of.
-    runs: Vec<(usize, Run)>,
+    /// The launches, each with its kernel.
+    launches: Vec<(usize, Launch)>,
     functions: Functions,
     arena: Arena,
     lowered: Lowered,
@@ -126,70 +50,69 @@ impl Executable {
     /// The same with kernels made as `fusion` says.
     pub fn compile_with(g: &Graph, fusion: Fusion) -> Result<Executable, CompileError> {
         let start = Instant::now();
-        let program = Program::new(g, fusion);
-        let contractions: Vec<Option<Contraction>> =
-            program.kernels.iter().map(|k| program.contraction(k)).collect();
-        let scratch = contractions.iter().flatten().map(Contraction::scratch_bytes).max().unwrap_or(0);
-        let plan = Plan::new(&program, scratch);
+        Isa::chosen().map_err(CompileError)?;
+        let lowered = Lowered::with(g, fusion);
+        let Lowered { program, memory, .. } = &lowered;
         let mut compiler = Compiler::new()?;
-        let mut runs = Vec::new();
-        for ((k, kernel), contraction) in program.kernels.iter().enumerate().zip(contractions) {
-            if let (Kernel::Contract(sums), Some(contraction)) = (kernel, contraction) {
+        let mut launches = Vec::new();
+        for (k, kernel) in program.kernels.iter().enumerate() {
+            if let Kernel::Contract(sums) = kernel {
+                let contraction = Arc::clone(sums.plan());
                 let epilogue = match &sums.epilogue {
                     None => None,
                     Some(epilogue) => {
-                        let function = compiler.kernel(|e, arena, (block, _)| {
-                            emit::emit_epilogue(e, &program, (sums, epilogue), &plan.offsets, arena, block);
+                        let function = compiler.kernel(|b, params| {
+                            emit::emit_epilogue(b, program, (sums, epilogue), &memory.offsets, params);
                         })?;
-                        let far = |b: &BufferId| program.buffers[b.0].ty.bytes() > NEAR;
-                        let reads = sums.reads_beside(contraction.dtype()).into_iter().filter(far);
-                        let reads = reads.map(|b| plan.offsets[b.0]).collect();
-                        Some(Finish { function, starts: contraction.row_starts(), reads })
+                        let large = |b: &BufferId| program.buffers[b.0].ty.bytes() > MAX_RESIDENT;
+                        let read = sums.reads_at_positions(contraction.dtype()).into_iter().filter(large);
+                        let prefetched = read.map(|b| memory.offsets[b.0]).collect();
+                        Some(EpilogueCall { function, starts: contraction.row_starts(), prefetched })
                     }
                 };
-                let at = |b: BufferId| plan.offsets[b.0];
+                let at = |b: BufferId| memory.offsets[b.0];
                 let operands = sums.terms.iter().map(|t| t.args.each_ref().map(|s| at(s.buffer))).collect();
                 let results = sums.results.iter().map(|&r| at(r)).collect();
-                let contraction = Box::new(contraction);
-                runs.push((k, Run::Contract { contraction, operands, results, epilogue }));
+                launches.push((k, Launch::Contract { contraction, operands, results, epilogue }));
                 continue;
             }
-            let Some(division) = emit::division(&program, kernel) else { continue };
-            if emit::accumulates(kernel) {
+            if schedule::accumulates(kernel) {
                 let out = kernel.writes()[0].0;
-                let clear = Run::Clear { at: plan.offsets[out], bytes: program.buffers[out].ty.bytes() };
-                runs.push((k, clear));
+                let bytes = program.buffers[out].ty.bytes();
+                launches.push((k, Launch::Clear { at: memory.offsets[out], bytes }));
             }
-            let function = compiler
-                .kernel(|e, arena, range| emit::emit(e, &program, kernel, &plan.offsets, arena, range))?;
-            let Division { size, task } = division;
-            runs.push((k, Run::Compiled { function, size, task }));
+            let function =
+                compiler.kernel(|b, params| emit::emit(b, program, kernel, &memory.offsets, params))?;
+            let Division { size, task } = schedule::division(program, kernel);
+            launches.push((k, Launch::Compiled { function, size, task }));
         }
         let functions = compiler.finish()?;
-        let too_large = || CompileError(format!("there isn't memory for {} bytes", plan.bytes));
-        let mut arena = Arena::new(plan.bytes).ok_or_else(too_large)?;
+        let too_large = || CompileError(format!("there isn't memory for {} bytes", memory.bytes));
+        let mut arena = Arena::new(memory.bytes).ok_or_else(too_large)?;
         let mut bound = HashMap::new();
-        for (buffer, &at) in program.buffers.iter().zip(&plan.offsets) {
+        for (buffer, &at) in program.buffers.iter().zip(&memory.offsets) {
             match &buffer.origin {
                 Origin::Bound(name) => drop(bound.insert(name.clone(), (at, buffer.ty.clone()))),
                 Origin::Constant(x) => write(arena.bytes_mut(), at, x),
                 Origin::Computed => {}
             }
         }
-        let place = |output: &program::Result| match bound.get(&output.name) {
+        let place = |output: &ProgramOutput| match bound.get(&output.name) {
             Some((at, ty)) if output.kind == OutputKind::Update => (output.name.clone(), *at, ty.clone()),
-            _ => (output.name.clone(), plan.offsets[output.buffer.0], output.ty.clone()),
+            _ => (output.name.clone(), memory.offsets[output.buffer.0], output.ty.clone()),
         };
         let outputs = program.outputs.iter().map(place).collect();
         let bytes = |b: usize| program.buffers[b].ty.bytes();
-        let copies =
-            plan.copies.iter().map(|(f, t)| (plan.offsets[f.0], plan.offsets[t.0], bytes(t.0))).collect();
-        let parallel = runs.iter().any(|(_, run)| run.is_parallel());
-        let lowered = Lowered::of(program, plan);
+        let copies = memory
+            .copies
+            .iter()
+            .map(|(f, t)| (memory.offsets[f.0], memory.offsets[t.0], bytes(t.0)))
+            .collect();
+        let parallel = launches.iter().any(|(_, launch)| launch.is_parallel());
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
         Ok(Executable {
             graph: g.clone(),
-            runs,
+            launches,
             functions,
             arena,
             lowered,
@@ -236,18 +159,23 @@ impl Executable {
     /// Runs the graph on what is bound, on the threads of the rayon pool that it is called in.
     /// Results and updates have the same bits whatever their number.
     pub fn call(&mut self) {
-        self.each(|_, run| run());
+        self.each(|_, launch| launch());
         self.copy();
     }
 
-    /// Has `run` do what runs, one after another, with the kernel that it is of.
-    fn each(&mut self, mut run: impl FnMut(usize, &mut dyn FnMut()) + Send) {
+    /// Has `with` run each launch, one after another, with the kernel that it is of.
+    fn each(&mut self, mut with: impl FnMut(usize, &mut dyn FnMut()) + Send) {
         let mut all = |this: &mut Executable| {
-            for (kernel, one) in &this.runs {
-                run(*kernel, &mut || one.run(&this.functions, &mut this.arena, this.lowered.plan.scratch));
+            for (kernel, launch) in &this.launches {
+                with(*kernel, &mut || {
+                    // SAFETY: functions, launches and memory plan are of one compilation, for which the arena
+                    // was allocated; it asked whether the CPU has the instruction set. The memory plan lets
+                    // buffers share bytes only if one is last used before the other is first written.
+                    unsafe { launch.run(&this.functions, &mut this.arena, this.lowered.memory.scratch) }
+                });
             }
         };
-        if self.parallel { awake::during(|| all(self)) } else { all(self) }
+        if self.parallel { runtime::spinning(|| all(self)) } else { all(self) }
     }
 
     /// [`call`](Executable::call), with the time that each of its [kernels](Executable::kernels)
@@ -291,31 +219,6 @@ impl Executable {
         let read = |(name, at, ty): &(String, usize, Type)| (name.clone(), read(self.arena.bytes(), *at, ty));
         Ok(self.outputs.iter().map(read).collect())
     }
-}
-
-/// The arena's address, for tasks of one kernel.
-#[derive(Clone, Copy)]
-struct Shared(*mut u8);
-
-impl Shared {
-    fn get(self) -> *mut u8 {
-        self.0
-    }
-}
-
-// SAFETY: it is only an address; what is done through it says why that is sound.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-/// A block in the [words](emit::BLOCK_WORDS) that compiled code reads.
-fn describe(block: &contract::Block, starts: &[usize], size: usize) -> Vec<i64> {
-    let slot = starts.partition_point(|&start| start < block.rows.start);
-    let ends = [block.rows.start, block.rows.end, block.columns.start, block.columns.end, slot];
-    let mut words = Vec::with_capacity(emit::BLOCK_WORDS + 2 * block.results.len());
-    words.extend(ends.map(|n| n as i64));
-    words.extend(block.results.iter().flat_map(|p| [p.at as i64, (p.row_stride * size) as i64]));
-    words
 }
 
 /// Writes the elements of `x` at byte `at`.

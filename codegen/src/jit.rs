@@ -1,4 +1,4 @@
-//! Kernels compiled to functions of this process.
+//! Functions compiled by Cranelift to code of this process: they take the arena's address and two numbers.
 
 #![expect(unsafe_code, reason = "compiled functions are called through their addresses")]
 
@@ -9,9 +9,6 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module};
-
-use crate::contract::Isa;
-use crate::emit::Emitter;
 
 /// Why a program can't be compiled.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,8 +35,8 @@ pub enum Code {
     Asm,
 }
 
-/// A kernel's code: it takes the arena, and the first and one past the last index of what it is
-/// to do.
+/// The code of a function: it takes an address and two numbers, for kernels the arena, the first index of its
+/// range, and the one behind the last.
 type Entry = unsafe extern "C" fn(*mut u8, i64, i64);
 
 /// Functions under construction.
@@ -51,9 +48,11 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler for this machine, if it has the [instruction set](Isa::chosen) that was asked for.
+    /// A compiler for this machine.
+    ///
+    /// # Errors
+    /// If it is none that Cranelift compiles for.
     pub fn new() -> Result<Compiler, CompileError> {
-        Isa::chosen().map_err(CompileError)?;
         let mut flags = settings::builder();
         let verify = if cfg!(debug_assertions) { "true" } else { "false" };
         // `speed` would move operations down to their uses, which undoes their interleaving.
@@ -67,11 +66,10 @@ impl Compiler {
         Ok(Compiler { module, context, builder: FunctionBuilderContext::new(), functions: Vec::new() })
     }
 
-    /// Compiles a kernel whose body is emitted by `body`, given the arena's address and the
-    /// range. Gives its position.
+    /// Compiles a function whose body is emitted by `body`, given its parameters. Gives its position.
     pub fn kernel(
         &mut self,
-        body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value)),
+        body: impl FnOnce(&mut FunctionBuilder<'_>, [Value; 3]),
     ) -> Result<usize, CompileError> {
         self.build(body);
         let id = self.module.declare_anonymous_function(&self.context.func.signature).map_err(failed)?;
@@ -81,11 +79,11 @@ impl Compiler {
         Ok(self.functions.len() - 1)
     }
 
-    /// The code of such a kernel as text.
+    /// The code of such a function as text.
     pub fn text(
         &mut self,
         code: Code,
-        body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value)),
+        body: impl FnOnce(&mut FunctionBuilder<'_>, [Value; 3]),
     ) -> Result<String, CompileError> {
         self.build(body);
         let text = match code {
@@ -93,29 +91,26 @@ impl Compiler {
             Code::Asm => {
                 self.context.set_disasm(true);
                 let compiled = self.context.compile(self.module.isa(), &mut ControlPlane::default());
-                compiled.map_err(|e| failed(format!("{:?}", e.inner)))?.vcode.clone().unwrap_or_default()
+                let compiled = compiled.map_err(|e| failed(format!("{:?}", e.inner)))?;
+                compiled.vcode.clone().expect("the disassembly that was asked for")
             }
         };
         self.module.clear_context(&mut self.context);
         Ok(text)
     }
 
-    /// Makes the function of a kernel the one in `context`.
-    fn build(&mut self, body: impl FnOnce(&mut Emitter<'_, '_>, Value, (Value, Value))) {
+    /// Makes the function with this body the one in `context`.
+    fn build(&mut self, body: impl FnOnce(&mut FunctionBuilder<'_>, [Value; 3])) {
         let mut signature = self.module.make_signature();
         signature.params = vec![AbiParam::new(I64); 3];
         self.context.func.signature = signature;
         let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
-        let (entry, start) = (b.create_block(), b.create_block());
+        let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
-        let params = b.block_params(entry).to_vec();
-        let hoist = b.ins().jump(start, &[]);
         b.seal_block(entry);
-        b.seal_block(start);
-        b.switch_to_block(start);
-        let mut emitter = Emitter::new(&mut b, hoist);
-        body(&mut emitter, params[0], (params[1], params[2]));
+        let &[first, second, third] = b.block_params(entry) else { unreachable!("three parameters") };
+        body(&mut b, [first, second, third]);
         b.ins().return_(&[]);
         b.finalize(self.module.target_config());
     }
@@ -159,17 +154,19 @@ impl Function {
     /// for, nothing else accesses what it reads or writes for those indices, and they are within
     /// the kernel's range.
     pub unsafe fn call(self, arena: *mut u8, lo: usize, hi: usize) {
-        // SAFETY: the caller's promises are those that the code relies on.
+        // SAFETY: the code accesses only the arena, in the layout that it was compiled for, for these indices:
+        // the caller vouches for each.
         unsafe { (self.0)(arena, lo as i64, hi as i64) }
     }
 
-    /// Runs what is done with a block of a contraction, which is described by `words`.
+    /// Runs the epilogue of a contraction on a block of its results, which is described by `words`.
     ///
     /// # Safety
-    /// As of [`call`](Function::call) for a function that takes a block, and for the elements of
-    /// the block.
+    /// The [`Functions`] that it is of still exist, it was compiled for the arena's layout and takes a block;
+    /// `words` describe one, and nothing else accesses its elements or what the function writes for it.
     pub unsafe fn call_block(self, arena: *mut u8, words: &[i64]) {
-        // SAFETY: as above; the words live while the function runs.
+        // SAFETY: the function reads the words, which live while it runs, and accesses the arena and the
+        // block, for both of which the caller vouches.
         unsafe { (self.0)(arena, words.as_ptr() as i64, 0) }
     }
 }
@@ -177,7 +174,7 @@ impl Function {
 impl Drop for Functions {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
-            // SAFETY: the functions are only called through `self`, which is going.
+            // SAFETY: a `Function` may only be called while `self` exists, so none of them runs, or will.
             unsafe { module.free_memory() }
         }
     }

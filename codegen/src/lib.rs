@@ -1,39 +1,36 @@
 //! Machine code for graphs: kernels, a memory plan, Cranelift, and contractions.
 //!
 //! ```text
-//! Graph ── lower ──► Program of kernels over buffers
-//!                      ├─ plan       one arena, updates in place
-//!                      ├─ emit, jit  Cranelift functions for maps, folds, windows, indices, epilogues
-//!                      ├─ contract   products and convolutions
+//! Graph ── lower ──► Draft: kernels over buffers, with their schedule depths
+//!                      ├─ passes       kernels fused, recomputed, divided; contractions planned
+//!                      ▼
+//!                    Program
+//!                      ├─ memory_plan  one arena, updates in place
+//!                      ├─ schedule     the order of loops and reductions, and what tasks share
+//!                      ├─ emit, jit    Cranelift functions for loops, windows, gathers, epilogues
+//!                      ├─ gemm         products and convolutions
 //!                      ▼
 //!                    Executable: bind, call, read
 //! ```
 
-mod awake;
-pub mod contract;
-mod describe;
 mod emit;
-mod epilogue;
 mod executable;
-mod fuse;
+pub mod gemm;
+mod isa;
 mod jit;
 mod lower;
-mod memory;
-mod parts;
-mod philox;
-pub mod plan;
-mod probe;
-pub mod program;
-mod recompute;
-mod separate;
-mod split;
-mod steps;
-mod uses;
-pub mod vecmath;
-mod view;
+mod lowered;
+mod memory_plan;
+mod passes;
+mod program;
+mod runtime;
+mod schedule;
 
-pub use describe::{KernelInfo, Lowered};
 pub use executable::Executable;
+pub use isa::Isa;
 pub use jit::{Code, CompileError};
-pub use probe::Peaks;
+pub use lowered::Lowered;
 pub use program::Fusion;
+pub use program::describe::KernelInfo;
+pub use runtime::peaks::Peaks;
+pub use runtime::vecmath;

@@ -10,6 +10,7 @@ pub mod bind;
 pub mod bounded;
 pub mod bounds;
 pub mod builder;
+pub mod cost;
 pub mod diag;
 pub mod files;
 pub mod graph;

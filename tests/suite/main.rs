@@ -1,5 +1,6 @@
 //! The test suite.
 
+mod arrows;
 mod compiled;
 mod corpus;
 mod data;

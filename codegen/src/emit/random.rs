@@ -6,25 +6,25 @@ use cranelift_codegen::ir::{
 };
 use fgc_ir::DType;
 
-use super::lanes::{Emitter, Lane, Width};
-use crate::philox;
+use super::emitter::{BodyValue, Emitter, Width};
+use crate::runtime::philox;
 
 /// The most words of a chunk.
 pub const CHUNK: usize = 512;
 
-/// The words of a draw that have been computed ahead.
+/// The words of a draw, as the host has computed them for a chunk.
 #[derive(Clone, Copy)]
-pub struct Ahead {
+pub struct WordBuffer {
     slot: StackSlot,
     /// The position of the first, in bytes.
     pub first: Option<Value>,
 }
 
-impl Ahead {
+impl WordBuffer {
     /// Room for a chunk.
-    pub fn new(e: &mut Emitter<'_, '_>) -> Ahead {
+    pub fn new(e: &mut Emitter<'_, '_>) -> WordBuffer {
         let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, 4 * CHUNK as u32, 4);
-        Ahead { slot: e.b.create_sized_stack_slot(slot), first: None }
+        WordBuffer { slot: e.b.create_sized_stack_slot(slot), first: None }
     }
 
     /// Computes the words of the `n` elements from `position` on, in bytes.
@@ -40,7 +40,7 @@ impl Ahead {
     }
 
     /// The words of the elements at `position`, in bytes, `stride` bytes apart.
-    pub fn load(&self, e: &mut Emitter<'_, '_>, position: Value, stride: i64) -> Lane {
+    pub fn load(&self, e: &mut Emitter<'_, '_>, position: Value, stride: i64) -> BodyValue {
         let mut at = e.b.ins().stack_addr(I64, self.slot, 0);
         if let Some(first) = self.first {
             let offset = e.b.ins().isub(position, first);
@@ -58,7 +58,7 @@ impl Ahead {
         stream: u32,
         position: Value,
         stride: i64,
-    ) -> Lane {
+    ) -> BodyValue {
         let n = if stride == 0 { Width::Scalar.elements() } else { e.width().elements() };
         let n = e.b.ins().iconst(I64, n);
         self.fill(e, key, stream, position, n);

@@ -8,34 +8,34 @@ use fgc_ir::DType;
 use fgc_ir::ops::Emit;
 use fgc_ir::scalar::{Float, Int, Logic, Scalar};
 
-use super::host;
-use super::lanes::{Emitter, Lane, Width};
-use crate::vecmath;
+use super::emitter::{BodyValue, Emitter, Width};
+use crate::runtime::host;
+use crate::runtime::vecmath;
 
 impl Emitter<'_, '_> {
-    fn single(&self, x: Lane) -> bool {
+    fn single(&self, x: BodyValue) -> bool {
         self.dtype_of(x) == DType::F32
     }
 
-    fn is_float(&self, x: Lane) -> bool {
+    fn is_float(&self, x: BodyValue) -> bool {
         self.dtype_of(x).is_float()
     }
 
     /// Whether `x` is a known number that is neither zero nor infinite nor NaN.
-    fn is_plain(&self, x: Lane) -> bool {
+    fn is_plain(&self, x: BodyValue) -> bool {
         let rounded = |c: f64| if self.single(x) { f64::from(c as f32) } else { c };
         self.constant_of(x).map(rounded).is_some_and(|c| c != 0.0 && c.is_finite())
     }
 }
 
 impl Scalar for Emitter<'_, '_> {
-    type V = Lane;
-    type Mask = Lane;
+    type V = BodyValue;
+    type Mask = BodyValue;
 
-    fn lit(&mut self, like: Lane, c: f64) -> Lane {
+    fn lit(&mut self, like: BodyValue, c: f64) -> BodyValue {
         self.constant(self.dtype_of(like), c)
     }
-    fn add(&mut self, a: Lane, b: Lane) -> Lane {
+    fn add(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let float = self.is_float(a);
         self.map2(
             a,
@@ -44,7 +44,7 @@ impl Scalar for Emitter<'_, '_> {
             |i, a, b| if float { i.ins().fadd(a, b) } else { i.ins().iadd(a, b) },
         )
     }
-    fn sub(&mut self, a: Lane, b: Lane) -> Lane {
+    fn sub(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let float = self.is_float(a);
         self.map2(
             a,
@@ -53,7 +53,7 @@ impl Scalar for Emitter<'_, '_> {
             |i, a, b| if float { i.ins().fsub(a, b) } else { i.ins().isub(a, b) },
         )
     }
-    fn mul(&mut self, a: Lane, b: Lane) -> Lane {
+    fn mul(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let float = self.is_float(a);
         self.map2(
             a,
@@ -62,7 +62,7 @@ impl Scalar for Emitter<'_, '_> {
             |i, a, b| if float { i.ins().fmul(a, b) } else { i.ins().imul(a, b) },
         )
     }
-    fn div(&mut self, a: Lane, b: Lane) -> Lane {
+    fn div(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let dtype = self.dtype_of(a);
         if dtype.is_float() {
             return self.map2(a, b, dtype, |i, a, b| i.ins().fdiv(a, b));
@@ -85,7 +85,7 @@ impl Scalar for Emitter<'_, '_> {
             i.ins().select(none, ones, quotient)
         })
     }
-    fn rem(&mut self, a: Lane, b: Lane) -> Lane {
+    fn rem(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let dtype = self.dtype_of(a);
         match dtype {
             DType::F32 => self.call(host::address2(host::fmodf), &[a, b], dtype),
@@ -98,18 +98,18 @@ impl Scalar for Emitter<'_, '_> {
             }
         }
     }
-    fn neg(&mut self, a: Lane) -> Lane {
+    fn neg(&mut self, a: BodyValue) -> BodyValue {
         let float = self.is_float(a);
         self.map1(a, self.dtype_of(a), |i, a| if float { i.ins().fneg(a) } else { i.ins().ineg(a) })
     }
-    fn abs(&mut self, a: Lane) -> Lane {
+    fn abs(&mut self, a: BodyValue) -> BodyValue {
         match self.dtype_of(a) {
             DType::U32 => a,
             DType::I32 => self.map1(a, DType::I32, |i, a| i.ins().iabs(a)),
             dtype => self.map1(a, dtype, |i, a| i.ins().fabs(a)),
         }
     }
-    fn sign(&mut self, a: Lane) -> Lane {
+    fn sign(&mut self, a: BodyValue) -> BodyValue {
         let (zero, one) = (self.lit(a, 0.0), self.lit(a, 1.0));
         let positive = self.lt(zero, a);
         if self.dtype_of(a) == DType::U32 {
@@ -121,7 +121,7 @@ impl Scalar for Emitter<'_, '_> {
         let rest = self.choose(negative, minus, a);
         self.choose(positive, one, rest)
     }
-    fn maximum(&mut self, a: Lane, b: Lane) -> Lane {
+    fn maximum(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let above = self.lt(b, a);
         let larger = self.choose(above, a, b);
         if !self.is_float(a) {
@@ -130,7 +130,7 @@ impl Scalar for Emitter<'_, '_> {
         let nan = self.ne(a, a);
         self.choose(nan, a, larger)
     }
-    fn minimum(&mut self, a: Lane, b: Lane) -> Lane {
+    fn minimum(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let below = self.lt(a, b);
         let smaller = self.choose(below, a, b);
         if !self.is_float(a) {
@@ -139,10 +139,10 @@ impl Scalar for Emitter<'_, '_> {
         let nan = self.ne(a, a);
         self.choose(nan, a, smaller)
     }
-    fn lt(&mut self, a: Lane, b: Lane) -> Lane {
+    fn lt(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.compare(a, b, FloatCC::LessThan, IntCC::SignedLessThan, IntCC::UnsignedLessThan)
     }
-    fn le(&mut self, a: Lane, b: Lane) -> Lane {
+    fn le(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.compare(
             a,
             b,
@@ -151,16 +151,16 @@ impl Scalar for Emitter<'_, '_> {
             IntCC::UnsignedLessThanOrEqual,
         )
     }
-    fn eq(&mut self, a: Lane, b: Lane) -> Lane {
+    fn eq(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.compare(a, b, FloatCC::Equal, IntCC::Equal, IntCC::Equal)
     }
-    fn ne(&mut self, a: Lane, b: Lane) -> Lane {
+    fn ne(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.compare(a, b, FloatCC::NotEqual, IntCC::NotEqual, IntCC::NotEqual)
     }
-    fn select(&mut self, m: Lane, a: Lane, b: Lane) -> Lane {
+    fn select(&mut self, m: BodyValue, a: BodyValue, b: BodyValue) -> BodyValue {
         self.choose(m, a, b)
     }
-    fn stop_gradient(&mut self, a: Lane) -> Lane {
+    fn stop_gradient(&mut self, a: BodyValue) -> BodyValue {
         a
     }
 }
@@ -168,7 +168,7 @@ impl Scalar for Emitter<'_, '_> {
 /// A function of f32 by vector arithmetic, of f64 by the host's.
 macro_rules! function {
     ($name:ident, $wide:path) => {
-        fn $name(&mut self, a: Lane) -> Lane {
+        fn $name(&mut self, a: BodyValue) -> BodyValue {
             if self.single(a) {
                 vecmath::$name(self, a)
             } else {
@@ -190,30 +190,30 @@ impl Float for Emitter<'_, '_> {
     function!(erf, host::erf);
     function!(erfc, host::erfc);
 
-    fn sqrt(&mut self, a: Lane) -> Lane {
+    fn sqrt(&mut self, a: BodyValue) -> BodyValue {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().sqrt(a))
     }
-    fn rsqrt(&mut self, a: Lane) -> Lane {
+    fn rsqrt(&mut self, a: BodyValue) -> BodyValue {
         let (one, root) = (self.lit(a, 1.0), Float::sqrt(self, a));
         Scalar::div(self, one, root)
     }
-    fn floor(&mut self, a: Lane) -> Lane {
+    fn floor(&mut self, a: BodyValue) -> BodyValue {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().floor(a))
     }
-    fn ceil(&mut self, a: Lane) -> Lane {
+    fn ceil(&mut self, a: BodyValue) -> BodyValue {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().ceil(a))
     }
-    fn round(&mut self, a: Lane) -> Lane {
+    fn round(&mut self, a: BodyValue) -> BodyValue {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().nearest(a))
     }
-    fn pow(&mut self, a: Lane, b: Lane) -> Lane {
+    fn pow(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         if self.single(a) {
             vecmath::pow(self, a, b)
         } else {
             self.call(host::wide2(host::pow), &[a, b], DType::F64)
         }
     }
-    fn strong_mul(&mut self, a: Lane, b: Lane) -> Lane {
+    fn strong_mul(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let product = self.mul(a, b);
         if [a, b].into_iter().any(|x| self.is_plain(x)) {
             return product;
@@ -223,7 +223,7 @@ impl Float for Emitter<'_, '_> {
         let both = Logic::and(self, left, right);
         self.where_or_zero(both, product)
     }
-    fn strong_div(&mut self, a: Lane, b: Lane) -> Lane {
+    fn strong_div(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let ratio = Scalar::div(self, a, b);
         if [a, b].into_iter().any(|x| self.is_plain(x)) {
             return ratio;
@@ -236,17 +236,17 @@ impl Float for Emitter<'_, '_> {
 }
 
 impl Logic for Emitter<'_, '_> {
-    type L = Lane;
-    fn and(&mut self, a: Lane, b: Lane) -> Lane {
+    type L = BodyValue;
+    fn and(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().band(a, b))
     }
-    fn or(&mut self, a: Lane, b: Lane) -> Lane {
+    fn or(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().bor(a, b))
     }
-    fn xor(&mut self, a: Lane, b: Lane) -> Lane {
+    fn xor(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.map2(a, b, self.dtype_of(a), |i, a, b| i.ins().bxor(a, b))
     }
-    fn not(&mut self, a: Lane) -> Lane {
+    fn not(&mut self, a: BodyValue) -> BodyValue {
         if self.dtype_of(a) == DType::Bool && self.width() == Width::Scalar {
             let one = self.constant(DType::Bool, 1.0);
             return Logic::xor(self, a, one);
@@ -269,7 +269,7 @@ fn within(i: &mut FunctionBuilder<'_>, by: Value) -> Value {
 impl Emitter<'_, '_> {
     /// `a` shifted by `b` bits; where there aren't as many, by `most`, or if there is no such
     /// number, to zero.
-    fn shifted(&mut self, a: Lane, b: Lane, most: Option<i64>, shift: Shift) -> Lane {
+    fn shifted(&mut self, a: BodyValue, b: BodyValue, most: Option<i64>, shift: Shift) -> BodyValue {
         let dtype = self.dtype_of(a);
         if let Some(by) = self.constant_of(b) {
             let by = if (0.0..BITS).contains(&by) { Some(by as i64) } else { most };
@@ -300,17 +300,17 @@ impl Emitter<'_, '_> {
 }
 
 impl Int for Emitter<'_, '_> {
-    fn shl(&mut self, a: Lane, b: Lane) -> Lane {
+    fn shl(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         self.shifted(a, b, None, |i, a, by| i.ins().ishl(a, by))
     }
-    fn shr(&mut self, a: Lane, b: Lane) -> Lane {
+    fn shr(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         if self.dtype_of(a) == DType::I32 {
             self.shifted(a, b, Some(BITS as i64 - 1), |i, a, by| i.ins().sshr(a, by))
         } else {
             self.shifted(a, b, None, |i, a, by| i.ins().ushr(a, by))
         }
     }
-    fn mulhi(&mut self, a: Lane, b: Lane) -> Lane {
+    fn mulhi(&mut self, a: BodyValue, b: BodyValue) -> BodyValue {
         let dtype = self.dtype_of(a);
         self.each2(
             a,
@@ -324,18 +324,18 @@ impl Int for Emitter<'_, '_> {
 }
 
 impl Emit for Emitter<'_, '_> {
-    fn dtype(&self, x: Lane) -> DType {
+    fn dtype(&self, x: BodyValue) -> DType {
         self.dtype_of(x)
     }
-    fn truth(&mut self, m: Lane) -> Lane {
+    fn truth(&mut self, m: BodyValue) -> BodyValue {
         m
     }
-    fn condition(&mut self, x: Lane) -> Lane {
+    fn condition(&mut self, x: BodyValue) -> BodyValue {
         x
     }
-    fn cast(&mut self, x: Lane, to: DType) -> Lane {
+    fn cast(&mut self, x: BodyValue, to: DType) -> BodyValue {
         let from = self.dtype_of(x);
-        let ty = self.part_type(to);
+        let ty = self.value_type(to);
         match (from, to) {
             _ if from == to => x,
             (_, DType::Bool) => {

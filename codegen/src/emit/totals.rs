@@ -4,14 +4,14 @@ use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8X16};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value};
 use cranelift_frontend::Variable;
 
-use super::lanes::{Emitter, bits};
+use super::emitter::{Emitter, bits};
 
-/// What has been summed so far, in variables of the function.
+/// The totals of a sum, in variables of the function.
 #[derive(Clone)]
 pub struct Totals {
     /// For each vector of four that is worked on at a time, the totals of its lower and upper half.
     vectors: Vec<[Variable; 2]>,
-    /// That of what is summed element by element.
+    /// The total of elements that are summed one by one.
     element: Option<Variable>,
 }
 

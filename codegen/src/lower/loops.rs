@@ -1,23 +1,22 @@
-//! Loops: which elementwise operations, folds and draws are steps of one.
+//! Loops: the elementwise operations, reductions and draws that are steps of one.
 
 use std::collections::HashMap;
 
 use fgc_ir::ops::{Random, Reduce};
 use fgc_ir::{Type, Value};
 
-use super::{Form, Growing, Lowering, NESTED, START};
+use super::{Form, Growing, Lowering, MAX_NESTING, START};
 use crate::program::{Loop, Origin, Step};
 
-/// Steps of a loop that it takes a while to move.
-const MANY: usize = 256;
+/// The fewest steps of a loop that take a while to move.
+const MIN_MOVED: usize = 256;
 
 impl Lowering<'_> {
-    /// The steps of a loop over `shape` that `args` are: those of the loop at `level` if they are
-    /// of it, else loads.
+    /// The steps of loop `id` that `args` are, which become loads if they aren't computed in it.
     pub(super) fn args(&mut self, id: usize, args: &[Value]) -> Vec<usize> {
         let mut steps = Vec::with_capacity(args.len());
         for &a in args {
-            let known = self.loops[id].as_ref().and_then(|growing| growing.steps.get(&a).copied());
+            let known = self.growing(id).steps.get(&a).copied();
             let step = known.unwrap_or_else(|| {
                 let step = match &self.forms[a.index()] {
                     Form::Inline(step) => step.clone(),
@@ -38,7 +37,7 @@ impl Lowering<'_> {
     /// Adds the step that `v` is to loop `id`.
     pub(super) fn step(&mut self, id: usize, v: Value, step: Step) -> usize {
         let dtype = self.g.ty(v).dtype;
-        let Some(growing) = &mut self.loops[id] else { return 0 };
+        let growing = self.growing_mut(id);
         growing.nest.steps.push((step, dtype));
         let at = growing.nest.steps.len() - 1;
         growing.steps.insert(v, at);
@@ -53,13 +52,13 @@ impl Lowering<'_> {
         }
     }
 
-    fn level(&self, id: usize) -> isize {
-        self.loops[id].as_ref().map_or(START, |growing| growing.level)
+    fn depth(&self, id: usize) -> isize {
+        self.growing(id).depth
     }
 
-    pub(super) fn new_loop(&mut self, ty: &Type, level: isize) -> usize {
+    pub(super) fn new_loop(&mut self, ty: &Type, depth: isize) -> usize {
         let nest = Loop { shape: ty.shape.clone(), ..Loop::default() };
-        self.loops.push(Some(Growing { level, nest, steps: HashMap::new() }));
+        self.loops.push(Some(Growing { depth, nest, steps: HashMap::new() }));
         self.loops.len() - 1
     }
 
@@ -71,28 +70,28 @@ impl Lowering<'_> {
         if self.fused && node.op.is_sum() && self.add_up(v, &node.args) {
             return;
         }
-        let mut level = START + 1;
+        let mut depth = START + 1;
         for &a in &node.args {
-            level = level.max(match self.loop_of(a, ty) {
-                Some(id) => self.level(id),
+            depth = depth.max(match self.loop_of(a, ty) {
+                Some(id) => self.depth(id),
                 None => self.after(a),
             });
         }
         let mut same: Vec<usize> = node.args.iter().filter_map(|&a| self.loop_of(a, ty)).collect();
-        same.retain(|&id| self.level(id) == level);
+        same.retain(|&id| self.depth(id) == depth);
         same.sort_unstable();
         same.dedup();
         if !self.compatible(&same) {
-            level += 1;
+            depth += 1;
             same.clear();
         }
         let id = match same.split_first() {
-            None => self.new_loop(ty, level),
+            None => self.new_loop(ty, depth),
             Some((&first, rest)) => rest.iter().fold(first, |into, &other| self.join(into, other)),
         };
         let args = self.args(id, &node.args);
         self.step(id, v, Step::Apply { op: node.op.clone(), args });
-        self.set(v, Form::Step(id, None), level);
+        self.set(v, Form::Step(id, None), depth);
     }
 
     /// How deep an operation on `args` is nested in formulas, if it is one.
@@ -105,10 +104,10 @@ impl Lowering<'_> {
                 _ => return None,
             });
         }
-        (depth <= NESTED).then_some(depth)
+        (depth <= MAX_NESTING).then_some(depth)
     }
 
-    /// The least level of a loop that reads `a`.
+    /// The least depth of a loop that reads `a`.
     pub(super) fn after(&self, a: Value) -> isize {
         match self.forms[a.index()] {
             Form::Inline(_) | Form::Formula(_) => START + 1,
@@ -116,26 +115,25 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether loops can be one: their folds are over the same axes.
+    /// Whether loops can be one: their reductions are over the same axes.
     fn compatible(&self, ids: &[usize]) -> bool {
-        let mut axes = ids.iter().filter_map(|&id| self.fold_axes(id));
+        let mut axes = ids.iter().filter_map(|&id| self.reduced_axes(id));
         let first = axes.next();
         axes.all(|other| Some(other) == first)
     }
 
-    fn fold_axes(&self, id: usize) -> Option<&[usize]> {
-        let (_, reduce, _) = self.loops[id].as_ref()?.nest.folds.first()?;
+    fn reduced_axes(&self, id: usize) -> Option<&[usize]> {
+        let (_, reduce, _) = self.growing(id).nest.reductions.first()?;
         Some(&reduce.axes)
     }
 
     /// Makes two loops one; gives its position. The second becomes a part of the first, unless that
     /// would move many more steps than the other way round.
     fn join(&mut self, id: usize, gone: usize) -> usize {
-        let steps = |id: usize| self.loops[id].as_ref().map_or(0, |growing| growing.nest.steps.len());
-        let (id, gone) = if steps(gone) > MANY.max(steps(id)) { (gone, id) } else { (id, gone) };
-        let (Some(other), Some(into)) = (self.loops[gone].take(), &mut self.loops[id]) else {
-            unreachable!("a loop that operands are steps of is there")
-        };
+        let steps = |id: usize| self.growing(id).nest.steps.len();
+        let (id, gone) = if steps(gone) > MIN_MOVED.max(steps(id)) { (gone, id) } else { (id, gone) };
+        let other = self.loops[gone].take().expect("a loop that operands are steps of");
+        let into = self.loops[id].as_mut().expect("a loop that operands are steps of");
         let base = into.nest.steps.len();
         for (mut step, dtype) in other.nest.steps {
             if let Step::Apply { args, .. } = &mut step {
@@ -144,7 +142,9 @@ impl Lowering<'_> {
             into.nest.steps.push((step, dtype));
         }
         into.nest.stores.extend(other.nest.stores.into_iter().map(|(at, to)| (at + base, to)));
-        into.nest.folds.extend(other.nest.folds.into_iter().map(|(at, reduce, to)| (at + base, reduce, to)));
+        into.nest
+            .reductions
+            .extend(other.nest.reductions.into_iter().map(|(at, reduce, to)| (at + base, reduce, to)));
         for (v, at) in other.steps {
             into.steps.entry(v).or_insert(at + base);
             if let Form::Step(of, _) = &mut self.forms[v.index()]
@@ -160,28 +160,26 @@ impl Lowering<'_> {
         let arg = self.g.node(v).args[0];
         let ty = self.g.ty(arg);
         let own = self.loop_of(arg, ty);
-        let fits = |id: &usize| self.fold_axes(*id).is_none_or(|axes| axes == reduce.axes);
-        let (id, level) = match own.filter(fits) {
-            Some(id) => (id, self.level(id)),
+        let fits = |id: &usize| self.reduced_axes(*id).is_none_or(|axes| axes == reduce.axes);
+        let (id, depth) = match own.filter(fits) {
+            Some(id) => (id, self.depth(id)),
             None => {
-                let level = self.after(arg);
-                (self.new_loop(ty, level), level)
+                let depth = self.after(arg);
+                (self.new_loop(ty, depth), depth)
             }
         };
         let step = self.args(id, &[arg])[0];
         let out = self.whole(self.g.ty(v), Origin::Computed);
-        if let Some(growing) = &mut self.loops[id] {
-            growing.nest.folds.push((step, reduce, out.buffer));
-        }
-        self.set(v, Form::Source(out), level);
+        self.growing_mut(id).nest.reductions.push((step, reduce, out.buffer));
+        self.set(v, Form::Source(out), depth);
     }
 
-    /// Bits are drawn in the loop of what is made of them.
+    /// Bits are drawn in the loop that uses them.
     pub(super) fn random(&mut self, v: Value, op: Random) {
         let key = self.g.node(v).args[0];
-        let (source, level) = (self.source(key), self.ready[key.index()] + 1);
-        let id = self.new_loop(self.g.ty(v), level);
+        let (source, depth) = (self.source(key), self.ready[key.index()] + 1);
+        let id = self.new_loop(self.g.ty(v), depth);
         self.step(id, v, Step::Random(op, source));
-        self.set(v, Form::Step(id, None), level);
+        self.set(v, Form::Step(id, None), depth);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fgc_codegen::contract::Isa;
+use fgc_codegen::Isa;
 use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

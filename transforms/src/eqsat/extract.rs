@@ -14,8 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use egg::Id;
+use fgc_ir::cost::{Form, Work, distinct, output};
 
-use super::cost::{Form, Work, distinct, output};
 use super::node::{ENode, Eg};
 use super::rules::terms::{Reading, Values};
 

@@ -16,7 +16,6 @@
 //! nothing of operations but what the op table says; the rules name them.
 
 mod convert;
-mod cost;
 mod explain;
 mod extract;
 mod metrics;
@@ -28,7 +27,7 @@ mod saturate;
 use std::collections::HashMap;
 
 use egg::Id;
-use fgc_ir::{Graph, Value};
+use fgc_ir::{Graph, Value, cost};
 
 use crate::error::{PassError, Passed};
 pub use explain::{Change, proof};

@@ -1,0 +1,182 @@
+//! Micro-kernels: which there are, and which the CPU runs.
+#![allow(unsafe_code, reason = "kernels are compiled for instruction sets that not every CPU has")]
+
+mod jit;
+mod tile;
+
+use super::scalar::Scalar;
+use super::simd::*;
+use crate::isa::Isa;
+use tile::{MicrokernelFn, microkernel};
+
+pub use tile::{KRun, MicroTile, PACK, RUNS, TABLE};
+
+/// An element type that there are micro-kernels for.
+pub trait Microkernels: Scalar {
+    /// Those of an instruction set, which the CPU must have for them to be called.
+    fn kernels(isa: Isa) -> MicrokernelTable<Self>;
+}
+
+/// What a plan needs to know of the micro-kernels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelShape {
+    /// Elements of a vector.
+    pub lanes: usize,
+    /// The most rows of a tile, by its vectors less one.
+    pub rows: Vec<usize>,
+}
+
+impl KernelShape {
+    /// Columns of the widest tile.
+    pub fn width(&self) -> usize {
+        self.rows.len() * self.lanes
+    }
+}
+
+/// The micro-kernels of an element type and an instruction set.
+pub struct MicrokernelTable<T: 'static> {
+    /// Elements of a vector.
+    pub lanes: usize,
+    /// By vectors less one, by rows less one, by whether all vectors are whole, by kind.
+    kernels: &'static [&'static [[[MicrokernelFn<T>; 3]; 2]]],
+    /// Whether there are better ones, compiled by Cranelift.
+    jit: bool,
+}
+
+impl<T> MicrokernelTable<T> {
+    /// The most vectors of a tile.
+    pub fn vectors(&self) -> usize {
+        self.kernels.len()
+    }
+
+    /// The most rows of a tile of so many vectors.
+    pub fn rows(&self, vectors: usize) -> usize {
+        self.kernels[vectors - 1].len()
+    }
+
+    /// What a plan needs to know of them.
+    pub fn shape(&self) -> KernelShape {
+        let rows = (1..=self.vectors()).map(|v| self.rows(v)).collect();
+        KernelShape { lanes: self.lanes, rows }
+    }
+
+    /// Computes a tile of so many rows and vectors with the kernel of this kind.
+    ///
+    /// # Panics
+    /// If there is no kernel of so many rows and vectors.
+    ///
+    /// # Safety
+    /// As of [`microkernel`](tile::microkernel), for each row and vector; the CPU has the instruction set.
+    pub unsafe fn run(&self, rows: usize, vectors: usize, kind: usize, t: &MicroTile<T>) {
+        let whole = t.last == self.lanes;
+        let jit = if self.jit && whole && kind == RUNS { jit::kernel(rows, vectors) } else { None };
+        match jit {
+            // SAFETY: the compiled kernel is of these rows and vectors, and reads and writes what the tile
+            // says, for which the caller vouches. Only the table of `f32` has `jit` set.
+            Some(kernel) => unsafe { jit::run(kernel, t) },
+            // SAFETY: the table's kernel at this position is of these rows and vectors; the caller vouches
+            // for the tile and for the instruction set of the table.
+            None => unsafe { self.kernels[vectors - 1][rows - 1][usize::from(whole)][kind](t) },
+        }
+    }
+}
+
+/// A table of kernels: for each number of vectors, kernels of each number of rows up to the most.
+macro_rules! table {
+    ($kernel:ident, $t:ty: $($vectors:literal x [$($rows:literal)*]),*) => {
+        &[$(&[$([
+            [
+                $kernel::<$rows, $vectors, RUNS, false> as MicrokernelFn<$t>,
+                $kernel::<$rows, $vectors, PACK, false> as MicrokernelFn<$t>,
+                $kernel::<$rows, $vectors, TABLE, false> as MicrokernelFn<$t>,
+            ],
+            [
+                $kernel::<$rows, $vectors, RUNS, true> as MicrokernelFn<$t>,
+                $kernel::<$rows, $vectors, PACK, true> as MicrokernelFn<$t>,
+                $kernel::<$rows, $vectors, TABLE, true> as MicrokernelFn<$t>,
+            ],
+        ]),*]),*]
+    };
+}
+
+/// The micro-kernel compiled for an instruction set.
+macro_rules! compiled {
+    ($name:ident, $simd:ty, $t:ty $(, $feature:literal)?) => {
+        /// # Safety
+        /// As of [`microkernel`]; the CPU has the instruction set.
+        $(#[target_feature(enable = $feature)])?
+        unsafe fn $name<const MR: usize, const NV: usize, const MODE: usize, const WHOLE: bool>(
+            t: &MicroTile<$t>,
+        ) {
+            // SAFETY: the requirements are the same, and this function is compiled for the vectors' features.
+            unsafe { microkernel::<$simd, MR, NV, MODE, WHOLE>(t) }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+compiled!(f32x16, Avx512<f32>, f32, "avx512f");
+#[cfg(target_arch = "x86_64")]
+compiled!(f64x8, Avx512<f64>, f64, "avx512f");
+#[cfg(target_arch = "x86_64")]
+compiled!(f32x8, Avx2<f32>, f32, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+compiled!(f64x4, Avx2<f64>, f64, "avx2,fma");
+compiled!(f32x4, Portable<f32>, f32);
+compiled!(f64x2, Portable<f64>, f64);
+compiled!(u32x4, Portable<u32>, u32);
+
+impl Microkernels for f32 {
+    fn kernels(isa: Isa) -> MicrokernelTable<f32> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => MicrokernelTable {
+                lanes: 16,
+                jit: false,
+                kernels: table!(f32x16, f32: 1 x [1 2 3 4 5 6 7 8 9 10 11 12], 2 x [1 2 3 4 5 6 7 8 9 10 11 12],
+                                             3 x [1 2 3 4 5 6 7 8], 4 x [1 2 3 4 5 6]),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => MicrokernelTable {
+                lanes: 8,
+                jit: false,
+                kernels: table!(f32x8, f32: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6]),
+            },
+            _ => MicrokernelTable {
+                lanes: 4,
+                jit: true,
+                kernels: table!(f32x4, f32: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
+        }
+    }
+}
+
+impl Microkernels for f64 {
+    fn kernels(isa: Isa) -> MicrokernelTable<f64> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => MicrokernelTable {
+                lanes: 8,
+                jit: false,
+                kernels: table!(f64x8, f64: 1 x [1 2 3 4 5 6 7 8], 2 x [1 2 3 4 5 6 7 8]),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => MicrokernelTable {
+                lanes: 4,
+                jit: false,
+                kernels: table!(f64x4, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
+            _ => MicrokernelTable {
+                lanes: 2,
+                jit: false,
+                kernels: table!(f64x2, f64: 1 x [1 2 3 4], 2 x [1 2 3 4]),
+            },
+        }
+    }
+}
+
+impl Microkernels for u32 {
+    fn kernels(_: Isa) -> MicrokernelTable<u32> {
+        MicrokernelTable { lanes: 4, jit: false, kernels: table!(u32x4, u32: 1 x [1 2 3 4], 2 x [1 2 3 4]) }
+    }
+}

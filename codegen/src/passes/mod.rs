@@ -1,0 +1,65 @@
+//! Passes over programs, in the order in which [`run`] runs them. In debug builds a
+//! [verifier](crate::program::verify) checks the program between them.
+//!
+//! | pass | what it does |
+//! |---|---|
+//! | `fission` | divides loops that are too large |
+//! | `order` | puts kernels in order of their schedule depths |
+//! | `siblings` | joins contractions that share an operand, and loops that read one array |
+//! | `rematerialise` | has loops compute again what it costs more to store and to read |
+//! | `separate` | gives reductions that need one a loop of their own |
+//! | `plan` | plans contractions |
+//! | `epilogue` | runs loops on the blocks of the contractions whose results they read |
+//! | `dead_steps` | removes steps that nothing needs |
+//! | `split_reductions` | splits reductions of few results between tasks |
+//!
+//! `kernel_graph` has which kernels build on which, `steps` the steps of loops that are joined.
+
+mod dead_steps;
+mod epilogue;
+mod fission;
+mod kernel_graph;
+mod order;
+mod plan;
+mod rematerialise;
+mod separate;
+mod siblings;
+mod split_reductions;
+mod steps;
+
+use crate::program::verify::{Stage, verify, verify_kernels};
+use crate::program::{Draft, Fusion, Program, Scheduled};
+
+/// The program of these kernels.
+pub fn run(draft: Draft, fusion: Fusion) -> Program {
+    let Draft { mut program, kernels, for_metrics } = draft;
+    let check = |program: &Program, kernels: &[Scheduled], pass: &str, stage: Stage| {
+        if cfg!(debug_assertions) {
+            let kernels = kernels.iter().map(|(_, kernel)| kernel);
+            verify_kernels(program, kernels, stage).unwrap_or_else(|e| panic!("behind {pass}: {e}"));
+        }
+    };
+    let mut kernels = order::in_order(fission::split(&mut program, kernels));
+    check(&program, &kernels, "fission", Stage::Unplanned);
+    if fusion == Fusion::All {
+        kernels = siblings::contractions(&program, kernels, &for_metrics);
+        kernels = siblings::loops(&program, kernels);
+        check(&program, &kernels, "sibling fusion", Stage::Unplanned);
+        rematerialise::rematerialise(&program, &mut kernels);
+        kernels.retain(|(_, kernel)| !kernel.writes().is_empty());
+        check(&program, &kernels, "rematerialisation", Stage::Unplanned);
+    }
+    kernels = separate::separate(&mut program, kernels);
+    plan::contractions(&program, &mut kernels);
+    check(&program, &kernels, "planning", Stage::Planned);
+    program.kernels = match fusion {
+        Fusion::All => epilogue::fuse(&mut program, kernels, &for_metrics),
+        Fusion::None => kernels.into_iter().map(|(_, kernel)| kernel).collect(),
+    };
+    dead_steps::prune(&mut program);
+    split_reductions::split(&mut program);
+    if cfg!(debug_assertions) {
+        verify(&program).unwrap_or_else(|e| panic!("behind all passes: {e}"));
+    }
+    program
+}
