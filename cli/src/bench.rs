@@ -70,7 +70,8 @@ pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
     let optimized = model.optimize(args.opt.level())?;
     compile.extend(optimized.saturation().map(|saturation| ("saturation", saturation.ms)));
     let threads = Threads::new(threads.map(usize::from))?;
-    let program = optimized.compile(&CompileOptions { threads: threads.clone() })?;
+    let program =
+        optimized.compile(&CompileOptions { threads: threads.clone(), ..CompileOptions::default() })?;
     compile.push(("code", program.compile_ms()));
 
     let mut timed = Timed::new(program, args.seed)?;

@@ -54,7 +54,7 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
             (interpret(graph, &given).map_err(input)?, format!("interpreted in {:.1} ms", ms(start)))
         }
         Backend::Jit => {
-            let mut program = optimized.compile(&CompileOptions { threads })?;
+            let mut program = optimized.compile(&CompileOptions { threads, ..CompileOptions::default() })?;
             let start = Instant::now();
             let results = program.run(&given)?;
             (results, format!("compiled in {:.1} ms, run in {:.1} ms", program.compile_ms(), ms(start)))

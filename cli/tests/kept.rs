@@ -125,8 +125,9 @@ fn a_model_that_is_edited_meanwhile_is_trained_as_it_was() {
     let folder = workshop();
     let (at, run) = (folder.path(), folder.path().join("run"));
     let args = ["train", "m.fg", "--batch", "1", "--train-samples", "2000", "--epochs", "1", "--out", "run"];
-    let child = command(at, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !run.join("metrics.jsonl").exists() {
+    let mut child = command(at, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that has ended without it is found out about below.
+    while !run.join("metrics.jsonl").exists() && child.try_wait().unwrap().is_none() {
         sleep(Duration::from_millis(1));
     }
     let text = fs::read_to_string(at.join("m.fg")).unwrap();

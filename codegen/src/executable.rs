@@ -49,9 +49,16 @@ impl Executable {
 
     /// The same with kernels made as `fusion` says.
     pub fn compile_with(g: &Graph, fusion: Fusion) -> Result<Executable, CompileError> {
+        Executable::compile_on(g, fusion, Isa::chosen().map_err(CompileError)?)
+    }
+
+    /// The same with contractions for the instruction set `isa`, which the CPU must have.
+    pub fn compile_on(g: &Graph, fusion: Fusion, isa: Isa) -> Result<Executable, CompileError> {
         let start = Instant::now();
-        Isa::chosen().map_err(CompileError)?;
-        let lowered = Lowered::with(g, fusion);
+        if !isa.is_available() {
+            return Err(CompileError(format!("this CPU doesn't have `{isa}`")));
+        }
+        let lowered = Lowered::on(g, fusion, isa);
         let Lowered { program, memory, .. } = &lowered;
         let mut compiler = Compiler::new()?;
         let mut launches = Vec::new();

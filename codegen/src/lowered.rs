@@ -30,7 +30,14 @@ impl Lowered {
 
     /// The same with kernels made as `fusion` says.
     pub fn with(g: &Graph, fusion: Fusion) -> Lowered {
-        let program = passes::run(lower(g, fusion), fusion);
+        // An instruction set that the CPU lacks is an error when code is asked for; without code, as for a program
+        // that is shown, contractions are planned for the best.
+        Lowered::on(g, fusion, Isa::chosen().unwrap_or(Isa::best()))
+    }
+
+    /// The same with contractions planned for `isa`.
+    pub fn on(g: &Graph, fusion: Fusion, isa: Isa) -> Lowered {
+        let program = passes::run(lower(g, fusion), fusion, isa);
         let scratch = |kernel: &Kernel| match kernel {
             Kernel::Contract(sums) => sums.plan().scratch_bytes(),
             _ => 0,

@@ -43,6 +43,7 @@ pub use fgc_transforms as transforms;
 
 pub use array::{ToTensor, view};
 pub use error::{Error, Result};
+pub use fgc_codegen::Isa;
 pub use fgc_ir::lang::Options;
 pub use fgc_ir::{Arrays, DType, Graph, Tensor, Type};
 pub use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig};

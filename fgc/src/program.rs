@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fgc_codegen::{Executable, Fusion, KernelInfo};
+use fgc_codegen::{Executable, Fusion, Isa, KernelInfo};
 use fgc_ir::{Arrays, Graph, Tensor};
 use rayon::ThreadPool;
 
@@ -43,6 +43,10 @@ impl Threads {
 /// How a program is compiled and run.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
+    /// The instruction set of products and convolutions. By default that which the environment variable `FGC_ISA`
+    /// names, or else the widest that the CPU has. Sums are rounded in an order that depends on it, so that with the
+    /// same one CPUs that differ have the same bits.
+    pub isa: Option<Isa>,
     /// The threads that it runs on. By default those of the rayon pool that it is called in.
     pub threads: Threads,
 }
@@ -77,7 +81,8 @@ pub struct Program {
 impl Program {
     /// Machine code for `graph`, with kernels made as `fusion` says.
     pub(crate) fn new(graph: &Graph, fusion: Fusion, options: &CompileOptions) -> Result<Program> {
-        let executable = Executable::compile_with(graph, fusion).map_err(Error::of)?;
+        let isa = options.isa.map_or_else(|| Isa::chosen().map_err(Error::new), Ok)?;
+        let executable = Executable::compile_on(graph, fusion, isa).map_err(Error::of)?;
         Ok(Program { executable, threads: options.threads.clone() })
     }
 
@@ -146,5 +151,39 @@ impl Program {
     /// The kernels that a call runs, in their order.
     pub fn kernels(&self) -> Vec<KernelInfo> {
         self.executable.kernels()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fgc_ir::lang;
+
+    use super::*;
+    use crate::Model;
+
+    /// A product, whose plan is another one for each instruction set.
+    #[test]
+    fn programs_are_for_the_instruction_set_that_is_asked_for() {
+        let text = "model m(x: f32[7, 33]) { param w: f32[33, 21] ~ normal(1.0)\noutput y = x @ w }";
+        let model = Model::parse(text, &lang::Options::default()).unwrap();
+        let mut arrays = random::initial(model.graph(), 1).unwrap();
+        let x = random::leaves(model.graph(), |role| *role == fgc_ir::Role::Input);
+        arrays.extend(random::arrays(x, random::normal, 2).unwrap());
+        let exact = model.interpret(&arrays).unwrap()["y"].to_f64();
+        for isa in Isa::ALL {
+            let compiled = model.compile(&CompileOptions { isa: Some(isa), ..CompileOptions::default() });
+            match compiled {
+                Ok(mut program) => {
+                    assert!(isa.is_available());
+                    let found = program.run(&arrays).unwrap()["y"].to_f64();
+                    let apart = found.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                    assert!(apart < 1e-4, "{isa}: {apart:e}");
+                }
+                Err(e) => {
+                    assert!(!isa.is_available());
+                    assert_eq!(e.to_string(), format!("this CPU doesn't have `{isa}`"));
+                }
+            }
+        }
     }
 }

@@ -337,42 +337,21 @@ impl Scalar for Builder {
     }
 }
 
+macro_rules! pushed {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        $(fn $name(&mut self, a: Value) -> Value {
+            self.elementwise(Unary::$Row, &[a])
+        })*
+    };
+}
+
 impl Float for Builder {
-    fn exp(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Exp, &[a])
-    }
-    fn expm1(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Expm1, &[a])
-    }
-    fn log(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Log, &[a])
-    }
-    fn log1p(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Log1p, &[a])
-    }
+    crate::elementary_functions! { pushed }
     fn sqrt(&mut self, a: Value) -> Value {
         self.elementwise(Unary::Sqrt, &[a])
     }
     fn rsqrt(&mut self, a: Value) -> Value {
         self.elementwise(Unary::Rsqrt, &[a])
-    }
-    fn sin(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Sin, &[a])
-    }
-    fn cos(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Cos, &[a])
-    }
-    fn tanh(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Tanh, &[a])
-    }
-    fn logistic(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Logistic, &[a])
-    }
-    fn erf(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Erf, &[a])
-    }
-    fn erfc(&mut self, a: Value) -> Value {
-        self.elementwise(Unary::Erfc, &[a])
     }
     fn floor(&mut self, a: Value) -> Value {
         self.elementwise(Unary::Floor, &[a])

@@ -64,9 +64,15 @@ impl Scalar for Meter {
     }
 }
 
+macro_rules! functions {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        metered! { one $($name $cost;)* }
+    };
+}
+
 impl Float for Meter {
-    metered! { one exp 10.0; expm1 14.0; log 12.0; log1p 14.0; sqrt 4.0; rsqrt 6.0; sin 14.0; cos 14.0; tanh 14.0; }
-    metered! { one logistic 14.0; erf 18.0; erfc 28.0; floor 2.0; ceil 2.0; round 2.0; }
+    crate::elementary_functions! { functions }
+    metered! { one sqrt 4.0; rsqrt 6.0; floor 2.0; ceil 2.0; round 2.0; }
     metered! { pow(b) 30.0; }
 }
 

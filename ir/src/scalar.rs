@@ -53,32 +53,81 @@ pub trait Scalar {
     fn stop_gradient(&mut self, a: Self::V) -> Self::V;
 }
 
+/// The elementary functions: operations on one float that have code of their own for vectors of `f32`
+/// (`codegen/src/runtime/vecmath`). A line has the row of the op table, the name, the function of one `f32` and of one
+/// `f64` (the reference), and what it costs, an addition being 1. What has something for each of them is generated:
+/// `elementary_functions! { each }` gives the table to the macro `each`.
+#[macro_export]
+macro_rules! elementary_functions {
+    ($each:ident) => {
+        $each! {
+            /// eᵃ.
+            Exp exp [f32::exp, f64::exp] 10.0;
+            /// eᵃ − 1, exact near 0.
+            Expm1 expm1 [f32::exp_m1, f64::exp_m1] 14.0;
+            /// The natural logarithm.
+            Log log [f32::ln, f64::ln] 12.0;
+            /// log(1 + a), exact near 0.
+            Log1p log1p [f32::ln_1p, f64::ln_1p] 14.0;
+            /// The sine, of radians.
+            Sin sin [f32::sin, f64::sin] 14.0;
+            /// The cosine, of radians.
+            Cos cos [f32::cos, f64::cos] 14.0;
+            /// The hyperbolic tangent.
+            Tanh tanh [f32::tanh, f64::tanh] 14.0;
+            /// 1/(1 + e⁻ᵃ).
+            Logistic logistic [logistic_f32, logistic_f64] 14.0;
+            /// The error function.
+            Erf erf [libm::erff, libm::erf] 18.0;
+            /// 1 − erf a, exact where that is near 0.
+            Erfc erfc [libm::erfcf, libm::erfc] 28.0;
+        }
+    };
+}
+
+macro_rules! declared {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        $($(#[$doc])* fn $name(&mut self, a: Self::V) -> Self::V;)*
+    };
+}
+
+macro_rules! of_f32 {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        $(fn $name(&mut self, a: f32) -> f32 {
+            $f32(a)
+        })*
+    };
+}
+
+macro_rules! of_f64 {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        $(fn $name(&mut self, a: f64) -> f64 {
+            $f64(a)
+        })*
+    };
+}
+
+macro_rules! logistic {
+    ($name:ident, $t:ty) => {
+        fn $name(a: $t) -> $t {
+            // Of a negative number e⁻ᵃ may overflow where the result is still normal.
+            let e = (-a.abs()).exp();
+            let part = if a < 0.0 { e } else { 1.0 };
+            part / (1.0 + e)
+        }
+    };
+}
+
+logistic!(logistic_f32, f32);
+logistic!(logistic_f64, f64);
+
 /// Floating point.
 pub trait Float: Scalar {
-    /// eᵃ.
-    fn exp(&mut self, a: Self::V) -> Self::V;
-    /// eᵃ − 1, exact near 0.
-    fn expm1(&mut self, a: Self::V) -> Self::V;
-    /// The natural logarithm.
-    fn log(&mut self, a: Self::V) -> Self::V;
-    /// log(1 + a), exact near 0.
-    fn log1p(&mut self, a: Self::V) -> Self::V;
+    crate::elementary_functions! { declared }
     /// √a.
     fn sqrt(&mut self, a: Self::V) -> Self::V;
     /// 1/√a.
     fn rsqrt(&mut self, a: Self::V) -> Self::V;
-    /// The sine, of radians.
-    fn sin(&mut self, a: Self::V) -> Self::V;
-    /// The cosine, of radians.
-    fn cos(&mut self, a: Self::V) -> Self::V;
-    /// The hyperbolic tangent.
-    fn tanh(&mut self, a: Self::V) -> Self::V;
-    /// 1/(1 + e⁻ᵃ).
-    fn logistic(&mut self, a: Self::V) -> Self::V;
-    /// The error function.
-    fn erf(&mut self, a: Self::V) -> Self::V;
-    /// 1 − erf a, exact where that is near 0.
-    fn erfc(&mut self, a: Self::V) -> Self::V;
     /// The largest integer not above `a`.
     fn floor(&mut self, a: Self::V) -> Self::V;
     /// The smallest integer not below `a`.
@@ -201,7 +250,7 @@ macro_rules! native_scalar {
 }
 
 macro_rules! native_float {
-    ($t:ty, $erf:path, $erfc:path) => {
+    ($t:ty, $functions:ident) => {
         native_scalar!($t,
             add |a: $t, b: $t| a + b,
             sub |a: $t, b: $t| a - b,
@@ -215,44 +264,12 @@ macro_rules! native_float {
             min |a: $t, b: $t| if a.is_nan() || a < b { a } else { b });
 
         impl Float for Native<$t> {
-            fn exp(&mut self, a: $t) -> $t {
-                a.exp()
-            }
-            fn expm1(&mut self, a: $t) -> $t {
-                a.exp_m1()
-            }
-            fn log(&mut self, a: $t) -> $t {
-                a.ln()
-            }
-            fn log1p(&mut self, a: $t) -> $t {
-                a.ln_1p()
-            }
+            crate::elementary_functions! { $functions }
             fn sqrt(&mut self, a: $t) -> $t {
                 a.sqrt()
             }
             fn rsqrt(&mut self, a: $t) -> $t {
                 1.0 / a.sqrt()
-            }
-            fn sin(&mut self, a: $t) -> $t {
-                a.sin()
-            }
-            fn cos(&mut self, a: $t) -> $t {
-                a.cos()
-            }
-            fn tanh(&mut self, a: $t) -> $t {
-                a.tanh()
-            }
-            fn logistic(&mut self, a: $t) -> $t {
-                // Of a negative number e⁻ᵃ may overflow where the result is still normal.
-                let e = (-a.abs()).exp();
-                let part = if a < 0.0 { e } else { 1.0 };
-                part / (1.0 + e)
-            }
-            fn erf(&mut self, a: $t) -> $t {
-                $erf(a)
-            }
-            fn erfc(&mut self, a: $t) -> $t {
-                $erfc(a)
             }
             fn floor(&mut self, a: $t) -> $t {
                 a.floor()
@@ -320,8 +337,8 @@ macro_rules! native_int {
     };
 }
 
-native_float!(f32, libm::erff, libm::erfcf);
-native_float!(f64, libm::erf, libm::erfc);
+native_float!(f32, of_f32);
+native_float!(f64, of_f64);
 native_int!(i32, i64, neg_one -1, abs |a: i32| a.wrapping_abs(), sign |a: i32| a.signum(), fill |a: i32| a >> 31);
 native_int!(u32, u64, neg_one u32::MAX, abs |a: u32| a, sign |a: u32| a.min(1), fill |_: u32| 0);
 native_logic!(bool);

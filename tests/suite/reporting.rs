@@ -81,7 +81,8 @@ fn talkative(g: &Graph) -> Graph {
 /// The loss of each of some steps of `g` from `first`, and what is updated in the end.
 fn trained(g: &Graph, config: &StepConfig, level: Level, threads: usize, first: &Arrays) -> Arrays {
     let optimized = Model::from(g.clone()).step(config).unwrap().optimize(level).unwrap();
-    let options = CompileOptions { threads: Threads::new(Some(threads)).unwrap() };
+    let options =
+        CompileOptions { threads: Threads::new(Some(threads)).unwrap(), ..CompileOptions::default() };
     let mut program = optimized.compile(&options).unwrap();
     let stepped = optimized.graph();
     for (v, name, role) in stepped.bindings() {

@@ -189,5 +189,7 @@ pub fn evaluation(
 
 /// The program of `model` at optimisation level `level`, which runs on `threads`.
 fn compiled(model: &Model, level: u8, threads: &Threads) -> Result<Program> {
-    model.optimize(Level::try_from(level)?)?.compile(&CompileOptions { threads: threads.clone() })
+    model
+        .optimize(Level::try_from(level)?)?
+        .compile(&CompileOptions { threads: threads.clone(), ..CompileOptions::default() })
 }

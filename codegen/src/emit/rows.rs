@@ -165,30 +165,21 @@ impl Scalar for Emitter<'_, '_> {
     }
 }
 
-/// A function of f32 by vector arithmetic, of f64 by the host's.
-macro_rules! function {
-    ($name:ident, $wide:path) => {
-        fn $name(&mut self, a: BodyValue) -> BodyValue {
+/// Functions of f32 by vector arithmetic, of f64 by the host's.
+macro_rules! functions {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        $(fn $name(&mut self, a: BodyValue) -> BodyValue {
             if self.single(a) {
                 vecmath::$name(self, a)
             } else {
-                self.call(host::wide1($wide), &[a], DType::F64)
+                self.call(host::wide1(host::$name), &[a], DType::F64)
             }
-        }
+        })*
     };
 }
 
 impl Float for Emitter<'_, '_> {
-    function!(exp, host::exp);
-    function!(expm1, host::expm1);
-    function!(log, host::log);
-    function!(log1p, host::log1p);
-    function!(sin, host::sin);
-    function!(cos, host::cos);
-    function!(tanh, host::tanh);
-    function!(logistic, host::logistic);
-    function!(erf, host::erf);
-    function!(erfc, host::erfc);
+    fgc_ir::elementary_functions! { functions }
 
     fn sqrt(&mut self, a: BodyValue) -> BodyValue {
         self.map1(a, self.dtype_of(a), |i, a| i.ins().sqrt(a))

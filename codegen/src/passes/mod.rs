@@ -27,11 +27,12 @@ mod siblings;
 mod split_reductions;
 mod steps;
 
+use crate::isa::Isa;
 use crate::program::verify::{Stage, verify, verify_kernels};
 use crate::program::{Draft, Fusion, Program, Scheduled};
 
-/// The program of these kernels.
-pub fn run(draft: Draft, fusion: Fusion) -> Program {
+/// The program of these kernels, with contractions for the instruction set `isa`.
+pub fn run(draft: Draft, fusion: Fusion, isa: Isa) -> Program {
     let Draft { mut program, kernels, for_metrics } = draft;
     let check = |program: &Program, kernels: &[Scheduled], pass: &str, stage: Stage| {
         if cfg!(debug_assertions) {
@@ -50,7 +51,7 @@ pub fn run(draft: Draft, fusion: Fusion) -> Program {
         check(&program, &kernels, "rematerialisation", Stage::Unplanned);
     }
     kernels = separate::separate(&mut program, kernels);
-    plan::contractions(&program, &mut kernels);
+    plan::contractions(&program, &mut kernels, isa);
     check(&program, &kernels, "planning", Stage::Planned);
     program.kernels = match fusion {
         Fusion::All => epilogue::fuse(&mut program, kernels, &for_metrics),

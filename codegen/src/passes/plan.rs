@@ -6,11 +6,8 @@ use crate::gemm::{Contraction, Operand, Term};
 use crate::isa::Isa;
 use crate::program::{Contract, ContractTerm, Kernel, Program, Scheduled, Source};
 
-/// Gives each contraction its plan, for the instruction set that this process compiles for.
-pub fn contractions(program: &Program, kernels: &mut [Scheduled]) {
-    // An instruction set that the CPU lacks is an error when code is asked for; without code, as for a program
-    // that is shown, plans are those of the best.
-    let isa = Isa::chosen().unwrap_or(Isa::best());
+/// Gives each contraction its plan for the instruction set `isa`.
+pub fn contractions(program: &Program, kernels: &mut [Scheduled], isa: Isa) {
     for (_, kernel) in kernels {
         if let Kernel::Contract(sums) = kernel {
             let terms = terms(program, sums);

@@ -27,27 +27,15 @@ macro_rules! host {
     )*};
 }
 
+macro_rules! functions {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        host! { $($(#[$doc])* $name(a): f64 = Native::<f64>::new().$name(a);)* }
+    };
+}
+
+fgc_ir::elementary_functions! { functions }
+
 host! {
-    /// eˣ.
-    exp(x): f64 = x.exp();
-    /// eˣ − 1.
-    expm1(x): f64 = x.exp_m1();
-    /// The natural logarithm.
-    log(x): f64 = x.ln();
-    /// log(1 + x).
-    log1p(x): f64 = x.ln_1p();
-    /// The sine.
-    sin(x): f64 = x.sin();
-    /// The cosine.
-    cos(x): f64 = x.cos();
-    /// The hyperbolic tangent.
-    tanh(x): f64 = x.tanh();
-    /// 1/(1 + e⁻ˣ).
-    logistic(x): f64 = Native::<f64>::new().logistic(x);
-    /// The error function.
-    erf(x): f64 = libm::erf(x);
-    /// 1 − erf x.
-    erfc(x): f64 = libm::erfc(x);
     /// xʸ.
     pow(x, y): f64 = x.powf(y);
     /// The remainder of the truncated quotient.

@@ -5,6 +5,7 @@ use fgc_ir::scalar::Float;
 use fgc_ir::{Builder, DType, Graph, OutputKind, Role, Type};
 
 use super::*;
+use crate::isa::Isa;
 use crate::lower::lower;
 use crate::passes;
 use crate::program::{Fusion, Source};
@@ -29,7 +30,7 @@ fn graph() -> Graph {
 }
 
 fn program() -> Program {
-    let program = passes::run(lower(&graph(), Fusion::All), Fusion::All);
+    let program = passes::run(lower(&graph(), Fusion::All), Fusion::All, Isa::best());
     verify(&program).expect("a program as it is made");
     program
 }
@@ -159,7 +160,8 @@ fn windows_and_gathers() {
     let i = b.bound("i", Role::Input, Type::new(DType::I32, [4])).expect("a leaf");
     let y = b.push(Index::gather(0, 0), &[x, i]).expect("a gather");
     b.output("y", OutputKind::Value, y);
-    let mut program = passes::run(lower(&b.finish().expect("a graph"), Fusion::All), Fusion::All);
+    let mut program =
+        passes::run(lower(&b.finish().expect("a graph"), Fusion::All), Fusion::All, Isa::best());
     verify(&program).expect("a program as it is made");
     let Kernel::Gather(_, args, out) = &mut program.kernels[0] else { panic!("a gather") };
     let (out, args) = (*out, args.clone());

@@ -112,7 +112,13 @@ macro_rules! slices {
     };
 }
 
-slices! { exp expm1 log log1p sin cos tanh logistic erf erfc }
+macro_rules! functions {
+    ($($(#[$doc:meta])* $Row:ident $name:ident [$f32:path, $f64:path] $cost:literal;)*) => {
+        slices! { $($name)* }
+    };
+}
+
+fgc_ir::elementary_functions! { functions }
 
 /// The function of the operation with this name, if it has one and the CPU has vectors for it
 /// that are longer than those of compiled code.

@@ -125,7 +125,7 @@ fn plan(settings: &Costs, curve: &Curve, x: u32, ctx: &Context) -> Result<Vec<Pl
 /// Times calls of `planned` for `seconds`.
 fn time(planned: &mut [Planned], seconds: f64, seed: u64, peak: f64, ctx: &Context) -> Result<()> {
     let budget = ranges::seconds(seconds).map_err(error)?;
-    let options = CompileOptions { threads: ctx.threads.clone() };
+    let options = CompileOptions { threads: ctx.threads.clone(), ..CompileOptions::default() };
     let programs: Result<Vec<Timed>> =
         planned.iter().map(|p| Timed::new(p.program.compile(&options)?, seed)).collect();
     let mut programs = programs?;

@@ -49,7 +49,7 @@ fn literal(value: &toml::Value) -> String {
 /// # Errors
 /// If it can't be compiled, or there isn't memory for it.
 pub fn compiled(model: &Model, ctx: &Context) -> Result<fgc::Program> {
-    model.compile(&CompileOptions { threads: ctx.threads.clone() })
+    model.compile(&CompileOptions { threads: ctx.threads.clone(), ..CompileOptions::default() })
 }
 
 /// The bytes of what `graph` binds and gives: of what a program has to hold whatever it does.
