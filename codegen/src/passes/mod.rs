@@ -57,10 +57,15 @@ pub fn run(draft: Draft, fusion: Fusion, isa: Isa) -> Program {
         Fusion::All => epilogue::fuse(&mut program, kernels, &for_metrics),
         Fusion::None => kernels.into_iter().map(|(_, kernel)| kernel).collect(),
     };
+    let check = |program: &Program, pass: &str| {
+        if cfg!(debug_assertions) {
+            verify(program).unwrap_or_else(|e| panic!("behind {pass}: {e}"));
+        }
+    };
+    check(&program, "epilogues");
     dead_steps::prune(&mut program);
+    check(&program, "the removal of dead steps");
     split_reductions::split(&mut program);
-    if cfg!(debug_assertions) {
-        verify(&program).unwrap_or_else(|e| panic!("behind all passes: {e}"));
-    }
+    check(&program, "the split of reductions");
     program
 }

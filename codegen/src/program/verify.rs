@@ -270,7 +270,7 @@ impl Verifier<'_> {
 
     fn epilogue(&self, sums: &Contract, Epilogue { nest, stored }: &Epilogue, result: &Type) -> Checked {
         let columns = sums.plan().columns().ok_or("an epilogue of results without blocks")?;
-        let rows = result.elements().checked_div(columns).unwrap_or(0);
+        let rows = result.elements() / columns;
         check(nest.shape == Shape::from([rows, columns]), || {
             format!("an epilogue over {:?} of {rows} rows and {columns} columns", nest.shape)
         })?;

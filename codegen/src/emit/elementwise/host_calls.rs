@@ -38,7 +38,7 @@ pub fn draws(e: &mut Emitter<'_, '_>, schedule: &LoopSchedule<'_>, at: &[Value])
         _ => None,
     });
     let draw = |((op, key), access): ((&Random, &Source), usize)| {
-        let apart = key.view.strides.last().map_or(0, |&s| 4 * s as i64);
+        let apart = 4 * *key.view.strides.last().expect("the words of a key are a dimension") as i64;
         let one = op.shape.rank() == nest.shape.rank();
         let key = one.then(|| random::key(e, at[access], apart));
         Draw { stream: op.stream, access, apart, key, words: WordBuffer::new(e) }
