@@ -1,7 +1,7 @@
 //! New dimensions along which the elements repeat.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, expect_dims};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;

@@ -1,7 +1,7 @@
 //! Conversion between element types.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -88,7 +88,8 @@ impl OpRules for Cast {
         let mut samples = Vec::new();
         for from in DType::ALL {
             for dtype in DType::ALL {
-                samples.push(Sample::new(Cast { dtype }, vec![spread(&Type::new(from, [2, 5]), -3.0, 3.0, 1)]));
+                samples
+                    .push(Sample::new(Cast { dtype }, vec![spread(&Type::new(from, [2, 5]), -3.0, 3.0, 1)]));
             }
         }
         samples

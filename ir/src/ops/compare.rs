@@ -1,7 +1,7 @@
 //! Elementwise comparisons.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, batch_all, expect_args, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -60,10 +60,16 @@ impl OpRules for Compare {
         let name = self.name();
         expect_args(name, args, 2)?;
         if args[0] != args[1] {
-            return Err(TypeError::at(1, format!("the operands of `{name}` differ: {} and {}", args[0], args[1])));
+            return Err(TypeError::at(
+                1,
+                format!("the operands of `{name}` differ: {} and {}", args[0], args[1]),
+            ));
         }
         if args[0].dtype == DType::Bool {
-            return Err(TypeError::at(0, format!("`{name}` doesn't apply to bool; `xor` and `not` compare truth values")));
+            return Err(TypeError::at(
+                0,
+                format!("`{name}` doesn't apply to bool; `xor` and `not` compare truth values"),
+            ));
         }
         Ok(args[0].cast(DType::Bool))
     }

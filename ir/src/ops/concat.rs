@@ -1,7 +1,9 @@
 //! Values joined along a dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, batch_all, expect_dims, Positions};
+use super::{
+    Batched, Emit, Lower, OpRules, Operand, Placement, Positions, Sample, Slice, batch_all, expect_dims,
+};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -60,7 +62,10 @@ impl OpRules for Concat {
             if !alike {
                 return Err(TypeError::at(
                     k,
-                    format!("can't concatenate {first} and {ty} along axis {}: the other sizes differ", self.axis),
+                    format!(
+                        "can't concatenate {first} and {ty} along axis {}: the other sizes differ",
+                        self.axis
+                    ),
                 ));
             }
             size = size.saturating_add(ty.shape[self.axis]);

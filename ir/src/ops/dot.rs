@@ -1,7 +1,9 @@
 //! General products of two values.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear, Positions};
+use super::{
+    Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, expect_dims, not_linear,
+};
 use crate::attrs::{AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -94,9 +96,13 @@ impl OpRules for Dot {
     fn parse(name: &str, attrs: &mut AttrReader, _ty: &Type) -> Option<Result<Self, AttrError>> {
         (name == "dot").then(|| {
             let mut pairs = |key: &str| -> Result<Vec<(usize, usize)>, AttrError> {
-                let negative = || AttrError(format!("`{key}` takes pairs of dimensions, which aren't negative"));
+                let negative =
+                    || AttrError(format!("`{key}` takes pairs of dimensions, which aren't negative"));
                 let dims = attrs.pairs_or(key, vec![])?.into_iter().map(|(l, r)| {
-                    Ok((usize::try_from(l).map_err(|_| negative())?, usize::try_from(r).map_err(|_| negative())?))
+                    Ok((
+                        usize::try_from(l).map_err(|_| negative())?,
+                        usize::try_from(r).map_err(|_| negative())?,
+                    ))
                 });
                 dims.collect()
             };
@@ -108,7 +114,10 @@ impl OpRules for Dot {
         expect_args("dot", args, 2)?;
         let (lhs, rhs) = (args[0], args[1]);
         if lhs.dtype != rhs.dtype || lhs.dtype == DType::Bool {
-            return Err(TypeError::at(1, format!("`dot` takes two operands of one numeric type, not {lhs} and {rhs}")));
+            return Err(TypeError::at(
+                1,
+                format!("`dot` takes two operands of one numeric type, not {lhs} and {rhs}"),
+            ));
         }
         let pairs: Vec<(usize, usize)> = self.batch.iter().chain(&self.contract).copied().collect();
         expect_dims("left dimension", &lefts(&pairs), lhs.rank())?;
@@ -163,11 +172,8 @@ impl OpRules for Dot {
             }
             y
         }
-        let shape = [
-            args[0].shape().pick(&lefts(&self.batch)),
-            args[0].shape().pick(&lf),
-            args[1].shape().pick(&rf),
-        ];
+        let shape =
+            [args[0].shape().pick(&lefts(&self.batch)), args[0].shape().pick(&lf), args[1].shape().pick(&rf)];
         let shape: Shape = shape.iter().flat_map(|s| s.iter().copied()).collect();
         with_data!(lhs.data(), a => Tensor::of(shape, product(a, &rhs, [nb, m, n, k])))
     }

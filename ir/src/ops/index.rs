@@ -1,7 +1,7 @@
 //! Reads and writes at computed indices.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, batch_all, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -83,9 +83,11 @@ impl OpRules for Index {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::none()
-            .key("axis", Attr::Int(self.axis as i64))
-            .key_unless(self.batch == 0, "batch", Attr::Int(self.batch as i64))
+        Attrs::none().key("axis", Attr::Int(self.axis as i64)).key_unless(
+            self.batch == 0,
+            "batch",
+            Attr::Int(self.batch as i64),
+        )
     }
 
     fn parse(name: &str, attrs: &mut AttrReader, ty: &Type) -> Option<Result<Self, AttrError>> {
@@ -206,7 +208,8 @@ impl OpRules for Index {
             let x = spread(&Type::new(DType::F32, x), -2.0, 2.0, 1);
             // Some positions repeat, and some are outside.
             let n = x.shape()[axis] as f64;
-            let index = Tensor::generate(&Type::new(DType::I32, index), |i| (i as f64 * 1.7) % (n + 1.0) - 0.5);
+            let index =
+                Tensor::generate(&Type::new(DType::I32, index), |i| (i as f64 * 1.7) % (n + 1.0) - 0.5);
             let y = op.eval(&[&x, &index]);
             let kind = IndexKind::ScatterAdd(x.shape().clone());
             samples.push(Sample::new(op.clone(), vec![x, index.clone()]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -96,7 +96,8 @@ impl Init {
     }
 
     fn parse(attr: &Attr) -> Result<Init, AttrError> {
-        let bad = || AttrError(format!("`{attr}` isn't an initial distribution ({})", Init::NAMES.join(", ")));
+        let bad =
+            || AttrError(format!("`{attr}` isn't an initial distribution ({})", Init::NAMES.join(", ")));
         let Attr::Call(name, args) = attr else { return Err(bad()) };
         let args: Option<Vec<f64>> = args.iter().map(Attr::number).collect();
         args.and_then(|args| Init::named(name, &args)).ok_or_else(bad)
@@ -238,7 +239,10 @@ impl OpRules for Leaf {
                 }
             }
             Leaf::Bound { role: Role::Param(_) | Role::State(_), name, ty } if !ty.dtype.is_float() => {
-                Err(TypeError::new(format!("`{name}` is initialised from real numbers and can't be {}", ty.dtype)))
+                Err(TypeError::new(format!(
+                    "`{name}` is initialised from real numbers and can't be {}",
+                    ty.dtype
+                )))
             }
             Leaf::Bound { ty, .. } => Ok(ty.clone()),
             Leaf::Const { ty, values } => {
@@ -338,7 +342,9 @@ fn parse_bound(name: &str, attrs: &mut AttrReader, ty: Type) -> Result<Leaf, Att
 fn parse_const(attrs: &mut AttrReader, ty: Type) -> Result<Leaf, AttrError> {
     let attr = attrs.item("a value or a list of values")?;
     let values = match &attr {
-        Attr::List(items) => items.iter().map(|a| parse_number(ty.dtype, a)).collect::<Result<Vec<_>, _>>()?,
+        Attr::List(items) => {
+            items.iter().map(|a| parse_number(ty.dtype, a)).collect::<Result<Vec<_>, _>>()?
+        }
         one => vec![parse_number(ty.dtype, one)?],
     };
     Ok(Leaf::Const { values: values.into(), ty })

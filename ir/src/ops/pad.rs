@@ -1,7 +1,7 @@
 //! Zeros before, after and between the elements of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Sample, Slice, expect_args, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Placement, Positions, Sample, Slice, expect_args};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, int, list};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -79,10 +79,11 @@ impl OpRules for Pad {
     fn attrs(&self) -> Attrs {
         let ints = |v: &[i64]| Attr::List(v.iter().map(|&x| Attr::Int(x)).collect());
         let dense = self.interior.iter().all(|&i| i == 0);
-        Attrs::none()
-            .key("low", ints(&self.low))
-            .key("high", ints(&self.high))
-            .key_unless(dense, "interior", Attr::sizes(&self.interior))
+        Attrs::none().key("low", ints(&self.low)).key("high", ints(&self.high)).key_unless(
+            dense,
+            "interior",
+            Attr::sizes(&self.interior),
+        )
     }
 
     fn parse(name: &str, attrs: &mut AttrReader, ty: &Type) -> Option<Result<Self, AttrError>> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;

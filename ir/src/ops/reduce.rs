@@ -1,7 +1,10 @@
 //! Sums, extrema and their positions over dimensions.
 
 use super::rows::spread;
-use super::{Batched, Binary, Compare, Emit, Lower, OpRules, Operand, Sample, expect_args, expect_dims, not_linear, Positions};
+use super::{
+    Batched, Binary, Compare, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, expect_dims,
+    not_linear,
+};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;

@@ -1,7 +1,7 @@
 //! The same elements in another shape.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, expect_args, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -78,6 +78,11 @@ impl OpRules for Reshape {
             let x = spread(&Type::new(DType::F32, from), -2.0, 2.0, to.len());
             Sample::new(Reshape { shape: to.into() }, vec![x])
         };
-        vec![sample(&[2, 6], &[3, 4]), sample(&[4], &[2, 1, 2]), sample(&[1, 1], &[]), sample(&[0, 3], &[5, 0])]
+        vec![
+            sample(&[2, 6], &[3, 4]),
+            sample(&[4], &[2, 1, 2]),
+            sample(&[1, 1], &[]),
+            sample(&[0, 3], &[5, 0]),
+        ]
     }
 }

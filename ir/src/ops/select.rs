@@ -1,7 +1,7 @@
 //! Elementwise choice.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, batch_all, expect_args, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, batch_all, expect_args};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -29,10 +29,16 @@ impl OpRules for Select {
     fn infer(&self, args: &[&Type]) -> Result<Type, TypeError> {
         expect_args("select", args, 3)?;
         if args[0].dtype != DType::Bool {
-            return Err(TypeError::at(0, format!("the condition of `select` is bool, not {}", args[0].dtype)));
+            return Err(TypeError::at(
+                0,
+                format!("the condition of `select` is bool, not {}", args[0].dtype),
+            ));
         }
         if args[1] != args[2] {
-            return Err(TypeError::at(2, format!("the branches of `select` differ: {} and {}", args[1], args[2])));
+            return Err(TypeError::at(
+                2,
+                format!("the branches of `select` differ: {} and {}", args[1], args[2]),
+            ));
         }
         if args[0].shape != args[1].shape {
             return Err(TypeError::at(

@@ -1,7 +1,7 @@
 //! Every n-th element of a range of each dimension.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, expect_args, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Positions, Sample, expect_args};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, size};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -72,7 +72,11 @@ impl OpRules for Slice {
                 let (start, stop, step) = match *range {
                     [start, stop] => (start, stop, 1),
                     [start, stop, step] => (start, stop, step),
-                    _ => return Err(AttrError(format!("expected `start:stop` or `start:stop:step`, not `{item}`"))),
+                    _ => {
+                        return Err(AttrError(format!(
+                            "expected `start:stop` or `start:stop:step`, not `{item}`"
+                        )));
+                    }
                 };
                 slice.start.push(size("start", &Attr::Int(start))?);
                 slice.stop.push(size("stop", &Attr::Int(stop))?);
@@ -86,7 +90,10 @@ impl OpRules for Slice {
         expect_args("slice", args, 1)?;
         let rank = args[0].rank();
         if [self.start.len(), self.stop.len(), self.step.len()] != [rank; 3] {
-            return Err(TypeError::at(0, format!("a slice of {} has {rank} ranges, not {}", args[0], self.start.len())));
+            return Err(TypeError::at(
+                0,
+                format!("a slice of {} has {rank} ranges, not {}", args[0], self.start.len()),
+            ));
         }
         for k in 0..rank {
             let (start, stop, size) = (self.start[k], self.stop[k], args[0].shape[k]);

@@ -1,7 +1,7 @@
 //! Elementwise operations of one operand.
 
 use super::rows::{self, Rows, rows};
-use super::{Batched, Emit, Lower, OpRules, Operand, Sample, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, not_linear};
 use crate::attrs::{AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;

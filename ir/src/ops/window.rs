@@ -2,7 +2,9 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Pad, Sample, batch_all, expect_args, not_linear, Positions};
+use super::{
+    Batched, Emit, Lower, OpRules, Operand, Pad, Positions, Sample, batch_all, expect_args, not_linear,
+};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -76,12 +78,17 @@ impl WindowSpec {
                 return Err(TypeError::new("sizes, strides and dilations of windows are at least 1"));
             }
             if self.span(k) > MAX_SPAN {
-                return Err(TypeError::new(format!("a window spans at most {MAX_SPAN} positions, not {}", self.span(k))));
+                return Err(TypeError::new(format!(
+                    "a window spans at most {MAX_SPAN} positions, not {}",
+                    self.span(k)
+                )));
             }
             let (low, high) = self.padding[k];
             let padded = shape[k] as i64 + low + high;
             if padded < 0 {
-                return Err(TypeError::new(format!("padding {low}:{high} cuts off more than dimension {k} of {shape} has")));
+                return Err(TypeError::new(format!(
+                    "padding {low}:{high} cuts off more than dimension {k} of {shape} has"
+                )));
             }
             let room = padded - self.span(k);
             Ok(if room < 0 { 0 } else { (room / self.stride[k] as i64) as usize + 1 })
@@ -118,7 +125,11 @@ impl WindowSpec {
     }
 
     /// For each window, in order, its elements as pairs of position in the window and offset.
-    fn windows<'a>(&'a self, shape: &'a Shape, count: &'a Shape) -> impl Iterator<Item = Vec<(usize, usize)>> + 'a {
+    fn windows<'a>(
+        &'a self,
+        shape: &'a Shape,
+        count: &'a Shape,
+    ) -> impl Iterator<Item = Vec<(usize, usize)>> + 'a {
         let strides = shape.strides();
         let index = |flat: usize, dims: &[usize]| {
             let mut rest = flat;
@@ -195,7 +206,8 @@ impl Window {
             pad.high[k] = ty.shape[k] as i64 + span - 1 - spread - pad.low[k];
         }
         let apart = b.push(pad, &[ct])?;
-        let spec = WindowSpec { dilation: self.spec.dilation.clone(), ..WindowSpec::new(self.spec.size.clone()) };
+        let spec =
+            WindowSpec { dilation: self.spec.dilation.clone(), ..WindowSpec::new(self.spec.size.clone()) };
         b.push(Window { kind: WindowKind::Sum, spec }, &[apart])
     }
 }
@@ -250,14 +262,18 @@ impl OpRules for Window {
             self.spec.each_has_elements(base, &count)?;
         }
         if indexed && *args[1] != Type::new(DType::I32, count.clone()) {
-            return Err(TypeError::at(1, format!("the windows of {base} are indexed by i32{count}, not {}", args[1])));
+            return Err(TypeError::at(
+                1,
+                format!("the windows of {base} are indexed by i32{count}, not {}", args[1]),
+            ));
         }
         match &self.kind {
             WindowKind::Sum | WindowKind::Gather => Ok(x.reshaped(count)),
             WindowKind::Argmax => Ok(Type::new(DType::I32, count)),
-            WindowKind::Scatter(_) if x.shape != count => {
-                Err(TypeError::at(0, format!("there are {count} windows over {base}, but the operand is {x}")))
-            }
+            WindowKind::Scatter(_) if x.shape != count => Err(TypeError::at(
+                0,
+                format!("there are {count} windows over {base}, but the operand is {x}"),
+            )),
             WindowKind::Scatter(shape) => Ok(x.reshaped(shape.clone())),
         }
     }
@@ -302,7 +318,9 @@ impl OpRules for Window {
         match (&self.kind, dx[0]) {
             (WindowKind::Argmax, _) | (_, None) => Ok(None),
             (WindowKind::Sum, Some(dx)) => b.push(self.clone(), &[dx]).map(Some),
-            (WindowKind::Gather | WindowKind::Scatter(_), Some(dx)) => b.push(self.clone(), &[dx, x[1]]).map(Some),
+            (WindowKind::Gather | WindowKind::Scatter(_), Some(dx)) => {
+                b.push(self.clone(), &[dx, x[1]]).map(Some)
+            }
         }
     }
 
@@ -366,7 +384,10 @@ impl OpRules for Window {
             let y = spread(&Type::new(DType::F32, index.shape().clone()), -9.0, 9.0, 2);
             samples.push(Sample::new(argmax, vec![x.clone()]));
             samples.push(Sample::new(Window { kind: WindowKind::Sum, spec: spec.clone() }, vec![x.clone()]));
-            samples.push(Sample::new(Window { kind: WindowKind::Gather, spec: spec.clone() }, vec![x, index.clone()]));
+            samples.push(Sample::new(
+                Window { kind: WindowKind::Gather, spec: spec.clone() },
+                vec![x, index.clone()],
+            ));
             let kind = WindowKind::Scatter(shape.into());
             samples.push(Sample::new(Window { kind, spec }, vec![y, index]));
         }

@@ -2,7 +2,7 @@
 
 use super::pad::dilated;
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Reverse, Sample, expect_args, not_linear, Positions};
+use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs, pairs_attr};
 use crate::builder::{Builder, Built};
 use crate::graph::Value;
@@ -11,6 +11,9 @@ use crate::types::{DType, Shape, Type, TypeError};
 use crate::with_data;
 
 mod dims;
+mod transpose;
+
+use transpose::{merge, split};
 
 pub use dims::{ConvDims, Layout};
 
@@ -86,7 +89,9 @@ impl Conv {
             let x = at as i64 * self.stride[k] as i64 - self.padding[k].0 + t * self.rhs_dilation[k] as i64;
             let inside = x >= 0 && x % dilation == 0 && x / dilation < n;
             let tap = if self.flip { kernel - 1 - t } else { t };
-            inside.then(|| ((x / dilation) as usize * lhs.strides[l] as usize, tap as usize * rhs.strides[r] as usize))
+            inside.then(|| {
+                ((x / dilation) as usize * lhs.strides[l] as usize, tap as usize * rhs.strides[r] as usize)
+            })
         };
         (0..kernel).filter_map(tap).collect()
     }
@@ -104,116 +109,6 @@ impl Conv {
             taps
         })
     }
-
-    /// The cotangent of the left operand: a convolution of `ct` with the kernel reversed, its
-    /// features exchanged and the stride become dilation.
-    fn transpose_lhs(&self, b: &mut Builder, ct: Value, lhs: &Shape, rhs: Value) -> Built {
-        let shape = b.shape(rhs).clone();
-        let padding = (0..self.dims.spatial()).map(|k| {
-            let (image, kernel) = self.reach(k, lhs, &shape);
-            let out = dilated(b.shape(ct)[self.dims.out.spatial[k]], self.stride[k] - 1);
-            let low = kernel - 1 - self.padding[k].0;
-            (low, image + kernel - 1 - out - low)
-        });
-        let padding = padding.collect();
-        let (kernel, layout) = self.exchange_kernel(b, rhs)?;
-        let conv = Conv {
-            dims: ConvDims { lhs: self.dims.out.clone(), rhs: layout, out: self.dims.lhs.clone() },
-            stride: self.lhs_dilation.clone(),
-            padding,
-            lhs_dilation: self.stride.clone(),
-            rhs_dilation: self.rhs_dilation.clone(),
-            groups: self.groups,
-            flip: !self.flip,
-        };
-        b.push(conv, &[ct, kernel])
-    }
-
-    /// The kernel with input and output features exchanged within each group.
-    fn exchange_kernel(&self, b: &mut Builder, rhs: Value) -> Built<(Value, Layout)> {
-        let layout = &self.dims.rhs;
-        if self.groups == 1 {
-            return Ok((rhs, layout.swapped()));
-        }
-        // Spatial…, group, output, input: then the group joins the input features.
-        let n = self.dims.spatial();
-        let order: Vec<usize> = layout.spatial.iter().copied().chain([layout.outer, layout.inner]).collect();
-        let arranged = b.transpose(rhs, &order)?;
-        let shape = b.shape(arranged).to_vec();
-        let (window, o, i) = (&shape[..n], shape[n], shape[n + 1]);
-        let split: Shape = window.iter().copied().chain([self.groups, o / self.groups, i]).collect();
-        let split = b.reshape(arranged, split)?;
-        let order: Vec<usize> = (0..n).chain([n + 1, n, n + 2]).collect();
-        let joined: Shape = window.iter().copied().chain([o / self.groups, self.groups * i]).collect();
-        let turned = b.transpose(split, &order)?;
-        Ok((b.reshape(turned, joined)?, Layout::spatial_first(n)))
-    }
-
-    /// The cotangent of the kernel: a convolution of the left operand, its features taken for
-    /// batch, with `ct` for a kernel.
-    fn transpose_rhs(&self, b: &mut Builder, ct: Value, lhs: Value, rhs: &Shape) -> Built {
-        let shape = b.shape(lhs).clone();
-        let padding = (0..self.dims.spatial()).map(|k| {
-            let (image, kernel) = self.reach(k, &shape, rhs);
-            let out = dilated(b.shape(ct)[self.dims.out.spatial[k]], self.stride[k] - 1);
-            let low = self.padding[k].0;
-            (low, out + kernel - image - 1 - low)
-        });
-        let padding = padding.collect();
-        let (image, layout) = self.exchange_image(b, lhs)?;
-        let conv = Conv {
-            dims: ConvDims { lhs: layout, rhs: self.dims.out.swapped(), out: self.dims.rhs.swapped() },
-            stride: self.rhs_dilation.clone(),
-            padding,
-            lhs_dilation: self.lhs_dilation.clone(),
-            rhs_dilation: self.stride.clone(),
-            groups: self.groups,
-            flip: false,
-        };
-        let y = b.push(conv, &[image, ct])?;
-        if self.flip { b.push(Reverse { axes: self.dims.rhs.spatial.clone() }, &[y]) } else { Ok(y) }
-    }
-
-    /// The left operand with batch and features exchanged within each group.
-    fn exchange_image(&self, b: &mut Builder, lhs: Value) -> Built<(Value, Layout)> {
-        let layout = &self.dims.lhs;
-        if self.groups == 1 {
-            return Ok((lhs, layout.swapped()));
-        }
-        let n = self.dims.spatial();
-        let order: Vec<usize> = [layout.inner, layout.outer].into_iter().chain(layout.spatial.clone()).collect();
-        let arranged = b.transpose(lhs, &order)?;
-        let shape = b.shape(arranged).to_vec();
-        let (c, batch, image) = (shape[0], shape[1], &shape[2..]);
-        let with = |front: &[usize]| front.iter().chain(image).copied().collect::<Shape>();
-        let split = b.reshape(arranged, with(&[self.groups, c / self.groups, batch]))?;
-        let order: Vec<usize> = [1, 0, 2].into_iter().chain(3..n + 3).collect();
-        let turned = b.transpose(split, &order)?;
-        let joined = b.reshape(turned, with(&[c / self.groups, self.groups * batch]))?;
-        Ok((joined, Layout::spatial_last(n)))
-    }
-}
-
-/// Joins the batch dimension in front of `x` with what was dimension `dim` without it.
-fn merge(b: &mut Builder, x: Value, dim: usize) -> Built {
-    let rank = b.shape(x).rank();
-    let order: Vec<usize> = (1..=dim).chain([0]).chain(dim + 1..rank).collect();
-    let moved = b.transpose(x, &order)?;
-    let mut shape = b.shape(moved).to_vec();
-    let size = shape.remove(dim);
-    shape[dim] *= size;
-    b.reshape(moved, shape)
-}
-
-/// Splits `size`, which isn't 0, off the front of dimension `dim` and moves it to the front.
-fn split(b: &mut Builder, y: Value, dim: usize, size: usize) -> Built {
-    let mut shape = b.shape(y).to_vec();
-    shape[dim] /= size;
-    shape.insert(dim, size);
-    let apart = b.reshape(y, shape)?;
-    let rank = b.shape(apart).rank();
-    let order: Vec<usize> = [dim].into_iter().chain((0..rank).filter(|&d| d != dim)).collect();
-    b.transpose(apart, &order)
 }
 
 impl OpRules for Conv {
@@ -258,17 +153,26 @@ impl OpRules for Conv {
         expect_args("conv", args, 2)?;
         let (lhs, rhs) = (args[0], args[1]);
         if lhs.dtype != rhs.dtype || lhs.dtype == DType::Bool {
-            return Err(TypeError::at(1, format!("`conv` takes two operands of one numeric type, not {lhs} and {rhs}")));
+            return Err(TypeError::at(
+                1,
+                format!("`conv` takes two operands of one numeric type, not {lhs} and {rhs}"),
+            ));
         }
         let n = self.dims.spatial();
         for (k, ty) in args.iter().enumerate() {
             if ty.rank() != n + 2 {
-                return Err(TypeError::at(k, format!("`{}` needs operands of rank {}, not {ty}", self.dims, n + 2)));
+                return Err(TypeError::at(
+                    k,
+                    format!("`{}` needs operands of rank {}, not {ty}", self.dims, n + 2),
+                ));
             }
         }
-        let counts = [self.stride.len(), self.padding.len(), self.lhs_dilation.len(), self.rhs_dilation.len()];
+        let counts =
+            [self.stride.len(), self.padding.len(), self.lhs_dilation.len(), self.rhs_dilation.len()];
         if counts != [n; 4] {
-            return Err(TypeError::new(format!("a window attribute of `conv` isn't of {n} spatial dimensions")));
+            return Err(TypeError::new(format!(
+                "a window attribute of `conv` isn't of {n} spatial dimensions"
+            )));
         }
         let steps = self.stride.iter().chain(&self.lhs_dilation).chain(&self.rhs_dilation);
         if self.groups == 0 || steps.into_iter().any(|&s| s == 0) {
@@ -287,11 +191,17 @@ impl OpRules for Conv {
             ));
         }
         if o % self.groups != 0 {
-            return Err(TypeError::at(1, format!("{o} output features can't be divided into {} groups", self.groups)));
+            return Err(TypeError::at(
+                1,
+                format!("{o} output features can't be divided into {} groups", self.groups),
+            ));
         }
         for k in 0..n {
             if rhs.shape[self.dims.rhs.spatial[k]] == 0 {
-                return Err(TypeError::at(1, format!("the kernel {rhs} has no elements in spatial dimension {k}")));
+                return Err(TypeError::at(
+                    1,
+                    format!("the kernel {rhs} has no elements in spatial dimension {k}"),
+                ));
             }
             let (image, kernel) = self.reach(k, &lhs.shape, &rhs.shape);
             let (low, high) = self.padding[k];
@@ -302,8 +212,13 @@ impl OpRules for Conv {
                 ));
             }
             // A limit on both sides of a transpose, where padding becomes kernel and back.
-            if [image, kernel, low.abs(), high.abs()].iter().any(|&n| n > crate::types::MAX_ELEMENTS as i64 / 4) {
-                return Err(TypeError::new(format!("`conv` spans too many positions in spatial dimension {k}")));
+            if [image, kernel, low.abs(), high.abs()]
+                .iter()
+                .any(|&n| n > crate::types::MAX_ELEMENTS as i64 / 4)
+            {
+                return Err(TypeError::new(format!(
+                    "`conv` spans too many positions in spatial dimension {k}"
+                )));
             }
         }
         Ok(lhs.reshaped(self.out_shape(&lhs.shape, &rhs.shape)))
@@ -324,7 +239,8 @@ impl OpRules for Conv {
         if shape.elements() == 0 {
             return Tensor::filled(&args[0].ty().reshaped(shape), 0.0);
         }
-        let (lhs, rhs, out) = (View::dense(args[0].shape()), View::dense(kernel.shape()), View::dense(&shape));
+        let (lhs, rhs, out) =
+            (View::dense(args[0].shape()), View::dense(kernel.shape()), View::dense(&shape));
         let positions = View {
             shape: shape.pick(&conv.dims.out.spatial),
             offset: 0,
@@ -335,7 +251,12 @@ impl OpRules for Conv {
         let (features, outputs) = (rhs.shape[n], rhs.shape[n + 1]);
         let per_group = outputs / conv.groups;
 
-        fn convolve<T: Element>(x: &[T], w: &Tensor, size: usize, run: impl Fn(&[T], &[T], &mut [T])) -> Vec<T> {
+        fn convolve<T: Element>(
+            x: &[T],
+            w: &Tensor,
+            size: usize,
+            run: impl Fn(&[T], &[T], &mut [T]),
+        ) -> Vec<T> {
             let mut y = vec![T::default(); size];
             run(x, w.as_slice(), &mut y);
             y
@@ -444,10 +365,26 @@ impl OpRules for Conv {
         let same = vec![(1, 1), (1, 1)];
         vec![
             sample(Conv { padding: same.clone(), ..plain() }, &[2, 4, 3, 2], &[3, 3, 2, 3]),
-            sample(Conv { stride: vec![2, 3], padding: vec![(1, 0), (0, 2)], ..plain() }, &[1, 7, 6, 2], &[3, 2, 2, 2]),
-            sample(Conv { lhs_dilation: vec![2, 1], padding: vec![(-1, 2), (1, -1)], ..plain() }, &[1, 4, 5, 1], &[2, 3, 1, 2]),
-            sample(Conv { rhs_dilation: vec![2], padding: vec![(2, 2)], flip: true, ..line() }, &[2, 6, 1], &[3, 1, 2]),
-            sample(Conv { groups: 2, stride: vec![2], padding: vec![(1, 1)], ..line() }, &[2, 5, 4], &[3, 2, 6]),
+            sample(
+                Conv { stride: vec![2, 3], padding: vec![(1, 0), (0, 2)], ..plain() },
+                &[1, 7, 6, 2],
+                &[3, 2, 2, 2],
+            ),
+            sample(
+                Conv { lhs_dilation: vec![2, 1], padding: vec![(-1, 2), (1, -1)], ..plain() },
+                &[1, 4, 5, 1],
+                &[2, 3, 1, 2],
+            ),
+            sample(
+                Conv { rhs_dilation: vec![2], padding: vec![(2, 2)], flip: true, ..line() },
+                &[2, 6, 1],
+                &[3, 1, 2],
+            ),
+            sample(
+                Conv { groups: 2, stride: vec![2], padding: vec![(1, 1)], ..line() },
+                &[2, 5, 4],
+                &[3, 2, 6],
+            ),
             sample(Conv { dims: swapped, flip: true, ..plain() }, &[2, 4, 3, 2], &[3, 2, 3, 2]),
             sample(line(), &[0, 4, 2], &[2, 2, 3]),
             sample(line(), &[2, 1, 2], &[3, 2, 1]),
