@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn many_numbers_have_the_bits_that_one_has() {
         assert_eq!(FUNCTIONS.len(), measure::FUNCTIONS.len());
-        for ((name, over), one) in FUNCTIONS.iter().zip(&measure::FUNCTIONS) {
+        for ((name, over), one) in FUNCTIONS.iter().zip(measure::FUNCTIONS) {
             assert_eq!(*name, one.name);
             // All magnitudes, and some where the host is needed among them; and a short rest.
             let arguments = (0..=u32::MAX).step_by(40_009).map(f32::from_bits);
