@@ -40,7 +40,7 @@ use fgc_ir::ops::Reduce;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::{DType, OpRules, Shape, Type, TypeError, View};
 
-use super::{BufferId, Contract, Epilogue, Kernel, Loop, Origin, Program, Source, Step};
+use super::{Buffer, BufferId, Contract, Epilogue, Kernel, Loop, Origin, Program, Source, Step};
 
 /// A rule that a program breaks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,8 +81,9 @@ pub fn verify_kernels<'k>(
     stage: Stage,
 ) -> Result<(), ProgramError> {
     let whole = |message| ProgramError { kernel: None, message };
-    let mut written: Vec<bool> =
-        program.buffers.iter().map(|b| !matches!(b.origin, Origin::Computed)).collect();
+    // What has no elements is there without being written.
+    let there = |b: &Buffer| !matches!(b.origin, Origin::Computed) || b.ty.elements() == 0;
+    let mut written: Vec<bool> = program.buffers.iter().map(there).collect();
     check(program.labels.len() <= written.len(), || "labels of no buffers".to_owned()).map_err(whole)?;
     for (k, kernel) in kernels.into_iter().enumerate() {
         let verifier = Verifier { program, stage };
@@ -111,6 +112,13 @@ pub fn verify_kernels<'k>(
             .map_err(whole)?;
     }
     Ok(())
+}
+
+/// Whether `a` and `b`, of the same shape, have each element at the same place: the stride of a dimension of size 1 says
+/// nothing.
+fn same_positions(a: &View, b: &View) -> bool {
+    let strides = || a.shape.iter().zip(a.strides.iter().zip(&b.strides));
+    a.shape == b.shape && a.offset == b.offset && strides().all(|(&size, (a, b))| size == 1 || a == b)
 }
 
 type Checked = Result<(), String>;
@@ -278,7 +286,9 @@ impl Verifier<'_> {
         let dense = View::dense(&nest.shape);
         for source in nest.reads().filter(|s| sums.results.contains(&s.buffer)) {
             let b = source.buffer.0;
-            check(source.view == dense, || format!("an epilogue reads result {b} at other positions"))?;
+            check(same_positions(&source.view, &dense), || {
+                format!("an epilogue reads result {b} at other positions: {:?}", source.view)
+            })?;
         }
         let over_rows = |reduce: &Reduce| reduce.axes == [0] && reduce.kind != ReduceKind::Argmax;
         let reductions = nest.reductions.iter().all(|(_, reduce, _)| over_rows(reduce));
