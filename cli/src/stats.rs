@@ -75,10 +75,10 @@ pub fn scaled(n: u64, unit: &str) -> String {
     format!("{x:.digits$} {}{unit}", PREFIXES[prefix]).trim_end().to_owned()
 }
 
-/// Operations, and those of them that are done where convolutions take fewer.
-pub fn operations(flops: u64, done: u64) -> String {
-    let all = scaled(flops, "FLOP");
-    if done == flops { all } else { format!("{all} by {}", scaled(done, "FLOP")) }
+/// Nominal FLOPs, and those executed where convolutions take fewer.
+pub fn operations(nominal: u64, executed: u64) -> String {
+    let all = scaled(nominal, "FLOP");
+    if executed == nominal { all } else { format!("{all} ({} executed)", scaled(executed, "FLOP")) }
 }
 
 /// The statistics for machines.

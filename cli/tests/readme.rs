@@ -153,8 +153,10 @@ fn transcripts_are_what_is_printed() {
 }
 
 #[test]
-fn the_model_is_the_one_that_is_shipped() {
-    let model = fs::read_to_string(root().join("models/mlp.fg")).unwrap();
-    let lines: Vec<&str> = model.lines().collect();
-    assert!(blocks().iter().any(|block| *block == lines), "the README has another `models/mlp.fg`");
+fn files_are_those_that_are_shipped() {
+    for file in ["models/mlp.fg", "fgc/examples/jvp.rs"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(blocks().iter().any(|block| *block == lines), "the README has another `{file}`");
+    }
 }
