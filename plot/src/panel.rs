@@ -19,7 +19,7 @@ pub const NAME_SIZE: f64 = 13.0;
 /// How large markers are, from the middle to the edge.
 pub const MARKER: f64 = 3.6;
 /// How many points of a line are worth drawing: more than there are pixels in a panel show nothing.
-pub const MOST_POINTS: usize = 400;
+pub const MAX_POINTS: usize = 400;
 /// Lines of so many points have a marker at each.
 const FEW_POINTS: usize = 12;
 /// Longer ones have so many.

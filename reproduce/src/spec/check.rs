@@ -41,17 +41,10 @@ pub enum Check {
         by: Finite,
         #[serde(default = "one")]
         times: Finite,
-        #[serde(default)]
         epoch: Option<NonZero<u64>>,
     },
     /// Metric `of` of every run is within bounds.
-    Reaches {
-        of: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-    },
+    Reaches { of: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite> },
     /// Every run diverges, or none.
     Diverges {
         #[serde(default = "always")]
@@ -78,17 +71,10 @@ pub enum Check {
         rate: Spanned<String>,
         #[serde(default, alias = "times")]
         at_least: Option<Finite>,
-        #[serde(default)]
         at_most: Option<Finite>,
     },
     /// The highest stable rate is within bounds.
-    StableRate {
-        rate: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-    },
+    StableRate { rate: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite> },
     /// Of the values of the axis `among`, `is` has the highest stable rate.
     HighestRate { rate: Spanned<String>, among: Spanned<String>, is: Spanned<String> },
     /// The highest stable rate of the first side over that of the second grows along an axis.
@@ -101,15 +87,7 @@ pub enum Check {
     },
     /// The steps that the first side takes to a loss that both get to, over those of the second, are within bounds; the
     /// time, if there is something that says what a step costs.
-    Steps {
-        of: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-        #[serde(default)]
-        cost: Option<Cost>,
-    },
+    Steps { of: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite>, cost: Option<Cost> },
 }
 
 fn zero() -> Finite {

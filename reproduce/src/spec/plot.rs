@@ -72,15 +72,11 @@ impl From<String> for Across {
 pub struct Measure {
     /// The name of a metric: `test_accuracy`.
     pub of: Spanned<String>,
-    #[serde(default)]
     label: Option<String>,
     #[serde(default, deserialize_with = "scale")]
     scale: Option<Scale>,
-    #[serde(default)]
     range: Option<(Finite, Finite)>,
-    #[serde(default)]
     points: Option<Spanned<Points>>,
-    #[serde(default)]
     mean_of: Option<NonZero<usize>>,
 }
 

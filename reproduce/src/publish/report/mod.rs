@@ -203,8 +203,4 @@ fn list(pairs: &[(String, String)]) -> String {
 }
 
 #[cfg(test)]
-mod browser;
-#[cfg(test)]
-mod sample;
-#[cfg(test)]
 mod tests;

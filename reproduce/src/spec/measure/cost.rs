@@ -52,7 +52,6 @@ pub struct Curve {
     pub tangents: usize,
     /// What the values are of: `batch`, `tangents`, or a const of the model. Where there is none, the model is
     /// measured once.
-    #[serde(default)]
     pub along: Option<String>,
     /// The values, in increasing order.
     #[serde(default)]
@@ -102,10 +101,8 @@ pub enum CostCheck {
         /// What of them.
         quantity: Quantity,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
     /// Whether a quantity of a program at the last value of a curve, divided by that at `from` (the first, if not
@@ -118,13 +115,10 @@ pub enum CostCheck {
         /// What of it.
         quantity: Quantity,
         /// The value that is compared with.
-        #[serde(default)]
         from: Option<u32>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
 }

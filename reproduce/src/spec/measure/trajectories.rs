@@ -44,7 +44,6 @@ pub struct Descent {
     #[serde(default)]
     pub set: Consts,
     /// Where descent begins, if not where the model says.
-    #[serde(default)]
     pub start: Option<[f64; 2]>,
     /// The learning rate.
     pub lr: f64,
@@ -77,10 +76,8 @@ pub enum PathCheck {
         /// The functions.
         functions: Vec<String>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
     /// Whether the time of a step with forward gradients over that of one with the gradient is within bounds.
@@ -88,10 +85,8 @@ pub enum PathCheck {
         /// The functions.
         functions: Vec<String>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
 }

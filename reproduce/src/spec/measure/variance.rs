@@ -44,7 +44,6 @@ pub struct Sampled {
     #[serde(default = "super::batch")]
     pub batch: usize,
     /// The data set whose first batch it is of; random numbers if none is given.
-    #[serde(default)]
     pub data: Option<String>,
     /// The const of the model that the values are of.
     pub along: String,
@@ -94,7 +93,6 @@ pub enum VarianceCheck {
         /// Of what.
         of: Part,
         /// The κ of the closed form, if not that of the distribution.
-        #[serde(default)]
         kurtosis: Option<f64>,
         /// How many standard errors the difference may be.
         sigmas: f64,
