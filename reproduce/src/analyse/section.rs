@@ -22,7 +22,7 @@ pub struct Case {
 pub struct Evidence {
     /// The experiment whose results it is made of.
     pub experiment: String,
-    /// What is asked of each case, as a clause: `no run diverges`.
+    /// The rule for each case, as a clause: `no run diverges`.
     pub rule: String,
     /// Whether it is enough if more than half of the cases are so.
     pub most: bool,
@@ -93,7 +93,7 @@ pub struct Claim {
     pub place: String,
     /// What is claimed.
     pub text: String,
-    /// What has to be known beside: how a word of it was read, or a choice.
+    /// A remark, such as how a word of it was read.
     pub note: String,
     /// The experiment that shows most of it.
     pub experiment: String,

@@ -27,7 +27,7 @@ impl Sweep {
 
 /// The values of `chosen` on `axes`.
 fn labels<'w>(chosen: &'w Where, axes: &'w [String]) -> impl Iterator<Item = String> + 'w {
-    axes.iter().map(|axis| chosen.0.get(axis).map(|labels| labels.join(", ")).unwrap_or_default())
+    axes.iter().map(|axis| chosen.0.get(axis).expect("a combination has a label of each axis").join(", "))
 }
 
 /// The metrics of the table of ends.

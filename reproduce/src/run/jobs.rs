@@ -322,7 +322,7 @@ fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
 /// another one.
 fn folder_name(plan: &Plan, settings: &Settings) -> Result<String> {
     let hash = settings.asked_for()?;
-    let hash = hash.get(..8).unwrap_or_else(|| unreachable!("a SHA-256 has 64 digits"));
+    let hash = hash.get(..8).expect("a SHA-256 has 64 digits");
     let labels = plan.labels.iter().map(|(_, label)| label.as_str());
     let parts = [plan.matrix.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("-");
     let tame = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };

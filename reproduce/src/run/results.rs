@@ -88,14 +88,18 @@ pub fn of_run(plan: &Plan, lr: f64, epochs: u64, folder: &Path) -> Result<(Vec<R
     let mut rows = Vec::new();
     let (mut end, mut seconds) = (None, 0.0);
     for record in read_metrics(&path)? {
-        let number = |key: &str| record[key].as_u64().unwrap_or(0);
+        let number = |key: &str| {
+            let number = record[key].as_u64();
+            number.ok_or_else(|| Error::file(&path, format_args!("a line has no number `{key}`")))
+        };
+        let (epoch, step) = (number("epoch")?, number("step")?);
         let row = |moment, seconds, metrics| Row {
             matrix: plan.matrix.clone(),
             labels: plan.labels.iter().cloned().collect(),
             seed: plan.seed,
             moment,
-            epoch: number("epoch"),
-            step: number("step"),
+            epoch,
+            step,
             lr,
             seconds,
             metrics,
@@ -112,7 +116,7 @@ pub fn of_run(plan: &Plan, lr: f64, epochs: u64, folder: &Path) -> Result<(Vec<R
             if diverged {
                 rows.push(row(Moment::Diverged, None, BTreeMap::new()));
                 end = Some(End::Diverged);
-            } else if number("epoch") >= epochs {
+            } else if epoch >= epochs {
                 end = Some(End::Finished);
             }
         } else if record["diverged"] == Value::Bool(true) {

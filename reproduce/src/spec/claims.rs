@@ -19,7 +19,7 @@ pub struct Claimed<C> {
     pub source: String,
     /// What is claimed.
     pub text: String,
-    /// What has to be known beside.
+    /// A remark, such as how a word of it was read.
     pub note: String,
     /// What decides on it.
     pub checks: Vec<C>,
@@ -97,7 +97,7 @@ pub struct Described {
     /// What is claimed.
     #[serde(deserialize_with = "prose")]
     pub text: String,
-    /// What has to be known beside.
+    /// A remark, such as how a word of it was read.
     #[serde(default, deserialize_with = "prose")]
     pub note: String,
     /// The experiment that shows most of it, if not that of the first comparison.

@@ -54,7 +54,7 @@ impl File {
         // Variants of enums name unknown fields in their own way.
         let keys = e.message().strip_prefix("unexpected keys in table: ");
         if let Some((found, known)) = keys.and_then(|keys| keys.split_once(", available keys: ")) {
-            let found = found.split(", ").next().unwrap_or(found);
+            let found = found.split(", ").next().expect("a split text has a first part");
             let help = suggestion(found, known.split(", "));
             return self.error(at, format_args!("unknown field `{found}`"), Some(help));
         }

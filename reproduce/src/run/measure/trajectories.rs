@@ -125,10 +125,9 @@ impl Trajectories {
                 (0..runs).map(|run| stepper.path(run.into(), &kept)).collect();
             let paths = paths?;
             for (run, path) in (0u32..).zip(&paths) {
-                if let (Some(&end), Some(&iteration)) = (path.last(), kept.last()) {
-                    let end = record(PathPart::End, Some(which), run, iteration, end);
-                    records.push(PathRecord { ms: Some(ms), ..end });
-                }
+                let (end, iteration) = path.last().zip(kept.last()).expect("the first place is kept");
+                let end = record(PathPart::End, Some(which), run, *iteration, *end);
+                records.push(PathRecord { ms: Some(ms), ..end });
                 if run < self.paths {
                     let points = kept.iter().zip(path);
                     records.extend(points.map(|(&i, &p)| record(PathPart::Path, Some(which), run, i, p)));
@@ -218,7 +217,7 @@ impl<'a> Stepper<'a> {
             found.ok_or_else(|| error(format_args!("there is no `{name}` to read")))
         };
         let mut path = Vec::with_capacity(kept.len());
-        let last = kept.last().copied().unwrap_or(0);
+        let last = *kept.last().expect("a step is kept");
         let mut wanted = kept.iter().peekable();
         for step in 0..=last {
             if self.seeded {

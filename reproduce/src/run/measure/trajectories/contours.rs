@@ -35,7 +35,7 @@ pub fn contours(model: &Graph, names: &[String; 2], function: &Descent) -> Resul
     program.call();
     let loss = model.loss().and_then(|loss| program.read(&loss.name));
     let values = loss.ok_or_else(|| error("there is no loss to draw contours of"))?.to_f64();
-    let value = |i: usize, j: usize| values.get(i * side + j).copied().unwrap_or(f64::NAN);
+    let value = |i: usize, j: usize| values[i * side + j];
     let mut lines = Vec::new();
     for &level in &function.contours {
         let mut segments = Vec::new();

@@ -59,7 +59,7 @@ pub fn measure(
         let ty = graph.ty(v);
         let x = match (role, centres(name)) {
             _ if name == random::SEED => continue,
-            (_, Some(g)) => Tensor::generate(ty, |k| g.get(k).copied().unwrap_or(0.0)),
+            (_, Some(g)) => Tensor::generate(ty, |k| g[k]),
             _ => match at.get(name) {
                 Some(x) => x.clone(),
                 // The sums begin at 0.
@@ -78,16 +78,17 @@ pub fn measure(
         let keys: Vec<u32> = keys.map(|word| word as u32).collect();
         let ty = graph.leaf(random::SEED).map(|v| graph.ty(v).clone());
         if let Some(ty) = ty {
-            let keys = Tensor::generate(&ty, |k| keys.get(k).copied().unwrap_or(0).into());
+            let keys = Tensor::generate(&ty, |k| keys[k].into());
             program.bind(random::SEED, &keys).map_err(error)?;
         }
         ctx.threads.install(|| program.call());
-        for squared in program.read(TOTALS).map(|t| t.to_f64()).unwrap_or_default() {
+        let totals = program.read(TOTALS).expect("the program has this output");
+        for squared in totals.to_f64() {
             total += squared;
             total_squares += squared * squared;
         }
     }
-    let read = |name: String| program.read(&name).map(|x| x.to_f64()).unwrap_or_default();
+    let read = |name: String| program.read(&name).expect("the program updates each sum").to_f64();
     let sums = POWERS
         .map(|power| gradient.iter().flat_map(|(name, _)| read(sum_name(power, name))).collect::<Vec<f64>>());
     Ok(Some(Moments { draws: calls * at_once as u64, sums, total, total_squares }))
@@ -106,7 +107,8 @@ fn graph(model: &Graph, direction: Direction, at_once: usize) -> Result<Graph> {
         let mut totals = None;
         for name in &wrt {
             let output = many.outputs.iter().find(|o| o.name == suffix.on(name));
-            let Some(estimates) = output.and_then(|o| map[o.value.index()]) else { continue };
+            let output = output.expect("an estimate has a gradient by each parameter");
+            let estimates = map[output.value.index()].expect("all of the program is inlined");
             let squares = add_up(&mut b, name, estimates)?;
             totals = b.sum_options(totals, Some(squares))?;
         }
