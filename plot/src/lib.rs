@@ -70,7 +70,7 @@ pub fn legend_line(series: &Series, x: f64, y: f64) -> String {
     }
 }
 
-/// What the classes of a drawing look like on the ground of `theme`.
+/// The style of the classes of a drawing, in the colours of `theme`.
 fn style(theme: &Theme) -> String {
     let Theme { ground, ink, quiet, grid, series } = theme;
     let mut css = format!(
@@ -103,7 +103,7 @@ fn style(theme: &Theme) -> String {
     css
 }
 
-/// What a figure shows, for those who don't see it: its panels, and the first and last values of each series.
+/// A figure in words, for those who don't see it: its panels, and the first and last values of each series.
 pub fn described(figure: &Figure) -> String {
     let mut text = figure.caption.trim().to_owned();
     for panel in &figure.panels {

@@ -30,9 +30,9 @@ const CROSS: &str = "M-5.5 -5.5l11 11m0 -11l-11 11";
 const EDGE: f64 = 7.0;
 /// So many values are few enough to have a tick each.
 const FEW_VALUES: usize = 8;
-/// What is under a panel's frame: the ticks' text and the label.
+/// The height under a panel's frame: that of the ticks' text and the label.
 const UNDER: f64 = 38.0;
-/// What is right of a panel's frame: half of the last tick's text.
+/// The width right of a panel's frame: half of that of the last tick's text.
 const RIGHT: f64 = 16.0;
 /// By how much lines may leave the frame, so that markers at its edge are whole.
 const BLEED: f64 = 4.0;

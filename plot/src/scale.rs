@@ -26,7 +26,7 @@ pub struct Span {
 pub struct Tick {
     /// Where it is.
     pub value: f64,
-    /// What is written at it.
+    /// The text at the tick.
     pub text: Option<String>,
 }
 

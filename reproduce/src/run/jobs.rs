@@ -217,7 +217,7 @@ impl Job {
         seal::check(&self.folder).map(|_| ()).map_err(hint)
     }
 
-    /// What it has left so far, and how it ended if it has: it is sealed then, and as it was.
+    /// The rows of the run so far, and how it ended if it has: then it is sealed, and as it was.
     fn left(&self) -> Result<(Vec<Row>, Option<End>)> {
         let sealed = seal::check(&self.folder)?;
         let (rows, end) = results::of_run(&self.plan, self.settings.lr, self.settings.epochs, &self.folder)?;

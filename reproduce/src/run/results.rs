@@ -21,7 +21,7 @@ const REST: [&str; 5] = ["seed", "point", "epoch", "step", "lr"];
 /// The column of times.
 const SECONDS: &str = "seconds";
 
-/// What a row is about.
+/// The moment that a row is of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Moment {
     /// A step: the metrics of its batch, before its update.
@@ -53,7 +53,7 @@ pub struct Row {
     pub labels: BTreeMap<String, String>,
     /// The seed of the run.
     pub seed: u64,
-    /// What the row is about.
+    /// The moment that it is of.
     pub moment: Moment,
     /// The epoch, from 1.
     pub epoch: u64,
@@ -76,7 +76,7 @@ pub enum End {
     Diverged,
 }
 
-/// What the run in `folder` has left, as far as it has come, and how it ended if it has.
+/// The rows of the run in `folder`, as far as it has come, and how it ended if it has.
 ///
 /// # Errors
 /// If its metrics can't be read.
@@ -234,10 +234,10 @@ fn row(mut cells: BTreeMap<String, String>) -> std::result::Result<Row, String> 
 }
 
 /// A line of a CSV file: where it begins, counted from 1, and its cells by the names of their columns.
-type Line = (u64, BTreeMap<String, String>);
+type NamedCells = (u64, BTreeMap<String, String>);
 
 /// The lines of a CSV file behind its first, by the names in the first. A cell in quotes may go over several lines.
-fn table(path: &Path) -> Result<Vec<Line>> {
+fn table(path: &Path) -> Result<Vec<NamedCells>> {
     let bytes = bounded::read(path, bounded::MAX_TABLE).map_err(|e| Error::file(path, e))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
     let names = reader.headers().map_err(|e| Error::file(path, e))?.clone();

@@ -40,7 +40,7 @@ pub fn is_experiment(folder: &Path) -> bool {
     folder.join(EXPERIMENT).is_file()
 }
 
-/// What has become of each file of the experiment in `folder`, and of its runs.
+/// The state of each file of the experiment in `folder`, and of its runs.
 ///
 /// # Errors
 /// If the folder can't be read.

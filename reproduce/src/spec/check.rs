@@ -22,14 +22,14 @@ pub struct Comparison {
     pub cases: Vec<Where>,
     /// Whether it is enough if more than half of the cases are as claimed.
     pub most: bool,
-    /// What is compared.
+    /// The comparison.
     pub check: Check,
     /// The two kinds of runs that are compared, by the comparisons that compare two.
     sides: Option<Sides>,
     wanted: Vec<Wanted>,
 }
 
-/// What is compared.
+/// The comparison.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Check {
@@ -102,7 +102,7 @@ fn always() -> bool {
     true
 }
 
-/// What a comparison of two metrics expects.
+/// The expected order of two metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
@@ -113,7 +113,7 @@ pub enum Order {
     NotMore,
 }
 
-/// What is expected of a metric along an axis.
+/// The expected trend of a metric along an axis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trend {
@@ -183,7 +183,7 @@ pub enum BestOf {
     Second,
 }
 
-/// What steps cost, from an experiment of kind `cost`: the time of program `of` over that of `to`.
+/// The cost of steps, from an experiment of kind `cost`: the time of program `of` over that of `to`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
@@ -200,7 +200,7 @@ pub struct Cost {
     pub to: Program,
 }
 
-/// What every comparison may say.
+/// The keys of every comparison.
 #[derive(Deserialize)]
 struct Cases {
     matrix: Option<Spanned<String>>,
@@ -212,7 +212,7 @@ struct Cases {
     most: bool,
 }
 
-/// What comparisons of two sides say of them.
+/// The keys of comparisons of two sides.
 #[derive(Deserialize)]
 struct Compared {
     first: Labels,

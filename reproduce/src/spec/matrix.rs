@@ -19,9 +19,9 @@ pub struct Matrix {
     pub name: String,
     /// The axes whose values are combined.
     pub axes: Vec<Axis>,
-    /// What all of its runs have in common.
+    /// The settings that its runs have in common.
     common: Choice,
-    /// What is laid over the settings of each run.
+    /// The settings that replace those of each run.
     last: Choice,
 }
 
@@ -51,7 +51,7 @@ pub struct Plan {
     pub matrix: String,
     /// The axes of the matrix, each with the label of the run's value.
     pub labels: Vec<(String, String)>,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
     /// Its settings.
     pub choice: Choice,

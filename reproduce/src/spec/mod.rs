@@ -21,16 +21,16 @@ use toml::Spanned;
 
 pub use check::{Best, BestOf, Bounds, Check, Comparison, Cost, Order, Sides, Trend};
 pub use choice::Choice;
-pub use claims::{Claimed, Claims, Entry, Line, Source, Verdict};
+pub use claims::{Claimed, Claims, Entry, FoundLine, Source, Verdict};
 pub use file::{File, Item};
 pub use matrix::{METRICS, Matrix, Plan};
 pub use measure::{Kind, Measurement};
-pub use plot::{Across, Measure, Plot, Points};
+pub use plot::{Across, Metric, Plot, Points};
 pub use registry::{EXPERIMENTS, GROUPS, MODELS, builtin, builtin_claims, find, missing, model};
 pub use selection::Where;
 pub use training::{Sweep, Training};
 
-/// What is laid over what a file says.
+/// The settings that replace those of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Overrides {
     /// Whether the settings for a quick trial are used.

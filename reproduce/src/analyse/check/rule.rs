@@ -47,7 +47,7 @@ impl Check {
 }
 
 impl Comparison {
-    /// What is expected, as a clause.
+    /// The rule, as a clause.
     pub fn rule(&self) -> String {
         match &self.check {
             Check::Compare { of, is, by, times, epoch } => {

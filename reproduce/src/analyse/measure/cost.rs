@@ -2,7 +2,7 @@
 
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
-use super::{Outcome, Show, bounded};
+use super::{Judgement, Show, bounded};
 use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
 use crate::run::measure::cost::CostRecord;
@@ -26,7 +26,7 @@ pub fn colour(program: Program) -> usize {
 }
 
 impl Quantity {
-    /// What people call it, with its unit.
+    /// The label of an axis, with the unit.
     fn label(self) -> &'static str {
         match self {
             Quantity::Time => "time of a call [ms]",
@@ -37,7 +37,7 @@ impl Quantity {
         }
     }
 
-    /// What people call it, within a sentence.
+    /// The name within a sentence.
     fn short(self) -> &'static str {
         match self {
             Quantity::Time | Quantity::Relative => "time",
@@ -175,7 +175,7 @@ fn tables(settings: &Costs, records: &[CostRecord]) -> Vec<Table> {
     settings.curves.iter().map(one).collect()
 }
 
-/// What the report says of the settings.
+/// The settings, for the report.
 fn described(settings: &Costs, records: &[CostRecord]) -> Vec<(String, String)> {
     let threads = records.first().map_or_else(String::new, |r| r.threads.to_string());
     let directions = distribution(settings.tangent).to_owned();
@@ -212,7 +212,7 @@ impl Show for Costs {
         }
     }
 
-    fn outcome(&self, check: &CostCheck, records: &[CostRecord]) -> Outcome {
+    fn outcome(&self, check: &CostCheck, records: &[CostRecord]) -> Judgement {
         match check {
             CostCheck::Ratio { curves, of, to, quantity, at_least, at_most } => {
                 let bounds = Bounds { at_least: *at_least, at_most: *at_most };
@@ -236,7 +236,7 @@ impl Show for Costs {
                 let (what, of, to) = (quantity.short(), of.title(), to.title());
 
                 let rule = format!("the {what} of `{of}` over that of `{to}` is {}", bounded(bounds));
-                Outcome { rule, cases: curves.iter().flat_map(case).collect() }
+                Judgement { rule, cases: curves.iter().flat_map(case).collect() }
             }
             CostCheck::Growth { curve, of, quantity, from, at_least, at_most } => {
                 let bounds = Bounds { at_least: *at_least, at_most: *at_most };
@@ -262,7 +262,7 @@ impl Show for Costs {
                     "the {what} of `{of}` grows from the first value to the last by a factor of {}",
                     bounded(bounds)
                 );
-                Outcome { rule, cases: a.zip(b).into_iter().map(case).collect() }
+                Judgement { rule, cases: a.zip(b).into_iter().map(case).collect() }
             }
         }
     }

@@ -20,17 +20,17 @@ pub trait Show: Measure {
     fn section(&self, figure: &FigureText, records: &[Self::Record]) -> Section;
 
     /// The outcome of `check` by `records`.
-    fn outcome(&self, check: &Self::Check, records: &[Self::Record]) -> Outcome;
+    fn outcome(&self, check: &Self::Check, records: &[Self::Record]) -> Judgement;
 }
 
 /// The outcome of a comparison.
-pub struct Outcome {
+pub struct Judgement {
     /// The rule for each case, as a clause.
     rule: String,
     cases: Vec<Case>,
 }
 
-impl Outcome {
+impl Judgement {
     fn evidence(self, experiment: &str) -> Evidence {
         Evidence { experiment: experiment.to_owned(), rule: self.rule, most: false, cases: self.cases }
     }

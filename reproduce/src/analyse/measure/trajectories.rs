@@ -3,7 +3,7 @@
 use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
 use super::cost::colour;
-use super::{Outcome, Show, bounded};
+use super::{Judgement, Show, bounded};
 use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
 use crate::run::measure::trajectories::{PathPart, PathRecord, STEPS};
@@ -15,7 +15,7 @@ fn dash(which: Program) -> usize {
     usize::from(which == Program::ForwardStep)
 }
 
-/// What a program is called here: there is no training in it.
+/// The name of a program in these figures, where nothing is trained.
 fn title(which: Program) -> &'static str {
     if which == Program::ForwardStep { "forward gradient" } else { "gradient" }
 }
@@ -126,7 +126,7 @@ fn ratio(
     what: &str,
     quantity: impl Fn(&str, Program) -> Option<f64>,
     bounds: Bounds,
-) -> Outcome {
+) -> Judgement {
     let case = |name: &String| {
         let [gradient, forward] = STEPS.map(|which| quantity(name, which));
         let ratio = forward? / gradient?;
@@ -138,7 +138,7 @@ fn ratio(
         })
     };
     let rule = format!("{what} is {}", bounded(bounds));
-    Outcome { rule, cases: functions.iter().filter_map(case).collect() }
+    Judgement { rule, cases: functions.iter().filter_map(case).collect() }
 }
 
 impl Show for Trajectories {
@@ -167,7 +167,7 @@ impl Show for Trajectories {
         }
     }
 
-    fn outcome(&self, check: &PathCheck, records: &[PathRecord]) -> Outcome {
+    fn outcome(&self, check: &PathCheck, records: &[PathRecord]) -> Judgement {
         match check {
             PathCheck::Reaches { functions, loss, share } => {
                 let case = |name: &String| {
@@ -181,7 +181,7 @@ impl Show for Trajectories {
                     })
                 };
                 let rule = format!("at least {:.0} % of the runs end with f at most {loss}", 100.0 * share);
-                Outcome { rule, cases: functions.iter().filter_map(case).collect() }
+                Judgement { rule, cases: functions.iter().filter_map(case).collect() }
             }
             PathCheck::FinalLoss { functions, at_least, at_most } => {
                 let last = |name: &str, which| median(&ends(records, name, which));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 use fgc_train::recipe::{self, Tangent};
 
-use super::{Outcome, Show, bounded};
+use super::{Judgement, Show, bounded};
 use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
 use crate::run::measure::variance::VarianceRecord;
@@ -220,7 +220,7 @@ impl Show for Variance {
         }
     }
 
-    fn outcome(&self, check: &VarianceCheck, records: &[VarianceRecord]) -> Outcome {
+    fn outcome(&self, check: &VarianceCheck, records: &[VarianceRecord]) -> Judgement {
         let each =
             |cases: &[String], tangents: &[Tangent], whole: bool| -> Vec<(String, Vec<&VarianceRecord>)> {
                 let all = cases.iter().flat_map(|case| tangents.iter().map(move |tangent| (case, *tangent)));
@@ -244,7 +244,7 @@ impl Show for Variance {
                     "the variance {what} is that of the closed form{with}, within {sigmas} standard errors"
                 );
                 let kept = each(cases, tangents, *of == Part::Total);
-                Outcome { rule, cases: kept.into_iter().map(case).collect() }
+                Judgement { rule, cases: kept.into_iter().map(case).collect() }
             }
             VarianceCheck::Unbiased { cases, tangents, sigmas } => {
                 let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
@@ -258,7 +258,7 @@ impl Show for Variance {
                 };
                 let rule =
                     format!("the mean of a component is its derivative, within {sigmas} standard errors");
-                Outcome { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
+                Judgement { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
             }
             VarianceCheck::Growth { cases, tangents, of, at_least, at_most } => {
                 let bounds = Bounds { at_least: Some(*at_least), at_most: Some(*at_most) };
@@ -282,7 +282,7 @@ impl Show for Variance {
                 let what = if whole { "Σ Var[gₖ] / ‖∇f‖²" } else { "the variance of a component" };
                 let rule =
                     format!("{what} grows with the number n of parameters as a power {}", bounded(bounds));
-                Outcome { rule, cases: each(cases, tangents, whole).into_iter().filter_map(case).collect() }
+                Judgement { rule, cases: each(cases, tangents, whole).into_iter().filter_map(case).collect() }
             }
         }
     }

@@ -74,7 +74,7 @@ impl Figures {
     }
 }
 
-/// What a panel is, for those who don't see it.
+/// A panel in words, for those who don't see it.
 fn label(panel: &Panel) -> String {
     let name = if panel.title.is_empty() { String::new() } else { format!("{}: ", panel.title) };
     format!("{name}{} against {}", panel.y.label, panel.x.label)

@@ -14,14 +14,14 @@ use crate::spec::measure::{Costs, Curve, Program};
 /// The fewest calls of a program that are timed.
 const MIN_CALLS: usize = 8;
 
-/// What was measured of a program.
+/// The measurement of a program.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CostRecord {
     /// The curve it is of.
     pub curve: String,
     /// The value along it; 0 where there is none.
     pub x: u32,
-    /// What the model was made into.
+    /// The program that the model was made into.
     pub program: Program,
     /// How many threads it ran on.
     pub threads: usize,
@@ -37,9 +37,9 @@ pub struct CostRecord {
     pub flops: u64,
     /// The memory of all arrays, in bytes.
     pub bytes: u64,
-    /// That of what is bound and given back.
+    /// The memory of the arrays that are bound and given back.
     pub interface_bytes: u64,
-    /// What these threads can do of operations each second, as measured at the time; 0 if no call was timed.
+    /// The operations a second that these threads can do, as measured at the time; 0 if no call was timed.
     pub peak_flops: f64,
 }
 

@@ -25,7 +25,7 @@ pub const STEPS: [Program; 2] = [Program::BackpropStep, Program::ForwardStep];
 const TIMED: u64 = 2000;
 const ROUNDS: usize = 31;
 
-/// What a record is of.
+/// The kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathPart {
@@ -39,12 +39,12 @@ pub enum PathPart {
     Contour,
 }
 
-/// What was measured.
+/// The measurements.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PathRecord {
     /// The function.
     pub function: String,
-    /// What this is of.
+    /// The kind of the record.
     pub what: PathPart,
     /// The program that steps.
     pub program: Option<Program>,

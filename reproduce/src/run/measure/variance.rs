@@ -20,7 +20,7 @@ use crate::spec::measure::{Sampled, Variance, distribution};
 
 use moments::{Moments, measure};
 
-/// What was measured of a component, or of all together.
+/// The measurement of a component, or of all together.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VarianceRecord {
     /// The case it is of.
@@ -29,9 +29,9 @@ pub struct VarianceRecord {
     pub x: u32,
     /// The number of components.
     pub parameters: usize,
-    /// What directions were drawn from.
+    /// The distribution of directions.
     pub tangent: Tangent,
-    /// How many were.
+    /// The number of directions.
     pub draws: u64,
     /// The component, numbered through all parameters in the order of the model; all of them if there is none.
     pub component: Option<usize>,

@@ -13,13 +13,13 @@ use super::{Consts, Kind, Program, all_known, check_names, check_values};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Costs {
-    /// What directions are drawn from.
+    /// The distribution of directions.
     #[serde(default = "normal")]
     pub tangent: Tangent,
-    /// What arrays and keys are drawn from.
+    /// The seed of arrays and keys.
     #[serde(default)]
     pub seed: u64,
-    /// What is measured.
+    /// The curves that are measured.
     pub curves: Vec<Curve>,
 }
 
@@ -35,9 +35,9 @@ fn one() -> usize {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
-    /// What results and claims call it.
+    /// The name in results and claims.
     pub name: String,
-    /// What people call it.
+    /// The name for people.
     pub title: String,
     /// The model.
     pub model: String,
@@ -56,7 +56,7 @@ pub struct Curve {
     /// The values, in increasing order.
     #[serde(default)]
     pub values: Vec<u32>,
-    /// What the model is made into.
+    /// The programs that the model is made into.
     pub programs: Vec<Program>,
     /// For how long calls are timed at each value, in seconds, all programs together. 0: programs aren't called.
     #[serde(default)]
@@ -69,7 +69,7 @@ pub struct Curve {
     pub log: bool,
 }
 
-/// What is known of a program.
+/// A quantity of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
@@ -98,7 +98,7 @@ pub enum CostCheck {
         of: Program,
         /// The other.
         to: Program,
-        /// What of them.
+        /// The quantity of both.
         quantity: Quantity,
         /// The lower bound.
         at_least: Option<f64>,
@@ -112,7 +112,7 @@ pub enum CostCheck {
         curve: String,
         /// The program.
         of: Program,
-        /// What of it.
+        /// The quantity.
         quantity: Quantity,
         /// The value that is compared with.
         from: Option<u32>,

@@ -18,7 +18,7 @@ const MAX_CONTOURS: usize = 1000;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trajectories {
-    /// What directions are drawn from.
+    /// The distribution of directions.
     pub tangent: Tangent,
     /// How many runs with forward gradients there are, each with a seed of its own.
     pub runs: u32,
@@ -34,9 +34,9 @@ pub struct Trajectories {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Descent {
-    /// What results and claims call it.
+    /// The name in results and claims.
     pub name: String,
-    /// What people call it.
+    /// The name for people.
     pub title: String,
     /// Its model, whose two parameters are scalars.
     pub model: String,
@@ -49,9 +49,9 @@ pub struct Descent {
     pub lr: f64,
     /// How many steps there are.
     pub iterations: u64,
-    /// What the figure shows of the first parameter.
+    /// The range of the first parameter in the figure.
     pub x: [f64; 2],
-    /// What it shows of the second.
+    /// The range of the second parameter in the figure.
     pub y: [f64; 2],
     /// The values that it shows contours of.
     #[serde(default)]

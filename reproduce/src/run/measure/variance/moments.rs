@@ -9,7 +9,7 @@ use fgc_transforms::{Direction, Estimator, Suffix, estimate, params, vmap};
 use crate::run::measure::programs::{compiled, optimised};
 use crate::run::measure::{Context, error};
 
-/// What is added up of the differences e between estimates and the gradient, over all draws.
+/// Sums of powers of the differences e between estimates and the gradient, over all draws.
 pub struct Moments {
     /// How many draws there were.
     pub draws: u64,
@@ -24,17 +24,17 @@ pub struct Moments {
 /// The powers of e that are added up.
 const POWERS: [&str; 3] = ["first", "second", "fourth"];
 
-/// What the sums of a parameter are called in the program.
+/// The name of the sums of a parameter in the program.
 fn sum_name(power: &str, name: &str) -> String {
     format!("{name}.moment.{power}")
 }
 
-/// What the gradient by a parameter is called in the program.
+/// The name of the gradient by a parameter in the program.
 fn centre_name(name: &str) -> String {
     format!("{name}.moment.centre")
 }
 
-/// What the ‖e‖² of the draws of a call are called.
+/// The name of the ‖e‖² of the draws of a call.
 const TOTALS: &str = "moment.totals";
 
 /// The moments of the forward gradient of `model`, at parameters and data `at`, from `calls` calls with `at_once`
