@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::check::{Results, highest_stable};
 use super::section::{Claim, Section, Table};
 use super::select::Runs;
-use super::{rate, spoken};
+use super::text::{rate, spoken};
 use crate::run::results::Row;
 use crate::spec::{Choice, Claimed, Comparison, Matrix, Sweep, Training, Where};
 

@@ -6,10 +6,9 @@ use fgc_train::Result;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Wanted;
 use super::file::{File, Item};
 use super::limits::Finite;
-use super::matrix::{Matrix, named};
+use super::matrix::{Matrix, Wanted, named};
 use super::measure::Program;
 use super::selection::{Labels, Where};
 

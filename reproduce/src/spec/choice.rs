@@ -11,6 +11,15 @@ use toml::{Spanned, Table, Value};
 use super::file::Item;
 use super::limits::Count;
 
+/// The settings that replace those of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Overrides {
+    /// Whether the settings for a quick trial are used.
+    pub quick: bool,
+    /// How many seeds there are.
+    pub seeds: Option<u64>,
+}
+
 /// The settings of a run, each given or not.
 #[derive(Clone, PartialEq, Default, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::ops::Range;
 
 use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
@@ -55,6 +56,24 @@ pub struct Plan {
     pub seed: u64,
     /// Its settings.
     pub choice: Choice,
+}
+
+/// A metric that a figure or a claim needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wanted {
+    /// The matrix whose runs have to have it.
+    pub matrix: String,
+    /// Its name: `test_accuracy`.
+    pub of: String,
+    /// Where it is named.
+    pub at: Range<usize>,
+}
+
+impl Wanted {
+    /// The metric that `of` names, of the runs of `matrix`.
+    pub fn new(matrix: &Matrix, of: &Spanned<String>) -> Wanted {
+        Wanted { matrix: matrix.name.clone(), of: of.get_ref().clone(), at: of.span() }
+    }
 }
 
 impl Plan {

@@ -8,10 +8,9 @@ use fgc_train::ranges::at_most;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Wanted;
 use super::file::{File, Item};
 use super::limits::{Finite, MAX_LINES, MAX_PANELS, product};
-use super::matrix::{METRICS, Matrix, named};
+use super::matrix::{METRICS, Matrix, Wanted, named};
 use super::selection::{Labels, Where};
 
 /// A figure of the runs of a matrix.

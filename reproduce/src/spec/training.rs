@@ -6,13 +6,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Comparison;
-use super::choice::Choice;
+use super::choice::{Choice, Overrides};
 use super::claims::{Claimed, claimed};
 use super::file::{File, Item};
 use super::limits::{Count, MAX_RUNS, MAX_SEEDS};
-use super::matrix::{Matrix, Plan, named, twice};
+use super::matrix::{Matrix, Plan, Wanted, named, twice};
 use super::plot::Plot;
-use super::{Overrides, Wanted};
 
 /// An experiment that trains models.
 #[derive(Clone, PartialEq, Debug)]

@@ -4,9 +4,9 @@ mod course;
 mod rates;
 mod rule;
 
-use super::number;
 use super::section::{Case, Evidence};
 use super::select::{Mean, Runs};
+use super::text::number;
 use crate::run::results::Row;
 use crate::spec::{Best, BestOf, Bounds, Check, Comparison, Cost, Matrix, Order, Sides, Trend, Where};
 

@@ -1,6 +1,6 @@
 //! The rules of comparisons, in words.
 
-use crate::analyse::{number, rate, spoken};
+use crate::analyse::text::{number, rate, spoken};
 use crate::spec::{BestOf, Bounds, Check, Comparison, Order, Sides, Trend};
 
 impl Sides {

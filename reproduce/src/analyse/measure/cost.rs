@@ -3,8 +3,8 @@
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
 use super::{Judgement, Show, bounded};
-use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::cost::CostRecord;
 use crate::spec::measure::{CostCheck, Costs, Curve, FigureText, Program, Quantity, distribution};
 use crate::spec::{Bounds, Cost};

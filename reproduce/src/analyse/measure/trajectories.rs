@@ -4,8 +4,8 @@ use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
 use super::cost::colour;
 use super::{Judgement, Show, bounded};
-use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::trajectories::{PathPart, PathRecord, STEPS};
 use crate::spec::Bounds;
 use crate::spec::measure::{Descent, FigureText, PathCheck, Program, Trajectories, distribution};

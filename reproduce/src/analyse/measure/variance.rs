@@ -6,8 +6,8 @@ use fgc_plot::{Axis, Figure, Panel, Point, Series};
 use fgc_train::recipe::{self, Tangent};
 
 use super::{Judgement, Show, bounded};
-use crate::analyse::number;
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::variance::VarianceRecord;
 use crate::spec::Bounds;
 use crate::spec::measure::{FigureText, Part, Sampled, Shown, Variance, VarianceCheck, distribution};
