@@ -74,7 +74,7 @@ impl TryFrom<f64> for Rate {
     type Error = String;
 
     fn try_from(lr: f64) -> std::result::Result<Rate, String> {
-        ranges::finite("`lr`", lr).and_then(ranges::learning_rate).map(Rate)
+        ranges::finite("it", lr).and_then(ranges::learning_rate).map(Rate)
     }
 }
 
@@ -100,6 +100,10 @@ impl Choice {
         let choice: Choice = item.decode()?;
         for (name, flag) in choice.flags() {
             let Some(value) = flag else { continue };
+            if let Value::Float(x) = value.get_ref() {
+                ranges::finite(format_args!("`{name}`"), *x)
+                    .map_err(|e| file.error(value.span(), e, None))?;
+            }
             let alone = Table::from_iter([(name.to_owned(), value.get_ref().clone())]);
             alone.try_into::<StepArgs>().map_err(|e| file.error(value.span(), e.message(), None))?;
         }

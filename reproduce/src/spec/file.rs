@@ -48,6 +48,13 @@ impl File {
         self.error(name.span(), format_args!("there is no `{}`", name.get_ref()), Some(help))
     }
 
+    /// The key whose value begins at `start`, if that is one of a table.
+    fn key_before(&self, start: usize) -> Option<&str> {
+        let before = self.text.get(..start)?.trim_end().strip_suffix('=')?.trim_end();
+        let rest = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '-');
+        before.get(rest.len()..).filter(|key| !key.is_empty())
+    }
+
     /// What the reader of TOML says is wrong, with the names that a misspelt one may have been meant for.
     fn rejected(&self, e: &toml::de::Error) -> Error {
         let at = e.span().unwrap_or(0..0);
@@ -62,8 +69,30 @@ impl File {
         let mut names = e.message().split('`').skip(1).step_by(2);
         let found = names.next().filter(|_| e.message().starts_with("unknown "));
         let near = found.and_then(|found| nearest(found, names));
-        self.error(at, e.message(), near.map(|near| format!("did you mean `{near}`?")))
+        let mut message = in_words(e.message());
+        // What limits refuse, they call `it`.
+        if let Some(key) = self.key_before(at.start) {
+            message = message.replacen("it is", &format!("`{key}` is"), 1);
+        }
+        self.error(at, message, near.map(|near| format!("did you mean `{near}`?")))
     }
+}
+
+/// A message of serde's, with types as those know them who write TOML.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "f64" => "a number",
+        "a nonzero u64" | "a nonzero usize" => "a whole number from 1",
+        "u32" | "u64" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        record if record.starts_with("struct ") => "a table",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Which of `known` may have been meant by `name`; all of them if none is near.
@@ -331,7 +360,11 @@ mod tests {
         let cases = [
             ("\nshape = { kind = 'circel', radius = 2 }", "f.toml:2:18", "did you mean `circle`?"),
             ("shape = { kind = 'square',\n sied = 2 }", "f.toml:2:2", "did you mean `side`?"),
-            ("shape = { kind = 'square', side = 'x' }", "f.toml:1:35", "invalid type: string \"x\""),
+            (
+                "shape = { kind = 'square', side = 'x' }",
+                "f.toml:1:35",
+                "invalid type: string \"x\", expected a number",
+            ),
             ("shape = { side = 1 }", "f.toml:1:9", "missing field `kind`"),
             ("shape = 3", "f.toml:1:9", "this is a table, not of type integer"),
             ("shape = {", "f.toml:1", ""),
