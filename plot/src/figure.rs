@@ -6,13 +6,13 @@
 /// can be compared at a glance, unless they are [apart](Axis::apart).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Figure {
-    /// What its files are called: letters, digits, `-` and `_`.
+    /// The name of its files: letters, digits, `-` and `_`.
     pub name: String,
-    /// What it shows, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
-    /// What one has to know to read it: what is averaged, what the bands are.
+    /// What a reader has to know: what is averaged, what bands are.
     pub caption: String,
-    /// How many panels are beside each other.
+    /// The number of panels in a row.
     pub columns: usize,
     /// The panels, row by row.
     pub panels: Vec<Panel>,
@@ -21,7 +21,7 @@ pub struct Figure {
 /// One pair of axes and what is drawn in it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Panel {
-    /// What sets this panel apart from the others of the figure.
+    /// The title, which sets this panel apart from the others of the figure.
     pub title: String,
     /// The horizontal axis.
     pub x: Axis,
@@ -34,7 +34,7 @@ pub struct Panel {
 /// An axis.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Axis {
-    /// What it measures, with its unit if it has one.
+    /// The label: a quantity, with its unit if it has one.
     pub label: String,
     /// How values are placed on it.
     pub scale: Scale,
@@ -56,13 +56,13 @@ pub enum Scale {
 /// A line.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Series {
-    /// What the legend calls it. Series of the same name, colour and dash have one entry.
+    /// The name in the legend. Series of the same name, colour and dash have one entry.
     pub name: String,
     /// Index of the palette, taken around; each colour has a marker of its own.
     pub colour: usize,
     /// Index of the dashes, taken around; 0 is a full line.
     pub dash: usize,
-    /// What it is.
+    /// The role of the line.
     pub role: Role,
     /// Where something diverges before the first point of the line: a cross is at the edge of the frame there.
     pub stops: Option<Stop>,
@@ -71,12 +71,12 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-/// What a line is.
+/// The role of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// What was measured, or computed to be compared with it.
+    /// Measurements, or values computed to be compared with them.
     Data,
-    /// What is behind the data, such as contours: thin, in grey, without markers.
+    /// A line behind the data, such as a contour: thin, in grey, without markers.
     Backdrop,
 }
 

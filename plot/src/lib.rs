@@ -43,16 +43,20 @@ const SAMPLE: f64 = 30.0;
 /// The size of the caption's text, and the height of its lines.
 const CAPTION: (f64, f64) = (11.5, 16.0);
 
-/// What is in the legend of `figure`: the first series of each name, colour and dash.
+/// The lines that are in the legend of `figure`: the first of each entry.
 pub fn legend(figure: &Figure) -> Vec<&Series> {
     let mut entries: Vec<&Series> = Vec::new();
     for series in figure.panels.iter().flat_map(|p| &p.series) {
-        let same = |s: &&&Series| s.name == series.name && s.colour == series.colour && s.dash == series.dash;
-        if !entries.iter().any(|s| same(&s)) {
+        if !entries.iter().any(|entry| same_entry(entry, series)) {
             entries.push(series);
         }
     }
     entries
+}
+
+/// Whether two lines have one entry of the legend: they have the same name, colour and dash.
+pub fn same_entry(a: &Series, b: &Series) -> bool {
+    a.name == b.name && a.colour == b.colour && a.dash == b.dash
 }
 
 /// A line with its marker as the legend shows it, from the left at half the height.
@@ -66,7 +70,7 @@ pub fn legend_line(series: &Series, x: f64, y: f64) -> String {
     }
 }
 
-/// What the classes of a drawing look like on the ground of `theme`.
+/// The style of the classes of a drawing, in the colours of `theme`.
 fn style(theme: &Theme) -> String {
     let Theme { ground, ink, quiet, grid, series } = theme;
     let mut css = format!(
@@ -99,7 +103,7 @@ fn style(theme: &Theme) -> String {
     css
 }
 
-/// What a figure shows, for those who don't see it: its panels, and the first and last values of each series.
+/// A figure in words, for those who don't see it: its panels, and the first and last values of each series.
 pub fn described(figure: &Figure) -> String {
     let mut text = figure.caption.trim().to_owned();
     for panel in &figure.panels {
@@ -122,7 +126,7 @@ pub fn svg(figure: &Figure) -> String {
     let inner = width - 2.0 * MARGIN;
     let panel_width = ((inner + GAP) / columns as f64 - GAP).floor();
     let layout =
-        Layout::new(figure, panel_width, (0.6 * panel_width).clamp(160.0, 320.0).floor(), panel::MOST_POINTS);
+        Layout::new(figure, panel_width, (0.6 * panel_width).clamp(160.0, 320.0).floor(), panel::MAX_POINTS);
     let mut body = String::new();
     let mut y = MARGIN;
     for line in text::lines(&figure.title, TITLE_SIZE * 1.1, inner) {

@@ -9,7 +9,10 @@ pub fn power_of_ten(exponent: i32) -> String {
         '1' => '¹',
         '2' => '²',
         '3' => '³',
-        other => char::from_u32('⁰' as u32 + other.to_digit(10).unwrap_or(0)).unwrap_or(other),
+        digit => {
+            let value = digit.to_digit(10).expect("a whole number is of digits");
+            char::from_u32('⁰' as u32 + value).expect("raised digits follow each other")
+        }
     });
     "10".chars().chain(raised).collect()
 }
@@ -25,8 +28,8 @@ pub fn short(value: f64) -> String {
     }
     // Rounding to four digits may carry into the next power: 9.9999 is 10.
     let rounded = format!("{:.3e}", value.abs());
-    let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (mantissa, exponent) = rounded.split_once('e').expect("written with an exponent");
+    let exponent: i32 = exponent.parse().expect("a whole number");
     let sign = if value < 0.0 { "−" } else { "" };
     if (-3..5).contains(&exponent) {
         // Whole numbers keep all of their digits: 16384 is a width.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::{Role, Series};
 
-/// What figures and the report look like on one ground.
+/// The colours of figures and the report on one ground.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Theme {
     /// The ground.

@@ -19,7 +19,7 @@ pub const NAME_SIZE: f64 = 13.0;
 /// How large markers are, from the middle to the edge.
 pub const MARKER: f64 = 3.6;
 /// How many points of a line are worth drawing: more than there are pixels in a panel show nothing.
-pub const MOST_POINTS: usize = 400;
+pub const MAX_POINTS: usize = 400;
 /// Lines of so many points have a marker at each.
 const FEW_POINTS: usize = 12;
 /// Longer ones have so many.
@@ -30,9 +30,9 @@ const CROSS: &str = "M-5.5 -5.5l11 11m0 -11l-11 11";
 const EDGE: f64 = 7.0;
 /// So many values are few enough to have a tick each.
 const FEW_VALUES: usize = 8;
-/// What is under a panel's frame: the ticks' text and the label.
+/// The height under a panel's frame: that of the ticks' text and the label.
 const UNDER: f64 = 38.0;
-/// What is right of a panel's frame: half of the last tick's text.
+/// The width right of a panel's frame: half of that of the last tick's text.
 const RIGHT: f64 = 16.0;
 /// By how much lines may leave the frame, so that markers at its edge are whole.
 const BLEED: f64 = 4.0;
@@ -148,9 +148,7 @@ fn spans(figure: &Figure) -> Vec<(Span, Span)> {
 /// The panel of index `k` as a group, its upper left corner at the origin. `id` is one that nothing else in
 /// the document has.
 pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
-    let (Some(panel), Some(spans)) = (figure.panels.get(k), layout.spans.get(k)) else {
-        return String::new();
-    };
+    let (panel, spans) = (&figure.panels[k], &layout.spans[k]);
     let (left, top, width, height) = layout.frame();
     let (right, bottom) = (left + width, top + height);
     let mut out = String::new();
@@ -203,7 +201,7 @@ fn axes(panel: &Panel, layout: &Layout, spans: &(Span, Span)) -> String {
     let (right, bottom) = (left + width, top + height);
     let (mut grid, mut ticks, mut texts) = (String::new(), String::new(), String::new());
     for tick in layout.x_ticks(panel, &spans.0) {
-        let Some(x) = spans.0.place(tick.value).map(|p| n(left + p * width)) else { continue };
+        let x = n(left + spans.0.place(tick.value).expect("a tick is on its axis") * width);
         if let Some(text) = &tick.text {
             let _ = write!(grid, "M{x} {}V{}", n(top), n(bottom));
             let y = n(bottom + 16.0);
@@ -213,7 +211,7 @@ fn axes(panel: &Panel, layout: &Layout, spans: &(Span, Span)) -> String {
         let _ = write!(ticks, "M{x} {}v{}", n(bottom), if tick.text.is_some() { 5 } else { 3 });
     }
     for tick in layout.y_ticks(&spans.1) {
-        let Some(y) = spans.1.place(tick.value).map(|p| top + (1.0 - p) * height) else { continue };
+        let y = top + (1.0 - spans.1.place(tick.value).expect("a tick is on its axis")) * height;
         if let Some(text) = &tick.text {
             let _ = write!(grid, "M{} {}H{}", n(left), n(y), n(right));
             let (x, y, text) = (n(left - 8.0), n(y + 4.0), escaped(text));

@@ -26,7 +26,7 @@ pub struct Span {
 pub struct Tick {
     /// Where it is.
     pub value: f64,
-    /// What is written at it.
+    /// The text at the tick.
     pub text: Option<String>,
 }
 
@@ -62,16 +62,14 @@ impl Span {
         }
         let mut placed: Vec<f64> = values.iter().filter_map(|v| even(scale, *v)).collect();
         placed.sort_by(f64::total_cmp);
-        let at = |part: f64| {
-            placed.get(((placed.len().saturating_sub(1)) as f64 * part).round() as usize).copied()
-        };
-        let (Some(least), Some(most)) = (at(0.0), at(1.0)) else {
+        if placed.is_empty() {
             return match scale {
                 Scale::Linear => Span { scale, low: 0.0, high: 1.0 },
                 Scale::Log => Span { scale, low: 0.1, high: 10.0 },
             };
-        };
-        let (early, late) = (at(0.02).unwrap_or(least), at(0.98).unwrap_or(most));
+        }
+        let at = |part: f64| placed[((placed.len() - 1) as f64 * part).round() as usize];
+        let (least, most, early, late) = (at(0.0), at(1.0), at(0.02), at(0.98));
         // Halves, so that the widest of ranges doesn't overflow.
         let reach = match late / 2.0 - early / 2.0 {
             width if width > 0.0 => width * 2.0 * REACH,
@@ -79,9 +77,9 @@ impl Span {
         };
         let ends = wide.iter().filter_map(|v| even(scale, *v));
         let (least, most) = ends.fold((least, most), |(a, b), v| (a.min(v), b.max(v)));
-        let fence = match (scale, at(0.25), at(0.75)) {
-            (Scale::Log, Some(first), Some(third)) => third + (FENCE.0 * (third - first)).max(FENCE.1),
-            _ => f64::INFINITY,
+        let fence = match scale {
+            Scale::Log => at(0.75) + (FENCE.0 * (at(0.75) - at(0.25))).max(FENCE.1),
+            Scale::Linear => f64::INFINITY,
         };
         let (low, high) = (least.max(early - reach), most.min(late + reach).min(fence.max(least)));
         Span::padded(scale, low, high, margin)
@@ -141,7 +139,7 @@ impl Span {
             return Vec::new();
         }
         let power = 10f64.powi(number::exponent(rough));
-        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999);
+        let step = [1.0, 2.0, 5.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999);
         let step = step.unwrap_or(10.0 * power);
         let first = (self.low / step - 1e-9).ceil();
         let values = (0..=wanted + 1).map(|k| (first + k as f64) * step);

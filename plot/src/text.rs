@@ -7,7 +7,7 @@ use skrifa::{FontRef, MetadataProvider};
 pub const REGULAR: &[u8] = include_bytes!("../assets/font/regular.ttf");
 /// Its bold face.
 pub const BOLD: &[u8] = include_bytes!("../assets/font/bold.ttf");
-/// What it is called in itself.
+/// The name of the font.
 pub const FAMILY: &str = "DejaVu Sans Condensed";
 
 /// How wide `text` is at a size of `size`, in a face: [`REGULAR`] or [`BOLD`].

@@ -406,9 +406,10 @@ fn mistakes_are_shown_where_they_are() {
     let cases = [
         ("kind = \"training\"", "kind = \"trainin\"", "did you mean `training`?"),
         ("seeds = 2", "seds = 2", "did you mean `seeds`?"),
-        ("seeds = 2", "seeds = 0", "expected a nonzero u64"),
-        ("seeds = 2", "seeds = \"two\"", "invalid type: string \"two\", expected a nonzero u64"),
-        ("seeds = 2", "seeds = 2000", "a number here is at most 1000, not 2000"),
+        ("seeds = 2", "seeds = 0", "invalid value: integer `0`, expected a whole number from 1"),
+        ("seeds = 2", "seeds = \"two\"", "invalid type: string \"two\", expected a whole number from 1"),
+        ("series = [\"rate\"]", "series = \"rate\"", "invalid type: string \"rate\", expected a list"),
+        ("seeds = 2", "seeds = 2000", "`seeds` is at most 1000, not 2000"),
         ("title = \"A linear classifier\"", "", "missing field `title`"),
         ("batch = 8", "bach = 8", "did you mean `batch`?"),
         ("lr = 0.05 }", "lr = -0.05 }", "a learning rate is positive"),

@@ -17,7 +17,7 @@ pub type Compile<'a> = dyn Fn(usize) -> Result<(Interface, Box<dyn Step>)> + 'a;
 /// Evaluates a model on all of a test split.
 ///
 /// Batches are of one size, and what is left over is one smaller batch with a program of its
-/// own. Metrics are means over samples: each batch's counts as much as it has samples. No sample
+/// own. They are means over samples: each batch's counts as much as it has samples. No sample
 /// is padded or left out.
 pub struct Evaluator<'a> {
     compile: &'a Compile<'a>,

@@ -6,7 +6,7 @@ use fgc_train::Result;
 
 use super::section::{Claim, Found};
 use super::store::Store;
-use crate::spec::{Claims, Entry, File, Line, Source, Verdict, Wanted};
+use crate::spec::{Claims, Entry, File, FoundLine, Source, Verdict, Wanted};
 
 /// The source whose claims lines of what was found are about.
 pub const PAPER: &str = "paper";
@@ -14,15 +14,15 @@ pub const PAPER: &str = "paper";
 /// Claims with the evidence for and against them.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Decided {
-    /// What the experiments are about, for a report's title.
+    /// The subject of the experiments, for a report's title.
     pub title: String,
     /// Those who make the claims.
     pub sources: Vec<Source>,
     /// The claims, in the order of the file.
     pub claims: Vec<Claim>,
-    /// What was found, in a few lines.
+    /// The findings, in a few lines.
     pub found: Vec<Found>,
-    /// What the sources leave open, and what was chosen.
+    /// The gaps in the sources, each with the choice that was made.
     pub open: Vec<(String, String)>,
 }
 
@@ -76,7 +76,7 @@ fn decided(entry: Entry<'_>, file: &File, store: &Store) -> Result<Claim> {
 
 /// A line, if all of its claims are decided: its text if the verdicts are those that it was written for, else what they
 /// are.
-fn found(line: &Line, claims: &[Claim], file: &File) -> Result<Option<Found>> {
+fn found(line: &FoundLine, claims: &[Claim], file: &File) -> Result<Option<Found>> {
     let mut verdicts = BTreeMap::new();
     for number in &line.claims {
         let n = number.get_ref().get();

@@ -1,4 +1,4 @@
-//! Metrics of training, from rows of results.
+//! Figures of training, from rows of results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use fgc_plot::{Axis, Figure, Panel, Point, Series, Stop};
 
 use super::select::{Mean, Runs};
 use crate::run::results::{Moment, Row};
-use crate::spec::{Across, Measure, Plot, Points, Where};
+use crate::spec::{Across, Metric, Plot, Points, Where};
 
 impl Plot {
     /// The figure of `rows`.
@@ -17,13 +17,13 @@ impl Plot {
             }
             None => vec![(String::new(), self.chosen.clone())],
         };
-        let panel = |measure: &Measure, (title, chosen): &(String, Where)| Panel {
+        let panel = |metric: &Metric, (title, chosen): &(String, Where)| Panel {
             title: title.clone(),
             x: self.x_axis(),
-            y: Axis { range: measure.range(), scale: measure.scale(), ..Axis::linear(measure.label()) },
-            series: self.lines(rows, measure, chosen),
+            y: Axis { range: metric.range(), scale: metric.scale(), ..Axis::linear(metric.label()) },
+            series: self.lines(rows, metric, chosen),
         };
-        let panels = self.y.iter().flat_map(|measure| panels.iter().map(move |of| panel(measure, of)));
+        let panels = self.y.iter().flat_map(|metric| panels.iter().map(move |of| panel(metric, of)));
         let mut figure = Figure {
             name: self.name.clone(),
             title: self.title.clone(),
@@ -35,20 +35,20 @@ impl Plot {
         figure
     }
 
-    /// What the points of `figure`, its bands and its crosses are.
+    /// The meaning of the points, bands and crosses of `figure`, in a sentence.
     fn points_are(&self, rows: &[Row], figure: &Figure) -> String {
         let course = !matches!(self.x, Across::Axis(_));
         let mut kinds: Vec<String> = Vec::new();
-        for measure in &self.y {
-            let of = match (course, measure.moment()) {
+        for metric in &self.y {
+            let of = match (course, metric.moment()) {
                 (false, _) => "the last epoch".to_owned(),
-                (true, Moment::Step) if measure.mean_of() > 1 => {
-                    format!("means of {} logged steps", measure.mean_of())
+                (true, Moment::Step) if metric.mean_of() > 1 => {
+                    format!("means of {} logged steps", metric.mean_of())
                 }
                 (true, Moment::Step) => "logged steps".to_owned(),
                 (true, _) => "ends of epochs".to_owned(),
             };
-            let kind = format!("{of} ({})", measure.label());
+            let kind = format!("{of} ({})", metric.label());
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
@@ -86,7 +86,7 @@ impl Plot {
         Axis { scale: self.x_scale, apart: !matches!(self.x, Across::Axis(_)), ..Axis::linear(label) }
     }
 
-    fn lines(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> Vec<Series> {
+    fn lines(&self, rows: &[Row], metric: &Metric, chosen: &Where) -> Vec<Series> {
         let mut lines = vec![(Vec::<String>::new(), chosen.clone(), 0, 0)];
         for (k, axis) in self.series.iter().enumerate() {
             let values = self.labels(axis);
@@ -106,7 +106,7 @@ impl Plot {
             lines = lines.iter().flat_map(split).collect();
         }
         let line = |(names, chosen, colour, dash): (Vec<String>, Where, usize, usize)| {
-            let (points, stops) = self.points(rows, measure, &chosen);
+            let (points, stops) = self.points(rows, metric, &chosen);
             Series { stops, ..Series::new(names.join(", "), colour, dash, points) }
         };
         let shown = |line: &Series| !line.points.is_empty() || line.stops.is_some();
@@ -114,10 +114,10 @@ impl Plot {
     }
 
     /// The points of a line, and where it stops, if that is before its first point.
-    fn points(&self, rows: &[Row], measure: &Measure, chosen: &Where) -> (Vec<Point>, Option<Stop>) {
+    fn points(&self, rows: &[Row], metric: &Metric, chosen: &Where) -> (Vec<Point>, Option<Stop>) {
         let matrix = &self.matrix.name;
         let Across::Axis(axis) = &self.x else {
-            let (points, stop) = self.course(&Runs::of(rows, matrix, chosen), measure);
+            let (points, stop) = self.course(&Runs::of(rows, matrix, chosen), metric);
             // Without times there is no place for a cross on an axis of time.
             let placed = self.x != Across::Seconds || rows.iter().any(|row| row.seconds.is_some());
             return (points, stop.filter(|_| placed));
@@ -126,29 +126,26 @@ impl Plot {
             let kind = Runs::of(rows, matrix, &chosen.with(axis, label));
             // Names that aren't numbers are in their order.
             let x = label.parse().unwrap_or(index as f64 + 1.0);
-            let ended = if kind.diverged().is_empty() {
-                Mean::of(&kind.at(measure.of.get_ref(), None))
-            } else {
-                None
-            };
+            let ended =
+                if kind.diverged().is_empty() { Mean::of(&kind.at(metric.of.get_ref(), None)) } else { None };
             (kind.count() > 0).then(|| point(x, ended))
         };
         let points: Vec<Point> = self.labels(axis).iter().enumerate().filter_map(at).collect();
         let first = points.first().filter(|_| points.iter().all(|p| p.y.is_nan())).map(|p| p.x);
-        (points, first.map(|x| Stop { x, up: measure.up() }))
+        (points, first.map(|x| Stop { x, up: metric.up() }))
     }
 
     /// Means over the runs of `kind` in the course of training, up to where the first of them diverges.
-    fn course(&self, kind: &Runs<'_>, measure: &Measure) -> (Vec<Point>, Option<Stop>) {
-        let (end, moment) = (kind.diverged().into_iter().min(), measure.moment());
+    fn course(&self, kind: &Runs<'_>, metric: &Metric) -> (Vec<Point>, Option<Stop>) {
+        let (end, moment) = (kind.diverged().into_iter().min(), metric.moment());
         let mut at = BTreeMap::<u64, (Vec<f64>, Vec<f64>)>::new();
         for run in kind.each() {
             // A mean isn't over rows that other seeds have no longer: the last one is of fewer rows then.
             let before = |r: &&&Row| r.moment == moment && end.is_none_or(|end| r.step < end);
             let rows: Vec<&&Row> = run.iter().filter(before).collect();
-            for group in rows.chunks(measure.mean_of()) {
+            for group in rows.chunks(metric.mean_of()) {
                 let values: Vec<f64> =
-                    group.iter().filter_map(|r| r.metrics.get(measure.of.get_ref()).copied()).collect();
+                    group.iter().filter_map(|r| r.metrics.get(metric.of.get_ref()).copied()).collect();
                 let (Some(mean), Some(last)) = (Mean::of(&values), group.last()) else { continue };
                 let (key, x) = match self.x {
                     Across::Epoch => (last.epoch, last.epoch as f64),
@@ -172,7 +169,7 @@ impl Plot {
             }
             None => {
                 let x = if self.x == Across::Step { end as f64 } else { 0.0 };
-                (points, Some(Stop { x, up: measure.up() }))
+                (points, Some(Stop { x, up: metric.up() }))
             }
         }
     }
@@ -188,7 +185,7 @@ fn point(x: f64, y: Option<Mean>) -> Point {
     }
 }
 
-impl Measure {
+impl Metric {
     /// Whether the metric of what diverges goes up.
     fn up(&self) -> bool {
         !self.of.get_ref().ends_with("accuracy")

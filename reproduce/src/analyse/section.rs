@@ -9,7 +9,7 @@ use crate::spec::{Claimed, Source, Verdict};
 pub struct Case {
     /// Where it was measured: `MLP 512, 2e-4`. Empty where there is only one.
     pub place: String,
-    /// What was measured, in words and numbers.
+    /// The measurement, in words and numbers.
     pub measured: String,
     /// The same in a few characters, for a cell of a table.
     pub short: String,
@@ -17,16 +17,16 @@ pub struct Case {
     pub holds: Option<bool>,
 }
 
-/// What one comparison finds.
+/// The evidence of one comparison.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Evidence {
     /// The experiment whose results it is made of.
     pub experiment: String,
-    /// What is asked of each case, as a clause: `no run diverges`.
+    /// The rule for each case, as a clause: `no run diverges`.
     pub rule: String,
     /// Whether it is enough if more than half of the cases are so.
     pub most: bool,
-    /// What was measured.
+    /// The measurements.
     pub cases: Vec<Case>,
 }
 
@@ -49,7 +49,7 @@ impl Evidence {
         }
     }
 
-    /// What was measured in all cases.
+    /// The measurements of all cases.
     pub fn measured(&self) -> String {
         let cases = self.cases.iter().map(|case| match case.place.as_str() {
             "" => case.measured.clone(),
@@ -91,13 +91,13 @@ pub struct Claim {
     pub number: Option<u64>,
     /// Where in the source it is made: `§4.1`.
     pub place: String,
-    /// What is claimed.
+    /// The claim.
     pub text: String,
-    /// What has to be known beside: how a word of it was read, or a choice.
+    /// A remark, such as how a word of it was read.
     pub note: String,
     /// The experiment that shows most of it.
     pub experiment: String,
-    /// What was measured.
+    /// The measurements.
     pub evidence: Vec<Evidence>,
 }
 
@@ -157,12 +157,12 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// What an experiment leaves: everything that the report shows of it.
+/// The part of the report about one experiment.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Section {
     /// The experiment's name, and its folder's.
     pub name: String,
-    /// What it is about, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
     /// Paragraphs, with empty lines between; `code` may be within backticks.
     pub about: String,
@@ -172,7 +172,7 @@ pub struct Section {
     pub figures: Vec<Figure>,
     /// The names of figures that there are no data of.
     pub missing: Vec<String>,
-    /// What is missing, and why.
+    /// Notes about what is missing, and why.
     pub notes: Vec<String>,
     /// Its tables.
     pub tables: Vec<Table>,
@@ -185,7 +185,7 @@ pub struct Section {
 pub struct Report {
     /// The heading of all.
     pub title: String,
-    /// What was found, in a few lines.
+    /// The findings, in a few lines.
     pub found: Vec<Found>,
     /// Those whose claims are in the report, in the order in which they are shown.
     pub sources: Vec<Source>,
@@ -195,6 +195,6 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// With what they were made: version, CPU and its features, threads, seeds, dates.
     pub environment: Vec<(String, String)>,
-    /// What the paper leaves open, and what was chosen; empty in a report without its experiments.
+    /// The gaps in the paper, each with the choice that was made; none in a report without its experiments.
     pub open: Vec<(String, String)>,
 }

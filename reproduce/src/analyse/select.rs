@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::number;
+use super::text::number;
 use crate::run::results::{Moment, Row};
 use crate::spec::Where;
 

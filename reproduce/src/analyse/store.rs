@@ -7,7 +7,7 @@ use fgc::model::read_text;
 use fgc_train::Result;
 use toml::Spanned;
 
-use super::check::Costs;
+use super::check::StepCosts;
 use super::measure;
 use super::section::{Evidence, Section};
 use crate::run::results::{self, Row};
@@ -23,12 +23,13 @@ pub struct Store(BTreeMap<String, Stored>);
 
 /// An experiment with its results.
 pub struct Stored {
-    of: Kind,
+    of: Contents,
     /// Where its results are; nothing was measured if it is nowhere.
     folder: Option<PathBuf>,
 }
 
-enum Kind {
+/// What an experiment has, by whether it trains or measures.
+enum Contents {
     Trained(Training, Vec<Row>),
     Measured(Measuring),
 }
@@ -46,8 +47,8 @@ impl Stored {
         let made = Made::read(&read(MADE)?)?;
         seal::check_results(folder)?;
         let of = match Experiment::read(&read(EXPERIMENT)?, made.overrides())? {
-            Experiment::Training(training) => Kind::Trained(training, results::read(folder)?),
-            Experiment::Measuring(measuring) => Kind::Measured(measuring),
+            Experiment::Training(training) => Contents::Trained(training, results::read(folder)?),
+            Experiment::Measuring(measuring) => Contents::Measured(measuring),
         };
         Ok((Stored { of, folder: Some(folder.to_owned()) }, made))
     }
@@ -55,8 +56,8 @@ impl Stored {
     /// The experiment that `file` describes, without results.
     fn empty(file: &File) -> Result<Stored> {
         let of = match Experiment::read(file, Overrides::default())? {
-            Experiment::Training(training) => Kind::Trained(training, Vec::new()),
-            Experiment::Measuring(measuring) => Kind::Measured(measuring),
+            Experiment::Training(training) => Contents::Trained(training, Vec::new()),
+            Experiment::Measuring(measuring) => Contents::Measured(measuring),
         };
         Ok(Stored { of, folder: None })
     }
@@ -67,11 +68,11 @@ impl Stored {
     /// If its results can't be read.
     pub fn section(&self) -> Result<Section> {
         let mut section = match (&self.of, &self.folder) {
-            (Kind::Trained(training, rows), _) => training.section(rows),
-            (Kind::Measured(measuring), Some(folder)) => {
+            (Contents::Trained(training, rows), _) => training.section(rows),
+            (Contents::Measured(measuring), Some(folder)) => {
                 each_kind!(measuring, of_kind => measure::section(of_kind, folder))?
             }
-            (Kind::Measured(_), None) => Section::default(),
+            (Contents::Measured(_), None) => Section::default(),
         };
         let name = self.folder.as_deref().and_then(Path::file_name);
         section.name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -80,7 +81,7 @@ impl Stored {
             section.figures.into_iter().partition(|figure| figure.has_data());
         section.figures = drawn;
         let untimed =
-            matches!(&self.of, Kind::Trained(_, rows) if rows.iter().all(|row| row.seconds.is_none()));
+            matches!(&self.of, Contents::Trained(_, rows) if rows.iter().all(|row| row.seconds.is_none()));
         let or_missing =
             if untimed { format!(", or `{}` is missing", results::TIMES) } else { String::new() };
         let note = |title: &str| format!("\"{title}\" isn't drawn: nothing was measured of it{or_missing}.");
@@ -89,12 +90,12 @@ impl Stored {
         Ok(section)
     }
 
-    fn evidence(&self, name: &str, check: Item<'_>, costs: &Costs<'_>) -> Result<Evidence> {
+    fn evidence(&self, name: &str, check: Item<'_>, costs: &StepCosts<'_>) -> Result<Evidence> {
         match &self.of {
-            Kind::Trained(training, rows) => {
+            Contents::Trained(training, rows) => {
                 Ok(Comparison::read(check, &training.matrices)?.evidence(name, rows, costs))
             }
-            Kind::Measured(measuring) => {
+            Contents::Measured(measuring) => {
                 let folder = self.folder.as_deref();
                 each_kind!(measuring, of_kind => measure::evidence(of_kind, name, folder, check))
             }
@@ -154,8 +155,10 @@ impl Store {
     /// If there is no such experiment, or the comparison is wrong.
     pub fn wanted(&self, file: &File, name: &Spanned<String>, check: Item<'_>) -> Result<Vec<Wanted>> {
         match &self.find(file, name)?.of {
-            Kind::Trained(training, _) => Ok(Comparison::read(check, &training.matrices)?.wanted().to_vec()),
-            Kind::Measured(_) => Ok(Vec::new()),
+            Contents::Trained(training, _) => {
+                Ok(Comparison::read(check, &training.matrices)?.wanted().to_vec())
+            }
+            Contents::Measured(_) => Ok(Vec::new()),
         }
     }
 }

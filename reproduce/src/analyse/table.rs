@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::check::{Results, highest_stable};
 use super::section::{Claim, Section, Table};
 use super::select::Runs;
-use super::{rate, spoken};
+use super::text::{rate, spoken};
 use crate::run::results::Row;
 use crate::spec::{Choice, Claimed, Comparison, Matrix, Sweep, Training, Where};
 
@@ -27,7 +27,7 @@ impl Sweep {
 
 /// The values of `chosen` on `axes`.
 fn labels<'w>(chosen: &'w Where, axes: &'w [String]) -> impl Iterator<Item = String> + 'w {
-    axes.iter().map(|axis| chosen.0.get(axis).map(|labels| labels.join(", ")).unwrap_or_default())
+    axes.iter().map(|axis| chosen.0.get(axis).expect("a combination has a label of each axis").join(", "))
 }
 
 /// The metrics of the table of ends.
@@ -52,7 +52,7 @@ fn ends(matrix: &Matrix, rows: &[Row]) -> Table {
     }
 }
 
-/// What all runs of an experiment have in common, and what sets them apart.
+/// The settings of the runs of an experiment, each with all of its values.
 fn settings(experiment: &Training) -> Vec<(String, String)> {
     let plans = experiment.plans();
     let mut settings = Vec::new();
@@ -96,7 +96,7 @@ fn spelt(choice: &Choice) -> Vec<(String, String)> {
 }
 
 impl Training {
-    /// What the report shows of `rows`. The section has no name yet.
+    /// The section of the report about `rows`. It has no name yet.
     pub fn section(&self, rows: &[Row]) -> Section {
         let sweeps: BTreeSet<&str> = self.sweeps.iter().map(|sweep| sweep.matrix.name.as_str()).collect();
         let others = self.matrices.iter().filter(|matrix| !sweeps.contains(matrix.name.as_str()));

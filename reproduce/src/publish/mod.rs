@@ -34,7 +34,7 @@ pub struct Published {
     pub claims: Vec<Claim>,
 }
 
-/// What the report shows of the experiment in `folder`, of the results that are there: nothing is run.
+/// The section of the report about the results in `folder`: nothing is run.
 ///
 /// # Errors
 /// If there is no such experiment, or its results can't be read.

@@ -217,7 +217,7 @@ impl Job {
         seal::check(&self.folder).map(|_| ()).map_err(hint)
     }
 
-    /// What it has left so far, and how it ended if it has: it is sealed then, and as it was.
+    /// The rows of the run so far, and how it ended if it has: then it is sealed, and as it was.
     fn left(&self) -> Result<(Vec<Row>, Option<End>)> {
         let sealed = seal::check(&self.folder)?;
         let (rows, end) = results::of_run(&self.plan, self.settings.lr, self.settings.epochs, &self.folder)?;
@@ -317,7 +317,7 @@ fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
 /// another one.
 fn folder_name(plan: &Plan, settings: &Settings) -> Result<String> {
     let hash = settings.asked_for()?;
-    let hash = hash.get(..8).unwrap_or_else(|| unreachable!("a SHA-256 has 64 digits"));
+    let hash = hash.get(..8).expect("a SHA-256 has 64 digits");
     let labels = plan.labels.iter().map(|(_, label)| label.as_str());
     let parts = [plan.matrix.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("-");
     let tame = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };

@@ -66,7 +66,7 @@ impl Made {
         }
     }
 
-    /// What was laid over the experiment.
+    /// The settings that replaced those of the experiment.
     pub fn overrides(&self) -> Overrides {
         Overrides { quick: self.quick, seeds: self.seeds }
     }

@@ -63,7 +63,7 @@ pub fn reproduce(
         seal::check_results(&folders.out)?;
     }
     seals::remove(&folders.out)?;
-    // Metrics and the report are of the results of these runs, or of none.
+    // Figures and the report are of the results of these runs, or of none.
     let made = folders.out.join(MADE);
     files::remove(&made).map_err(|e| Error::file(&made, e))?;
     write(&folders.out.join(EXPERIMENT), &file.text)?;

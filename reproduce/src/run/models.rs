@@ -51,7 +51,7 @@ pub struct Models<'a> {
 }
 
 impl<'a> Models<'a> {
-    /// Those of an experiment in `folders`, none of which has been read.
+    /// The models of an experiment in `folders`, none of which has been read.
     pub fn new(folders: &'a Folders) -> Models<'a> {
         Models { folders, read: Mutex::default() }
     }

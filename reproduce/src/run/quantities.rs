@@ -19,7 +19,7 @@ const LOSS: &str = "loss";
 pub struct Quantities(BTreeMap<String, BTreeSet<String>>);
 
 impl Quantities {
-    /// Those of `plans`, by what their models say.
+    /// The metrics of `plans`, by their models.
     ///
     /// # Errors
     /// If a model is wrong.

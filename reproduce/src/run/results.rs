@@ -21,7 +21,7 @@ const REST: [&str; 5] = ["seed", "point", "epoch", "step", "lr"];
 /// The column of times.
 const SECONDS: &str = "seconds";
 
-/// What a row is about.
+/// The moment that a row is of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Moment {
     /// A step: the metrics of its batch, before its update.
@@ -53,7 +53,7 @@ pub struct Row {
     pub labels: BTreeMap<String, String>,
     /// The seed of the run.
     pub seed: u64,
-    /// What the row is about.
+    /// The moment that it is of.
     pub moment: Moment,
     /// The epoch, from 1.
     pub epoch: u64,
@@ -76,7 +76,7 @@ pub enum End {
     Diverged,
 }
 
-/// What the run in `folder` has left, as far as it has come, and how it ended if it has.
+/// The rows of the run in `folder`, as far as it has come, and how it ended if it has.
 ///
 /// # Errors
 /// If its metrics can't be read.
@@ -88,14 +88,18 @@ pub fn of_run(plan: &Plan, lr: f64, epochs: u64, folder: &Path) -> Result<(Vec<R
     let mut rows = Vec::new();
     let (mut end, mut seconds) = (None, 0.0);
     for record in read_metrics(&path)? {
-        let number = |key: &str| record[key].as_u64().unwrap_or(0);
+        let number = |key: &str| {
+            let number = record[key].as_u64();
+            number.ok_or_else(|| Error::file(&path, format_args!("a line has no number `{key}`")))
+        };
+        let (epoch, step) = (number("epoch")?, number("step")?);
         let row = |moment, seconds, metrics| Row {
             matrix: plan.matrix.clone(),
             labels: plan.labels.iter().cloned().collect(),
             seed: plan.seed,
             moment,
-            epoch: number("epoch"),
-            step: number("step"),
+            epoch,
+            step,
             lr,
             seconds,
             metrics,
@@ -112,7 +116,7 @@ pub fn of_run(plan: &Plan, lr: f64, epochs: u64, folder: &Path) -> Result<(Vec<R
             if diverged {
                 rows.push(row(Moment::Diverged, None, BTreeMap::new()));
                 end = Some(End::Diverged);
-            } else if number("epoch") >= epochs {
+            } else if epoch >= epochs {
                 end = Some(End::Finished);
             }
         } else if record["diverged"] == Value::Bool(true) {
@@ -230,10 +234,10 @@ fn row(mut cells: BTreeMap<String, String>) -> std::result::Result<Row, String> 
 }
 
 /// A line of a CSV file: where it begins, counted from 1, and its cells by the names of their columns.
-type Line = (u64, BTreeMap<String, String>);
+type NamedCells = (u64, BTreeMap<String, String>);
 
 /// The lines of a CSV file behind its first, by the names in the first. A cell in quotes may go over several lines.
-fn table(path: &Path) -> Result<Vec<Line>> {
+fn table(path: &Path) -> Result<Vec<NamedCells>> {
     let bytes = bounded::read(path, bounded::MAX_TABLE).map_err(|e| Error::file(path, e))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
     let names = reader.headers().map_err(|e| Error::file(path, e))?.clone();

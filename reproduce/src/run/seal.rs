@@ -10,7 +10,7 @@ use super::jobs::RUNS;
 use super::models::BUILTIN;
 use super::{EXPERIMENT, MADE, measure, results};
 
-/// Seals the experiment in `folder`: itself, its results, its models and `runs`, the seals of its runs. Metrics are made
+/// Seals the experiment in `folder`: itself, its results, its models and `runs`, the seals of its runs. Figures are made
 /// of the results, and may be made again.
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn is_experiment(folder: &Path) -> bool {
     folder.join(EXPERIMENT).is_file()
 }
 
-/// What has become of each file of the experiment in `folder`, and of its runs.
+/// The state of each file of the experiment in `folder`, and of its runs.
 ///
 /// # Errors
 /// If the folder can't be read.

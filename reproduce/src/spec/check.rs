@@ -6,10 +6,9 @@ use fgc_train::Result;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Wanted;
 use super::file::{File, Item};
 use super::limits::Finite;
-use super::matrix::{Matrix, named};
+use super::matrix::{Matrix, Wanted, named};
 use super::measure::Program;
 use super::selection::{Labels, Where};
 
@@ -22,14 +21,14 @@ pub struct Comparison {
     pub cases: Vec<Where>,
     /// Whether it is enough if more than half of the cases are as claimed.
     pub most: bool,
-    /// What is compared.
+    /// The comparison.
     pub check: Check,
     /// The two kinds of runs that are compared, by the comparisons that compare two.
     sides: Option<Sides>,
     wanted: Vec<Wanted>,
 }
 
-/// What is compared.
+/// The comparison.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Check {
@@ -41,17 +40,10 @@ pub enum Check {
         by: Finite,
         #[serde(default = "one")]
         times: Finite,
-        #[serde(default)]
         epoch: Option<NonZero<u64>>,
     },
     /// Metric `of` of every run is within bounds.
-    Reaches {
-        of: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-    },
+    Reaches { of: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite> },
     /// Every run diverges, or none.
     Diverges {
         #[serde(default = "always")]
@@ -78,17 +70,10 @@ pub enum Check {
         rate: Spanned<String>,
         #[serde(default, alias = "times")]
         at_least: Option<Finite>,
-        #[serde(default)]
         at_most: Option<Finite>,
     },
     /// The highest stable rate is within bounds.
-    StableRate {
-        rate: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-    },
+    StableRate { rate: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite> },
     /// Of the values of the axis `among`, `is` has the highest stable rate.
     HighestRate { rate: Spanned<String>, among: Spanned<String>, is: Spanned<String> },
     /// The highest stable rate of the first side over that of the second grows along an axis.
@@ -101,15 +86,7 @@ pub enum Check {
     },
     /// The steps that the first side takes to a loss that both get to, over those of the second, are within bounds; the
     /// time, if there is something that says what a step costs.
-    Steps {
-        of: Spanned<String>,
-        #[serde(default)]
-        at_least: Option<Finite>,
-        #[serde(default)]
-        at_most: Option<Finite>,
-        #[serde(default)]
-        cost: Option<Cost>,
-    },
+    Steps { of: Spanned<String>, at_least: Option<Finite>, at_most: Option<Finite>, cost: Option<Cost> },
 }
 
 fn zero() -> Finite {
@@ -124,7 +101,7 @@ fn always() -> bool {
     true
 }
 
-/// What a comparison of two metrics expects.
+/// The expected order of two metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
@@ -135,7 +112,7 @@ pub enum Order {
     NotMore,
 }
 
-/// What is expected of a metric along an axis.
+/// The expected trend of a metric along an axis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trend {
@@ -205,7 +182,7 @@ pub enum BestOf {
     Second,
 }
 
-/// What steps cost, from an experiment of kind `cost`: the time of program `of` over that of `to`.
+/// The cost of steps, from an experiment of kind `cost`: the time of program `of` over that of `to`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
@@ -222,7 +199,7 @@ pub struct Cost {
     pub to: Program,
 }
 
-/// What every comparison may say.
+/// The keys of every comparison.
 #[derive(Deserialize)]
 struct Cases {
     matrix: Option<Spanned<String>>,
@@ -234,7 +211,7 @@ struct Cases {
     most: bool,
 }
 
-/// What comparisons of two sides say of them.
+/// The keys of comparisons of two sides.
 #[derive(Deserialize)]
 struct Compared {
     first: Labels,

@@ -12,6 +12,15 @@ use toml::{Spanned, Table, Value};
 use super::file::Item;
 use super::limits::Count;
 
+/// The settings that replace those of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Overrides {
+    /// Whether the settings for a quick trial are used.
+    pub quick: bool,
+    /// How many seeds there are.
+    pub seeds: Option<u64>,
+}
+
 /// The settings of a run, each given or not.
 #[derive(Clone, PartialEq, Default, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,7 +75,7 @@ impl TryFrom<f64> for Rate {
     type Error = String;
 
     fn try_from(lr: f64) -> std::result::Result<Rate, String> {
-        ranges::finite("`lr`", lr).and_then(ranges::learning_rate).map(Rate)
+        ranges::finite("it", lr).and_then(ranges::learning_rate).map(Rate)
     }
 }
 
@@ -92,6 +101,10 @@ impl Choice {
         let choice: Choice = item.decode()?;
         for (name, flag) in choice.flags() {
             let Some(value) = flag else { continue };
+            if let Value::Float(x) = value.get_ref() {
+                ranges::finite(format_args!("`{name}`"), *x)
+                    .map_err(|e| file.error(value.span(), e, None))?;
+            }
             let alone = Table::from_iter([(name.to_owned(), value.get_ref().clone())]);
             alone.try_into::<StepSettings>().map_err(|e| file.error(value.span(), e.message(), None))?;
         }

@@ -17,11 +17,11 @@ use super::limits::prose;
 pub struct Claimed<C> {
     /// Who makes it.
     pub source: String,
-    /// What is claimed.
+    /// The claim.
     pub text: String,
-    /// What has to be known beside.
+    /// A remark, such as how a word of it was read.
     pub note: String,
-    /// What decides on it.
+    /// The comparisons that decide on it.
     pub checks: Vec<C>,
 }
 
@@ -50,15 +50,15 @@ pub fn claimed<'a, C>(items: Vec<Item<'a>>, read: impl Fn(Item<'a>) -> Result<C>
 
 /// A file of claims about several experiments.
 pub struct Claims<'a> {
-    /// What the experiments are about, for a report's title.
+    /// The subject of the experiments, for a report's title.
     pub title: String,
     /// Those who make the claims.
     pub sources: Vec<Source>,
     /// The claims.
     pub claims: Vec<Entry<'a>>,
     /// Lines about what was found.
-    pub found: Vec<Line>,
-    /// What the sources leave open, and what was chosen.
+    pub found: Vec<FoundLine>,
+    /// The gaps in the sources, each with the choice that was made.
     pub open: Vec<Open>,
 }
 
@@ -78,15 +78,15 @@ pub struct Source {
 /// A claim of such a file.
 pub struct Entry<'a> {
     /// The claim.
-    pub claim: Described,
+    pub claim: ClaimText,
     /// The comparisons that decide on it, and the experiments whose results they are of.
     pub checks: Vec<(Spanned<String>, Item<'a>)>,
 }
 
-/// What a file says of a claim beside its comparisons.
+/// The keys of a claim, but for its comparisons.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Described {
+pub struct ClaimText {
     /// Who makes it.
     pub source: Spanned<String>,
     /// Its number among those of its source.
@@ -94,10 +94,10 @@ pub struct Described {
     /// Where in the source it is made: `§4.1`.
     #[serde(default)]
     pub place: String,
-    /// What is claimed.
+    /// The claim.
     #[serde(deserialize_with = "prose")]
     pub text: String,
-    /// What has to be known beside.
+    /// A remark, such as how a word of it was read.
     #[serde(default, deserialize_with = "prose")]
     pub note: String,
     /// The experiment that shows most of it, if not that of the first comparison.
@@ -107,7 +107,7 @@ pub struct Described {
 /// A line about what was found.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Line {
+pub struct FoundLine {
     /// The numbers of the paper's claims that it rests on.
     pub claims: Vec<Spanned<NonZero<u64>>>,
     /// The verdicts for which it is written, any of those of each claim, by the numbers of claims.
@@ -155,13 +155,13 @@ impl Display for Verdict {
     }
 }
 
-/// What the sources leave open.
+/// A gap in the sources.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Open {
-    /// What they leave open.
+    /// The gap.
     pub what: String,
-    /// What was chosen.
+    /// The choice that was made.
     #[serde(deserialize_with = "prose")]
     pub chosen: String,
 }
@@ -194,7 +194,7 @@ impl<'a> Claims<'a> {
         for mut item in entries {
             let check = |mut check: Item<'a>| Ok((check.need("experiment")?.decode()?, check));
             let checks = item.need("check")?.elements().into_iter().map(check).collect::<Result<_>>()?;
-            let claim: Described = item.decode()?;
+            let claim: ClaimText = item.decode()?;
             if !sources.iter().any(|source| source.name == *claim.source.get_ref()) {
                 return Err(file.unknown(&claim.source, sources.iter().map(|source| source.name.as_str())));
             }

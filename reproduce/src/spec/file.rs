@@ -47,13 +47,20 @@ impl File {
         self.error(name.span(), format_args!("there is no `{}`", name.get_ref()), Some(help))
     }
 
+    /// The key whose value begins at `start`, if that is one of a table.
+    fn key_before(&self, start: usize) -> Option<&str> {
+        let before = self.text.get(..start)?.trim_end().strip_suffix('=')?.trim_end();
+        let rest = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '-');
+        before.get(rest.len()..).filter(|key| !key.is_empty())
+    }
+
     /// What the reader of TOML says is wrong, with the names that a misspelt one may have been meant for.
     fn rejected(&self, e: &toml::de::Error) -> Error {
         let at = e.span().unwrap_or(0..0);
         // Variants of enums name unknown fields in their own way.
         let keys = e.message().strip_prefix("unexpected keys in table: ");
         if let Some((found, known)) = keys.and_then(|keys| keys.split_once(", available keys: ")) {
-            let found = found.split(", ").next().unwrap_or(found);
+            let found = found.split(", ").next().expect("a split text has a first part");
             let help = suggestion(found, known.split(", "));
             return self.error(at, format_args!("unknown field `{found}`"), Some(help));
         }
@@ -61,8 +68,30 @@ impl File {
         let mut names = e.message().split('`').skip(1).step_by(2);
         let found = names.next().filter(|_| e.message().starts_with("unknown "));
         let near = found.and_then(|found| nearest(found, names));
-        self.error(at, e.message(), near.map(|near| format!("did you mean `{near}`?")))
+        let mut message = in_words(e.message());
+        // What limits refuse, they call `it`.
+        if let Some(key) = self.key_before(at.start) {
+            message = message.replacen("it is", &format!("`{key}` is"), 1);
+        }
+        self.error(at, message, near.map(|near| format!("did you mean `{near}`?")))
     }
+}
+
+/// A message of serde's, with types as those know them who write TOML.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "f64" => "a number",
+        "a nonzero u64" | "a nonzero usize" => "a whole number from 1",
+        "u32" | "u64" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        record if record.starts_with("struct ") => "a table",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Which of `known` may have been meant by `name`; all of them if none is near.
@@ -87,7 +116,7 @@ impl<'a> Item<'a> {
         self.file.error(self.value.span(), message, None)
     }
 
-    /// It as a value of type `T`.
+    /// The value as one of type `T`.
     ///
     /// # Errors
     /// If it isn't one, with the place.
@@ -276,4 +305,72 @@ fn over<'a>(top: Spanned<DeValue<'a>>, below: Spanned<DeValue<'a>>) -> Spanned<D
 /// The name of an element of a list.
 fn name<'v>(value: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
     value.get_ref().get("name")?.get_ref().as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use toml::Table;
+
+    use super::*;
+
+    fn file(text: &str) -> File {
+        File { name: "f.toml".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn tables_are_laid_over_others() {
+        let file = file(
+            "top = { n = 1, list = [{ name = 'a', x = 9 }], of = [7] }
+            below = { n = 5, m = 6, list = [{ name = 'a', x = 1, y = 2 }, { name = 'b', x = 3 }], of = [1, 2] }",
+        );
+        let mut root = file.root().unwrap();
+        let (top, below) = (root.need("top").unwrap(), root.need("below").unwrap());
+        let expected = "n = 1\nm = 6\nlist = [{ name = 'a', x = 9, y = 2 }, { name = 'b', x = 3 }]\nof = [7]";
+        assert_eq!(top.over(below).decode::<Table>(), Ok(expected.parse().unwrap()));
+        assert!(root.need("top").is_err_and(|e| e.to_string().contains("missing field `top`")));
+    }
+
+    #[test]
+    fn numbers_are_texts_as_they_are_spelt() {
+        let file = file("set = { a = 1e-3, b = true, c = 'x' }\nwhere = { rate = 2e-5, width = [1, 2] }");
+        let mut root = file.root().unwrap();
+        root.spell("set").unwrap();
+        root.spell_labels(&["where"]).unwrap();
+        let set: BTreeMap<String, String> = root.need("set").unwrap().decode().unwrap();
+        assert_eq!(set.into_values().collect::<Vec<_>>(), ["1e-3", "true", "x"]);
+        let labels: BTreeMap<String, Vec<String>> = root.need("where").unwrap().decode().unwrap();
+        assert_eq!(labels.into_values().collect::<Vec<_>>(), [vec!["2e-5"], vec!["1", "2"]]);
+    }
+
+    #[derive(PartialEq, Debug, Deserialize)]
+    #[serde(rename_all = "lowercase", deny_unknown_fields)]
+    enum Shape {
+        Circle { radius: f64 },
+        Square { side: f64 },
+    }
+
+    #[test]
+    fn mistakes_have_a_place_and_a_suggestion() {
+        let read = |text: &str| file(text).root()?.need("shape")?.variant::<Shape>();
+        assert_eq!(read("shape = { kind = 'circle', radius = 2 }"), Ok(Shape::Circle { radius: 2.0 }));
+        let cases = [
+            ("\nshape = { kind = 'circel', radius = 2 }", "f.toml:2:18", "did you mean `circle`?"),
+            ("shape = { kind = 'square',\n sied = 2 }", "f.toml:2:2", "did you mean `side`?"),
+            (
+                "shape = { kind = 'square', side = 'x' }",
+                "f.toml:1:35",
+                "invalid type: string \"x\", expected a number",
+            ),
+            ("shape = { side = 1 }", "f.toml:1:9", "missing field `kind`"),
+            ("shape = 3", "f.toml:1:9", "this is a table, not of type integer"),
+            ("shape = {", "f.toml:1", ""),
+        ];
+        for (text, place, message) in cases {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(place) && error.contains(message), "{text}:\n{error}");
+        }
+    }
 }

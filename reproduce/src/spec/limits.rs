@@ -38,7 +38,7 @@ pub fn name(what: impl Display, name: &str) -> Result<&str, String> {
     at_most(format_args!("the length of {what}"), name.chars().count(), MAX_NAME).map(|_| name)
 }
 
-/// A number that is neither infinite nor NaN.
+/// A number that is neither infinite nor NaN. Messages about it and those below call it `it`: the file knows the key.
 #[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Finite(pub f64);
@@ -47,7 +47,7 @@ impl TryFrom<f64> for Finite {
     type Error = String;
 
     fn try_from(x: f64) -> Result<Finite, String> {
-        ranges::finite("a number here", x).map(Finite)
+        ranges::finite("it", x).map(Finite)
     }
 }
 
@@ -60,14 +60,14 @@ impl<const MAX: u64> TryFrom<NonZero<u64>> for Count<MAX> {
     type Error = String;
 
     fn try_from(n: NonZero<u64>) -> Result<Count<MAX>, String> {
-        at_most("a number here", n.get(), MAX).map(Count)
+        at_most("it", n.get(), MAX).map(Count)
     }
 }
 
 /// Reads a text that is a name of something in results.
 pub fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    name("a name", &text).map_err(de::Error::custom)?;
+    name("it", &text).map_err(de::Error::custom)?;
     Ok(text)
 }
 

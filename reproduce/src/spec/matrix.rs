@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::ops::Range;
 
 use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
@@ -19,9 +20,9 @@ pub struct Matrix {
     pub name: String,
     /// The axes whose values are combined.
     pub axes: Vec<Axis>,
-    /// What all of its runs have in common.
+    /// The settings that its runs have in common.
     common: Choice,
-    /// What is laid over the settings of each run.
+    /// The settings that replace those of each run.
     last: Choice,
 }
 
@@ -51,10 +52,28 @@ pub struct Plan {
     pub matrix: String,
     /// The axes of the matrix, each with the label of the run's value.
     pub labels: Vec<(String, String)>,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
     /// Its settings.
     pub choice: Choice,
+}
+
+/// A metric that a figure or a claim needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wanted {
+    /// The matrix whose runs have to have it.
+    pub matrix: String,
+    /// Its name: `test_accuracy`.
+    pub of: String,
+    /// Where it is named.
+    pub at: Range<usize>,
+}
+
+impl Wanted {
+    /// The metric that `of` names, of the runs of `matrix`.
+    pub fn new(matrix: &Matrix, of: &Spanned<String>) -> Wanted {
+        Wanted { matrix: matrix.name.clone(), of: of.get_ref().clone(), at: of.span() }
+    }
 }
 
 impl Plan {

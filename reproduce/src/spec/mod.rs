@@ -14,47 +14,19 @@ mod registry;
 mod selection;
 mod training;
 
-use std::ops::Range;
-
 use fgc_train::Result;
 use toml::Spanned;
 
 pub use check::{Best, BestOf, Bounds, Check, Comparison, Cost, Order, Sides, Trend};
-pub use choice::Choice;
-pub use claims::{Claimed, Claims, Entry, Line, Source, Verdict};
+pub use choice::{Choice, Overrides};
+pub use claims::{Claimed, Claims, Entry, FoundLine, Source, Verdict};
 pub use file::{File, Item};
-pub use matrix::{METRICS, Matrix, Plan};
+pub use matrix::{METRICS, Matrix, Plan, Wanted};
 pub use measure::{Kind, Measurement};
-pub use plot::{Across, Measure, Plot, Points};
+pub use plot::{Across, Metric, Plot, Points};
 pub use registry::{EXPERIMENTS, GROUPS, MODELS, builtin, builtin_claims, find, missing, model};
 pub use selection::Where;
 pub use training::{Sweep, Training};
-
-/// What is laid over what a file says.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Overrides {
-    /// Whether the settings for a quick trial are used.
-    pub quick: bool,
-    /// How many seeds there are.
-    pub seeds: Option<u64>,
-}
-
-/// A metric that a figure or a claim needs.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Wanted {
-    /// The matrix whose runs have to have it.
-    pub matrix: String,
-    /// Its name: `test_accuracy`.
-    pub of: String,
-    /// Where it is named.
-    pub at: Range<usize>,
-}
-
-impl Wanted {
-    fn new(matrix: &Matrix, of: &Spanned<String>) -> Wanted {
-        Wanted { matrix: matrix.name.clone(), of: of.get_ref().clone(), at: of.span() }
-    }
-}
 
 /// An experiment.
 #[derive(Debug)]

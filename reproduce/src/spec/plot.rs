@@ -1,4 +1,4 @@
-//! Metrics of training, as an experiment describes them.
+//! Figures of training, as an experiment describes them.
 
 use std::num::NonZero;
 
@@ -8,10 +8,9 @@ use fgc_train::ranges::at_most;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Wanted;
 use super::file::{File, Item};
 use super::limits::{Finite, MAX_LINES, MAX_PANELS, product};
-use super::matrix::{METRICS, Matrix, named};
+use super::matrix::{METRICS, Matrix, Wanted, named};
 use super::selection::{Labels, Where};
 
 /// A figure of the runs of a matrix.
@@ -19,11 +18,11 @@ use super::selection::{Labels, Where};
 pub struct Plot {
     /// The name of its files.
     pub name: String,
-    /// What it shows, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
-    /// What one has to know to read it.
+    /// What a reader has to know: what is averaged, what bands are.
     pub caption: String,
-    /// How many panels are beside each other.
+    /// The number of panels in a row.
     pub columns: usize,
     /// The runs that there are.
     pub matrix: Matrix,
@@ -38,10 +37,10 @@ pub struct Plot {
     /// The scale of the horizontal axis.
     pub x_scale: Scale,
     /// The vertical axes, each with panels of its own.
-    pub y: Vec<Measure>,
+    pub y: Vec<Metric>,
 }
 
-/// What the horizontal axis is of.
+/// The quantity of the horizontal axis.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(from = "String")]
 pub enum Across {
@@ -66,21 +65,17 @@ impl From<String> for Across {
     }
 }
 
-/// What a vertical axis is of.
+/// The quantity of a vertical axis.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measure {
+pub struct Metric {
     /// The name of a metric: `test_accuracy`.
     pub of: Spanned<String>,
-    #[serde(default)]
     label: Option<String>,
     #[serde(default, deserialize_with = "scale")]
     scale: Option<Scale>,
-    #[serde(default)]
     range: Option<(Finite, Finite)>,
-    #[serde(default)]
     points: Option<Spanned<Points>>,
-    #[serde(default)]
     mean_of: Option<NonZero<usize>>,
 }
 
@@ -94,7 +89,7 @@ pub enum Points {
     Step,
 }
 
-impl Measure {
+impl Metric {
     /// The label of the axis.
     pub fn label(&self) -> &str {
         self.label.as_deref().unwrap_or(self.of.get_ref())
@@ -150,7 +145,7 @@ fn scale<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Resu
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Described {
+struct PlotText {
     name: Spanned<String>,
     title: String,
     #[serde(default)]
@@ -165,7 +160,7 @@ struct Described {
     x: Spanned<String>,
     #[serde(default, deserialize_with = "scale")]
     x_scale: Option<Scale>,
-    y: Vec<Measure>,
+    y: Vec<Metric>,
 }
 
 impl Plot {
@@ -176,7 +171,7 @@ impl Plot {
     pub fn read(mut item: Item<'_>, matrices: &[Matrix]) -> Result<Plot> {
         let (file, table) = (item.file, item.clone());
         item.spell_labels(&["where"])?;
-        let given: Described = item.decode()?;
+        let given: PlotText = item.decode()?;
         let matrix = named(matrices, given.matrix.as_ref(), file)?;
         let name = given.name.get_ref();
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
@@ -187,7 +182,7 @@ impl Plot {
         if let Across::Axis(_) = x {
             matrix.axis(&given.x, file)?;
         }
-        given.y.iter().try_for_each(|measure| measure.check(&x, file))?;
+        given.y.iter().try_for_each(|metric| metric.check(&x, file))?;
         let default = if matches!(x, Across::Axis(_)) { Scale::Log } else { Scale::Linear };
         let plot = Plot {
             chosen: given.chosen.of(matrix, file)?,
@@ -226,7 +221,7 @@ impl Plot {
 
     /// The metrics that it shows.
     pub fn wanted(&self) -> impl Iterator<Item = Wanted> {
-        self.y.iter().map(|measure| Wanted::new(&self.matrix, &measure.of))
+        self.y.iter().map(|metric| Wanted::new(&self.matrix, &metric.of))
     }
 
     /// The labels of `axis` that are shown.

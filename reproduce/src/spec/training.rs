@@ -6,18 +6,17 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Comparison;
-use super::choice::Choice;
+use super::choice::{Choice, Overrides};
 use super::claims::{Claimed, claimed};
 use super::file::{File, Item};
 use super::limits::{Count, MAX_RUNS, MAX_SEEDS};
-use super::matrix::{Matrix, Plan, named, twice};
+use super::matrix::{Matrix, Plan, Wanted, named, twice};
 use super::plot::Plot;
-use super::{Overrides, Wanted};
 
 /// An experiment that trains models.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Training {
-    /// What it shows, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
     /// Paragraphs about it.
     pub about: String,
@@ -29,7 +28,7 @@ pub struct Training {
     pub plots: Vec<Plot>,
     /// The tables of highest stable rates.
     pub sweeps: Vec<Sweep>,
-    /// What is claimed of the results.
+    /// The claims about the results.
     pub claims: Vec<Claimed<Comparison>>,
 }
 
@@ -48,13 +47,13 @@ impl Sweep {
     fn read(item: Item<'_>, matrices: &[Matrix]) -> Result<Sweep> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Described {
+        struct SweepText {
             title: String,
             matrix: Option<Spanned<String>>,
             rate: Spanned<String>,
         }
         let file = item.file;
-        let given: Described = item.decode()?;
+        let given: SweepText = item.decode()?;
         let matrix = named(matrices, given.matrix.as_ref(), file)?;
         let rate = matrix.axis(&given.rate, file)?.name.clone();
         Ok(Sweep { title: given.title, matrix: matrix.clone(), rate })

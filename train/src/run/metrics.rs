@@ -15,7 +15,7 @@ use super::curves::Curves;
 use crate::hash::{self, hex};
 use fgc::{Error, Result};
 
-/// Metrics by name: the loss and the metrics.
+/// Metrics by name, the loss among them.
 pub type Metrics = BTreeMap<String, f64>;
 
 /// A line of `metrics.jsonl`. Numbers that aren't finite are `null` in it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Outcome, Results, short, sign, standing, worst};
 use crate::analyse::select::{Mean, Runs};
-use crate::analyse::{number, spoken};
+use crate::analyse::text::{number, spoken};
 use crate::run::results::{Moment, Row};
 use crate::spec::{Bounds, Sides};
 

@@ -4,16 +4,16 @@ mod course;
 mod rates;
 mod rule;
 
-use super::number;
 use super::section::{Case, Evidence};
 use super::select::{Mean, Runs};
+use super::text::number;
 use crate::run::results::Row;
 use crate::spec::{Best, BestOf, Bounds, Check, Comparison, Cost, Matrix, Order, Sides, Trend, Where};
 
 pub use rates::highest_stable;
 
 /// The ratio of times that a [`Cost`] names, if it was measured.
-pub type Costs<'a> = dyn Fn(&Cost) -> Option<f64> + 'a;
+pub type StepCosts<'a> = dyn Fn(&Cost) -> Option<f64> + 'a;
 
 /// The results of some runs of a matrix.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ struct Outcome {
 
 impl Comparison {
     /// The evidence of `rows`, of the experiment of that name.
-    pub fn evidence(&self, experiment: &str, rows: &[Row], costs: &Costs<'_>) -> Evidence {
+    pub fn evidence(&self, experiment: &str, rows: &[Row], costs: &StepCosts<'_>) -> Evidence {
         let case = |case: &Where| {
             let results = Results::new(rows, &self.matrix, case.clone());
             let Outcome { measured, short, holds } = self.outcome(&results, costs);
@@ -47,7 +47,7 @@ impl Comparison {
     }
 
     /// The outcome in the case whose results are `case`.
-    fn outcome(&self, case: &Results<'_>, costs: &Costs<'_>) -> Outcome {
+    fn outcome(&self, case: &Results<'_>, costs: &StepCosts<'_>) -> Outcome {
         match &self.check {
             Check::Compare { of, is, by, times, epoch } => {
                 let (runs, chosen) = self.sides().find(case);
@@ -137,12 +137,12 @@ impl<'r> Results<'r> {
         Results { rows, matrix, chosen }
     }
 
-    /// Those of the runs that are `of` as well.
+    /// The results of those runs that are also `of`.
     fn and(&self, of: &Where) -> Results<'r> {
         Results { chosen: self.chosen.and(of), ..self.clone() }
     }
 
-    /// Those of the runs with `label` on `axis`.
+    /// The results of those runs with `label` on `axis`.
     fn with(&self, axis: &str, label: &str) -> Results<'r> {
         Results { chosen: self.chosen.with(axis, label), ..self.clone() }
     }
@@ -206,7 +206,7 @@ fn sign(of: &str) -> f64 {
     if lower { 1.0 } else { -1.0 }
 }
 
-/// What metric `of` is taken to be where runs diverge: worse than any number.
+/// The value of metric `of` where runs diverge: worse than any number.
 fn worst(of: &str) -> f64 {
     f64::INFINITY * sign(of)
 }

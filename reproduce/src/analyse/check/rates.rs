@@ -1,7 +1,7 @@
 //! Highest stable rates, and comparisons of them.
 
 use super::{Outcome, Results, standing};
-use crate::analyse::{number, rate as text};
+use crate::analyse::text::{number, rate as text};
 use crate::spec::{Bounds, Sides};
 
 /// By how much the loss may be above that at the lowest rate where training is still stable.

@@ -1,6 +1,6 @@
 //! The rules of comparisons, in words.
 
-use crate::analyse::{number, rate, spoken};
+use crate::analyse::text::{number, rate, spoken};
 use crate::spec::{BestOf, Bounds, Check, Comparison, Order, Sides, Trend};
 
 impl Sides {
@@ -47,7 +47,7 @@ impl Check {
 }
 
 impl Comparison {
-    /// What is expected, as a clause.
+    /// The rule, as a clause.
     pub fn rule(&self) -> String {
         match &self.check {
             Check::Compare { of, is, by, times, epoch } => {

@@ -1,10 +1,10 @@
-//! Metrics, tables and verdicts of what programs cost.
+//! Figures, tables and verdicts of what programs cost.
 
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 
-use super::{Outcome, Show, bounded};
-use crate::analyse::number;
+use super::{Judgement, Show, bounded};
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::cost::CostRecord;
 use crate::spec::measure::{CostCheck, Costs, Curve, FigureText, Program, Quantity, distribution};
 use crate::spec::{Bounds, Cost};
@@ -26,7 +26,7 @@ pub fn colour(program: Program) -> usize {
 }
 
 impl Quantity {
-    /// What people call it, with its unit.
+    /// The label of an axis, with the unit.
     fn label(self) -> &'static str {
         match self {
             Quantity::Time => "time of a call [ms]",
@@ -37,7 +37,7 @@ impl Quantity {
         }
     }
 
-    /// What people call it, within a sentence.
+    /// The name within a sentence.
     fn short(self) -> &'static str {
         match self {
             Quantity::Time | Quantity::Relative => "time",
@@ -81,34 +81,6 @@ impl<'a> Measured<'a> {
             Quantity::Memory => Some(r.bytes as f64 * 1e-6),
             Quantity::Workspace => Some(r.bytes.saturating_sub(r.interface_bytes) as f64 * 1e-6),
         }
-    }
-}
-
-impl Show for Costs {
-    fn section(&self, figure: &FigureText, records: &[CostRecord]) -> Section {
-        section(self, figure, records)
-    }
-
-    fn outcome(&self, check: &CostCheck, records: &[CostRecord]) -> Outcome {
-        outcome(check, records)
-    }
-}
-
-/// Metrics, tables and verdicts from `records`.
-fn section(settings: &Costs, figure: &FigureText, records: &[CostRecord]) -> Section {
-    let panels = settings.curves.iter().flat_map(|c| c.panels.iter().map(move |&q| panel(c, q, records)));
-    let figure = Figure {
-        name: "cost".to_owned(),
-        title: figure.title.clone(),
-        caption: figure.caption.clone(),
-        columns: figure.columns,
-        panels: panels.collect(),
-    };
-    Section {
-        figures: if figure.panels.is_empty() { Vec::new() } else { vec![figure] },
-        tables: tables(settings, records),
-        settings: described(settings, records),
-        ..Section::default()
     }
 }
 
@@ -203,7 +175,7 @@ fn tables(settings: &Costs, records: &[CostRecord]) -> Vec<Table> {
     settings.curves.iter().map(one).collect()
 }
 
-/// What the report says of the settings.
+/// The settings, for the report.
 fn described(settings: &Costs, records: &[CostRecord]) -> Vec<(String, String)> {
     let threads = records.first().map_or_else(String::new, |r| r.threads.to_string());
     let directions = distribution(settings.tangent).to_owned();
@@ -222,58 +194,76 @@ pub fn time_ratio(records: &[CostRecord], cost: &Cost) -> Option<f64> {
     Some(ms(cost.of)? / ms(cost.to)?)
 }
 
-/// The outcome of `check`.
-fn outcome(check: &CostCheck, records: &[CostRecord]) -> Outcome {
-    match check {
-        CostCheck::Ratio { curves, of, to, quantity, at_least, at_most } => {
-            let bounds = Bounds { at_least: *at_least, at_most: *at_most };
-            let case = |name: &String| {
-                let measured = Measured::of(records, name);
-                let ratio = |x: u32| {
-                    let [of, to] =
-                        [*of, *to].map(|p| measured.at(p, x).and_then(|r| measured.quantity(r, *quantity)));
-                    Some((x, of? / to?))
-                };
-                let along = |x: u32| if x == 0 { name.clone() } else { format!("{name} {x}") };
-                let ratios = measured.values().into_iter().filter_map(ratio);
-                let case = |(x, ratio): (u32, f64)| Case {
-                    place: along(x),
-                    measured: number(ratio),
-                    short: number(ratio),
-                    holds: Some(bounds.hold(ratio)),
-                };
-                ratios.map(case).collect::<Vec<_>>()
-            };
-            let (what, of, to) = (quantity.short(), of.title(), to.title());
-
-            let rule = format!("the {what} of `{of}` over that of `{to}` is {}", bounded(bounds));
-            Outcome { rule, cases: curves.iter().flat_map(case).collect() }
+impl Show for Costs {
+    fn section(&self, figure: &FigureText, records: &[CostRecord]) -> Section {
+        let panels = self.curves.iter().flat_map(|c| c.panels.iter().map(move |&q| panel(c, q, records)));
+        let figure = Figure {
+            name: "cost".to_owned(),
+            title: figure.title.clone(),
+            caption: figure.caption.clone(),
+            columns: figure.columns,
+            panels: panels.collect(),
+        };
+        Section {
+            figures: if figure.panels.is_empty() { Vec::new() } else { vec![figure] },
+            tables: tables(self, records),
+            settings: described(self, records),
+            ..Section::default()
         }
-        CostCheck::Growth { curve, of, quantity, from, at_least, at_most } => {
-            let bounds = Bounds { at_least: *at_least, at_most: *at_most };
-            let measured = Measured::of(records, curve);
-            let values = measured.values();
-            let first = from.or(values.first().copied()).unwrap_or(0);
-            let last = values.last().copied().unwrap_or(0);
-            let [a, b] =
-                [first, last].map(|x| measured.at(*of, x).and_then(|r| measured.quantity(r, *quantity)));
-            let case = |(a, b): (f64, f64)| Case {
-                place: String::new(),
-                measured: format!(
-                    "{} at {first}, {} at {last}, {} times as much",
-                    number(a),
-                    number(b),
-                    number(b / a)
-                ),
-                short: format!("× {}", number(b / a)),
-                holds: Some(bounds.hold(b / a)),
-            };
-            let (what, of) = (quantity.short(), of.title());
-            let rule = format!(
-                "the {what} of `{of}` grows from the first value to the last by a factor of {}",
-                bounded(bounds)
-            );
-            Outcome { rule, cases: a.zip(b).into_iter().map(case).collect() }
+    }
+
+    fn outcome(&self, check: &CostCheck, records: &[CostRecord]) -> Judgement {
+        match check {
+            CostCheck::Ratio { curves, of, to, quantity, at_least, at_most } => {
+                let bounds = Bounds { at_least: *at_least, at_most: *at_most };
+                let case = |name: &String| {
+                    let measured = Measured::of(records, name);
+                    let ratio = |x: u32| {
+                        let [of, to] = [*of, *to]
+                            .map(|p| measured.at(p, x).and_then(|r| measured.quantity(r, *quantity)));
+                        Some((x, of? / to?))
+                    };
+                    let along = |x: u32| if x == 0 { name.clone() } else { format!("{name} {x}") };
+                    let ratios = measured.values().into_iter().filter_map(ratio);
+                    let case = |(x, ratio): (u32, f64)| Case {
+                        place: along(x),
+                        measured: number(ratio),
+                        short: number(ratio),
+                        holds: Some(bounds.hold(ratio)),
+                    };
+                    ratios.map(case).collect::<Vec<_>>()
+                };
+                let (what, of, to) = (quantity.short(), of.title(), to.title());
+
+                let rule = format!("the {what} of `{of}` over that of `{to}` is {}", bounded(bounds));
+                Judgement { rule, cases: curves.iter().flat_map(case).collect() }
+            }
+            CostCheck::Growth { curve, of, quantity, from, at_least, at_most } => {
+                let bounds = Bounds { at_least: *at_least, at_most: *at_most };
+                let measured = Measured::of(records, curve);
+                let values = measured.values();
+                let first = from.or(values.first().copied()).unwrap_or(0);
+                let last = values.last().copied().unwrap_or(0);
+                let [a, b] =
+                    [first, last].map(|x| measured.at(*of, x).and_then(|r| measured.quantity(r, *quantity)));
+                let case = |(a, b): (f64, f64)| Case {
+                    place: String::new(),
+                    measured: format!(
+                        "{} at {first}, {} at {last}, {} times as much",
+                        number(a),
+                        number(b),
+                        number(b / a)
+                    ),
+                    short: format!("× {}", number(b / a)),
+                    holds: Some(bounds.hold(b / a)),
+                };
+                let (what, of) = (quantity.short(), of.title());
+                let rule = format!(
+                    "the {what} of `{of}` grows from the first value to the last by a factor of {}",
+                    bounded(bounds)
+                );
+                Judgement { rule, cases: a.zip(b).into_iter().map(case).collect() }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics, tables and verdicts of experiments that measure.
+//! Figures, tables and verdicts of experiments that measure.
 
 mod cost;
 mod trajectories;
@@ -16,21 +16,21 @@ use crate::spec::{Bounds, Claimed, Cost, Item, Measurement};
 
 /// A kind of experiment that measures, as its results are shown.
 pub trait Show: Measure {
-    /// Metrics, tables and settings from `records`.
+    /// Figures, tables and settings from `records`.
     fn section(&self, figure: &FigureText, records: &[Self::Record]) -> Section;
 
     /// The outcome of `check` by `records`.
-    fn outcome(&self, check: &Self::Check, records: &[Self::Record]) -> Outcome;
+    fn outcome(&self, check: &Self::Check, records: &[Self::Record]) -> Judgement;
 }
 
 /// The outcome of a comparison.
-pub struct Outcome {
+pub struct Judgement {
     /// The rule for each case, as a clause.
     rule: String,
     cases: Vec<Case>,
 }
 
-impl Outcome {
+impl Judgement {
     fn evidence(self, experiment: &str) -> Evidence {
         Evidence { experiment: experiment.to_owned(), rule: self.rule, most: false, cases: self.cases }
     }

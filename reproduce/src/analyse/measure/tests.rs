@@ -164,8 +164,14 @@ fn what_is_wrong_is_said() {
         let found = of(&cost().replace(from, to)).expect_err(to);
         assert!(found.contains(message), "{found}");
     };
-    wrong("seconds = 1e-3", "second = 1e-3", "unknown field `second`");
+    wrong("seconds = 1e-3", "second = 1e-3", "did you mean `seconds`?");
+    wrong("seconds = 1e-3", "second = 1e-3", "small.toml:8:");
     wrong("'forward-gradient'", "'sideways'", "unknown variant `sideways`");
+    wrong(
+        "quantity = 'workspace', at_most = 1.0",
+        "quantity = 'workspac', at_most = 1.0",
+        "did you mean `workspace`?",
+    );
     wrong("model = 'mlp'", "model = 'mpl'", "did you mean `mlp`?");
     wrong("set = { hidden = 4 }", "set = { hiden = 4 }", "hiden");
     wrong("seconds = 1e-3", "seconds = 1e300", "times are from 0 to 86400 seconds");

@@ -1,57 +1,21 @@
-//! Metrics, tables and verdicts of paths.
+//! Figures, tables and verdicts of paths.
 
 use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
 use super::cost::colour;
-use super::{Outcome, Show, bounded};
-use crate::analyse::number;
+use super::{Judgement, Show, bounded};
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::trajectories::{PathPart, PathRecord, STEPS};
 use crate::spec::Bounds;
 use crate::spec::measure::{Descent, FigureText, PathCheck, Program, Trajectories, distribution};
-
-impl Show for Trajectories {
-    fn section(&self, figure: &FigureText, records: &[PathRecord]) -> Section {
-        section(self, figure, records)
-    }
-
-    fn outcome(&self, check: &PathCheck, records: &[PathRecord]) -> Outcome {
-        outcome(check, records)
-    }
-}
-
-/// Metrics, tables and settings from `records`.
-fn section(settings: &Trajectories, figure: &FigureText, records: &[PathRecord]) -> Section {
-    let panels = settings.functions.iter().flat_map(|function| {
-        [plane(function, records), losses(function, records, false), losses(function, records, true)]
-    });
-    let figure = Figure {
-        name: "trajectories".to_owned(),
-        title: figure.title.clone(),
-        caption: figure.caption.clone(),
-        columns: figure.columns,
-        panels: panels.collect(),
-    };
-    let described = [
-        ("runs with forward gradients", settings.runs.to_string()),
-        ("directions", distribution(settings.tangent).to_owned()),
-    ];
-    let of = |f: &Descent| (f.title.clone(), format!("rate {}, {} iterations", f.lr, f.iterations));
-    let described = described.map(|(name, value)| (name.to_owned(), value));
-    Section {
-        settings: described.into_iter().chain(settings.functions.iter().map(of)).collect(),
-        figures: vec![figure],
-        tables: vec![table(settings, records)],
-        ..Section::default()
-    }
-}
 
 /// Forward gradients are dashed, so that a line under theirs is seen.
 fn dash(which: Program) -> usize {
     usize::from(which == Program::ForwardStep)
 }
 
-/// What a program is called here: there is no training in it.
+/// The name of a program in these figures, where nothing is trained.
 fn title(which: Program) -> &'static str {
     if which == Program::ForwardStep { "forward gradient" } else { "gradient" }
 }
@@ -156,51 +120,13 @@ fn table(settings: &Trajectories, records: &[PathRecord]) -> Table {
     Table { title: "Where descent ends".to_owned(), columns: headings.map(str::to_owned).into(), rows }
 }
 
-/// The outcome of `check`.
-fn outcome(check: &PathCheck, records: &[PathRecord]) -> Outcome {
-    match check {
-        PathCheck::Reaches { functions, loss, share } => {
-            let case = |name: &String| {
-                let ends = ends(records, name, Program::ForwardStep);
-                let reached = ends.iter().filter(|&x| x <= loss).count();
-                (!ends.is_empty()).then(|| Case {
-                    place: name.clone(),
-                    measured: format!("{reached} of {} runs", ends.len()),
-                    short: format!("{reached} of {}", ends.len()),
-                    holds: Some(reached as f64 >= share * ends.len() as f64),
-                })
-            };
-            let rule = format!("at least {:.0} % of the runs end with f at most {loss}", 100.0 * share);
-            Outcome { rule, cases: functions.iter().filter_map(case).collect() }
-        }
-        PathCheck::FinalLoss { functions, at_least, at_most } => {
-            let last = |name: &str, which| median(&ends(records, name, which));
-            ratio(
-                functions,
-                "the median last f over that of the gradient",
-                last,
-                Bounds { at_least: *at_least, at_most: *at_most },
-            )
-        }
-        PathCheck::StepTime { functions, at_least, at_most } => {
-            let time = |name: &str, which| step_ms(records, name, which);
-            ratio(
-                functions,
-                "the time of a step over that with the gradient",
-                time,
-                Bounds { at_least: *at_least, at_most: *at_most },
-            )
-        }
-    }
-}
-
 /// The outcome of the ratio of `quantity` with forward gradients to that with the gradient.
 fn ratio(
     functions: &[String],
     what: &str,
     quantity: impl Fn(&str, Program) -> Option<f64>,
     bounds: Bounds,
-) -> Outcome {
+) -> Judgement {
     let case = |name: &String| {
         let [gradient, forward] = STEPS.map(|which| quantity(name, which));
         let ratio = forward? / gradient?;
@@ -212,5 +138,69 @@ fn ratio(
         })
     };
     let rule = format!("{what} is {}", bounded(bounds));
-    Outcome { rule, cases: functions.iter().filter_map(case).collect() }
+    Judgement { rule, cases: functions.iter().filter_map(case).collect() }
+}
+
+impl Show for Trajectories {
+    fn section(&self, figure: &FigureText, records: &[PathRecord]) -> Section {
+        let panels = self.functions.iter().flat_map(|function| {
+            [plane(function, records), losses(function, records, false), losses(function, records, true)]
+        });
+        let figure = Figure {
+            name: "trajectories".to_owned(),
+            title: figure.title.clone(),
+            caption: figure.caption.clone(),
+            columns: figure.columns,
+            panels: panels.collect(),
+        };
+        let described = [
+            ("runs with forward gradients", self.runs.to_string()),
+            ("directions", distribution(self.tangent).to_owned()),
+        ];
+        let of = |f: &Descent| (f.title.clone(), format!("rate {}, {} iterations", f.lr, f.iterations));
+        let described = described.map(|(name, value)| (name.to_owned(), value));
+        Section {
+            settings: described.into_iter().chain(self.functions.iter().map(of)).collect(),
+            figures: vec![figure],
+            tables: vec![table(self, records)],
+            ..Section::default()
+        }
+    }
+
+    fn outcome(&self, check: &PathCheck, records: &[PathRecord]) -> Judgement {
+        match check {
+            PathCheck::Reaches { functions, loss, share } => {
+                let case = |name: &String| {
+                    let ends = ends(records, name, Program::ForwardStep);
+                    let reached = ends.iter().filter(|&x| x <= loss).count();
+                    (!ends.is_empty()).then(|| Case {
+                        place: name.clone(),
+                        measured: format!("{reached} of {} runs", ends.len()),
+                        short: format!("{reached} of {}", ends.len()),
+                        holds: Some(reached as f64 >= share * ends.len() as f64),
+                    })
+                };
+                let rule = format!("at least {:.0} % of the runs end with f at most {loss}", 100.0 * share);
+                Judgement { rule, cases: functions.iter().filter_map(case).collect() }
+            }
+            PathCheck::FinalLoss { functions, at_least, at_most } => {
+                let last = |name: &str, which| median(&ends(records, name, which));
+                ratio(
+                    functions,
+                    "the median last f over that of the gradient",
+                    last,
+                    Bounds { at_least: *at_least, at_most: *at_most },
+                )
+            }
+            PathCheck::StepTime { functions, at_least, at_most } => {
+                let time = |name: &str, which| step_ms(records, name, which);
+                ratio(
+                    functions,
+                    "the time of a step over that with the gradient",
+                    time,
+                    Bounds { at_least: *at_least, at_most: *at_most },
+                )
+            }
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! Metrics, tables and verdicts of how much the forward gradient varies.
+//! Figures, tables and verdicts of how much the forward gradient varies.
 
 use std::collections::BTreeMap;
 
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
 use fgc_train::step_settings::{self, Tangent};
 
-use super::{Outcome, Show, bounded};
-use crate::analyse::number;
+use super::{Judgement, Show, bounded};
 use crate::analyse::section::{Case, Section, Table};
+use crate::analyse::text::number;
 use crate::run::measure::variance::VarianceRecord;
 use crate::spec::Bounds;
 use crate::spec::measure::{FigureText, Part, Sampled, Shown, Variance, VarianceCheck, distribution};
@@ -35,53 +35,6 @@ impl VarianceRecord {
         let expected = self.expected(kurtosis);
         let rounding = f64::from(f32::EPSILON) * self.squared_norm * self.parameters as f64;
         (self.variance - expected) / self.variance_error.hypot(rounding)
-    }
-}
-
-impl Show for Variance {
-    fn section(&self, figure: &FigureText, records: &[VarianceRecord]) -> Section {
-        section(self, figure, records)
-    }
-
-    fn outcome(&self, check: &VarianceCheck, records: &[VarianceRecord]) -> Outcome {
-        outcome(check, records)
-    }
-}
-
-/// Metrics, tables and settings from `records`.
-fn section(settings: &Variance, figure: &FigureText, records: &[VarianceRecord]) -> Section {
-    let panels = settings.cases.iter().flat_map(|case| {
-        case.panels.iter().map(move |shown| match shown {
-            Shown::Components => components(case, settings, records),
-            Shown::Total => total(case, settings, records),
-            Shown::Agreement => agreement(case, settings, records),
-        })
-    });
-    let figure = Figure {
-        name: "variance".to_owned(),
-        title: figure.title.clone(),
-        caption: figure.caption.clone(),
-        columns: figure.columns,
-        panels: panels.collect(),
-    };
-    let described = [
-        ("draws at once", settings.at_once.to_string()),
-        (
-            "draws",
-            settings
-                .cases
-                .iter()
-                .map(|c| format!("{} ({})", c.draws, c.title))
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
-        ("seed", settings.seed.to_string()),
-    ];
-    Section {
-        settings: described.map(|(name, value)| (name.to_owned(), value)).into(),
-        figures: vec![figure],
-        tables: settings.cases.iter().map(|case| table(case, records)).collect(),
-        ..Section::default()
     }
 }
 
@@ -199,70 +152,6 @@ fn table(case: &Sampled, records: &[VarianceRecord]) -> Table {
     }
 }
 
-/// The outcome of `check`: a case for each function and distribution.
-fn outcome(check: &VarianceCheck, records: &[VarianceRecord]) -> Outcome {
-    let each = |cases: &[String], tangents: &[Tangent], whole: bool| -> Vec<(String, Vec<&VarianceRecord>)> {
-        let all = cases.iter().flat_map(|case| tangents.iter().map(move |tangent| (case, *tangent)));
-        let named = all.map(|(case, tangent)| {
-            (format!("{case}, {}", distribution(tangent)), of(records, case, tangent, whole))
-        });
-        named.filter(|(_, records)| !records.is_empty()).collect()
-    };
-    match check {
-        VarianceCheck::ClosedForm { cases, tangents, of, kurtosis, sigmas } => {
-            let form = |r: &VarianceRecord| kurtosis.unwrap_or_else(|| r.kurtosis());
-            let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
-                let off: Vec<f64> = kept.iter().map(|r| r.deviation(form(r)).abs()).collect();
-                let ratios: Vec<f64> = kept.iter().map(|r| r.variance / r.expected(form(r))).collect();
-                deviations(place, "of the closed form", &ratios, &off, *sigmas)
-            };
-            let what = if *of == Part::Components { "of a component" } else { "of all components together" };
-            let with = kurtosis.map_or(String::new(), |kurtosis| format!(" for κ = {kurtosis}"));
-            let rule = format!(
-                "the variance {what} is that of the closed form{with}, within {sigmas} standard errors"
-            );
-            let kept = each(cases, tangents, *of == Part::Total);
-            Outcome { rule, cases: kept.into_iter().map(case).collect() }
-        }
-        VarianceCheck::Unbiased { cases, tangents, sigmas } => {
-            let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
-                let scaled: Vec<f64> = kept.iter().map(|r| r.bias / r.squared_norm.sqrt()).collect();
-                let off = |r: &&VarianceRecord| {
-                    let rounding = f64::from(f32::EPSILON) * r.squared_norm.sqrt();
-                    r.bias.abs() / r.bias_error.hypot(rounding)
-                };
-                let off: Vec<f64> = kept.iter().map(off).collect();
-                deviations(place, "of ‖∇f‖ off", &scaled, &off, *sigmas)
-            };
-            let rule = format!("the mean of a component is its derivative, within {sigmas} standard errors");
-            Outcome { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
-        }
-        VarianceCheck::Growth { cases, tangents, of, at_least, at_most } => {
-            let bounds = Bounds { at_least: Some(*at_least), at_most: Some(*at_most) };
-            let whole = *of == Part::Total;
-            let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
-                let mut at = BTreeMap::<usize, Vec<f64>>::new();
-                for r in kept {
-                    let y = if whole { r.variance / r.squared_norm } else { r.variance };
-                    at.entry(r.parameters).or_default().push(y);
-                }
-                let mean = |ys: &[f64]| ys.iter().sum::<f64>() / ys.len() as f64;
-                let point = |(n, ys): (&usize, &Vec<f64>)| ((*n as f64).ln(), mean(ys).ln());
-                let power = slope(&at.iter().map(point).collect::<Vec<_>>())?;
-                Some(Case {
-                    place,
-                    measured: format!("as n to the power {power:.3}"),
-                    short: format!("∝ n^{power:.2}"),
-                    holds: Some(bounds.hold(power)),
-                })
-            };
-            let what = if whole { "Σ Var[gₖ] / ‖∇f‖²" } else { "the variance of a component" };
-            let rule = format!("{what} grows with the number n of parameters as a power {}", bounded(bounds));
-            Outcome { rule, cases: each(cases, tangents, whole).into_iter().filter_map(case).collect() }
-        }
-    }
-}
-
 /// The outcome of values that are so many standard errors off: all of them have to be near enough.
 fn deviations(place: String, what: &str, values: &[f64], off: &[f64], sigmas: f64) -> Case {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -293,6 +182,110 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
         xy += (x - mx) * (y - my);
     }
     (xx > 0.0).then(|| xy / xx)
+}
+
+impl Show for Variance {
+    fn section(&self, figure: &FigureText, records: &[VarianceRecord]) -> Section {
+        let panels = self.cases.iter().flat_map(|case| {
+            case.panels.iter().map(move |shown| match shown {
+                Shown::Components => components(case, self, records),
+                Shown::Total => total(case, self, records),
+                Shown::Agreement => agreement(case, self, records),
+            })
+        });
+        let figure = Figure {
+            name: "variance".to_owned(),
+            title: figure.title.clone(),
+            caption: figure.caption.clone(),
+            columns: figure.columns,
+            panels: panels.collect(),
+        };
+        let described = [
+            ("draws at once", self.at_once.to_string()),
+            (
+                "draws",
+                self.cases
+                    .iter()
+                    .map(|c| format!("{} ({})", c.draws, c.title))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            ("seed", self.seed.to_string()),
+        ];
+        Section {
+            settings: described.map(|(name, value)| (name.to_owned(), value)).into(),
+            figures: vec![figure],
+            tables: self.cases.iter().map(|case| table(case, records)).collect(),
+            ..Section::default()
+        }
+    }
+
+    fn outcome(&self, check: &VarianceCheck, records: &[VarianceRecord]) -> Judgement {
+        let each =
+            |cases: &[String], tangents: &[Tangent], whole: bool| -> Vec<(String, Vec<&VarianceRecord>)> {
+                let all = cases.iter().flat_map(|case| tangents.iter().map(move |tangent| (case, *tangent)));
+                let named = all.map(|(case, tangent)| {
+                    (format!("{case}, {}", distribution(tangent)), of(records, case, tangent, whole))
+                });
+                named.filter(|(_, records)| !records.is_empty()).collect()
+            };
+        match check {
+            VarianceCheck::ClosedForm { cases, tangents, of, kurtosis, sigmas } => {
+                let form = |r: &VarianceRecord| kurtosis.unwrap_or_else(|| r.kurtosis());
+                let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
+                    let off: Vec<f64> = kept.iter().map(|r| r.deviation(form(r)).abs()).collect();
+                    let ratios: Vec<f64> = kept.iter().map(|r| r.variance / r.expected(form(r))).collect();
+                    deviations(place, "of the closed form", &ratios, &off, *sigmas)
+                };
+                let what =
+                    if *of == Part::Components { "of a component" } else { "of all components together" };
+                let with = kurtosis.map_or(String::new(), |kurtosis| format!(" for κ = {kurtosis}"));
+                let rule = format!(
+                    "the variance {what} is that of the closed form{with}, within {sigmas} standard errors"
+                );
+                let kept = each(cases, tangents, *of == Part::Total);
+                Judgement { rule, cases: kept.into_iter().map(case).collect() }
+            }
+            VarianceCheck::Unbiased { cases, tangents, sigmas } => {
+                let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
+                    let scaled: Vec<f64> = kept.iter().map(|r| r.bias / r.squared_norm.sqrt()).collect();
+                    let off = |r: &&VarianceRecord| {
+                        let rounding = f64::from(f32::EPSILON) * r.squared_norm.sqrt();
+                        r.bias.abs() / r.bias_error.hypot(rounding)
+                    };
+                    let off: Vec<f64> = kept.iter().map(off).collect();
+                    deviations(place, "of ‖∇f‖ off", &scaled, &off, *sigmas)
+                };
+                let rule =
+                    format!("the mean of a component is its derivative, within {sigmas} standard errors");
+                Judgement { rule, cases: each(cases, tangents, false).into_iter().map(case).collect() }
+            }
+            VarianceCheck::Growth { cases, tangents, of, at_least, at_most } => {
+                let bounds = Bounds { at_least: Some(*at_least), at_most: Some(*at_most) };
+                let whole = *of == Part::Total;
+                let case = |(place, kept): (String, Vec<&VarianceRecord>)| {
+                    let mut at = BTreeMap::<usize, Vec<f64>>::new();
+                    for r in kept {
+                        let y = if whole { r.variance / r.squared_norm } else { r.variance };
+                        at.entry(r.parameters).or_default().push(y);
+                    }
+                    let mean = |ys: &[f64]| ys.iter().sum::<f64>() / ys.len() as f64;
+                    let point = |(n, ys): (&usize, &Vec<f64>)| ((*n as f64).ln(), mean(ys).ln());
+                    let power = slope(&at.iter().map(point).collect::<Vec<_>>())?;
+                    Some(Case {
+                        place,
+                        measured: format!("as n to the power {power:.3}"),
+                        short: format!("∝ n^{power:.2}"),
+                        holds: Some(bounds.hold(power)),
+                    })
+                };
+                let what = if whole { "Σ Var[gₖ] / ‖∇f‖²" } else { "the variance of a component" };
+                let rule =
+                    format!("{what} grows with the number n of parameters as a power {}", bounded(bounds));
+                Judgement { rule, cases: each(cases, tangents, whole).into_iter().filter_map(case).collect() }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const MARKS: usize = 16;
 /// The most numbers in a cell of the table.
 const NUMBERS: usize = 3;
 
-/// A verdict as a badge, which is told by its sign and its word as well as by its colour.
+/// A verdict as a badge, which has a sign and a word as well as a colour.
 fn badge(verdict: Verdict) -> String {
     let sign = match verdict {
         Verdict::Holds => "✓",
@@ -24,9 +24,9 @@ fn badge(verdict: Verdict) -> String {
     format!("<span class=\"badge {verdict}\"><span aria-hidden=\"true\">{sign}</span> {verdict}</span>")
 }
 
-/// What a claim is called in addresses: its place among all.
+/// The name of a claim in addresses: its place among all.
 fn anchor(report: &Report, claim: &Claim) -> String {
-    let place = report.claims.iter().position(|other| other == claim).unwrap_or_default();
+    let place = report.claims.iter().position(|other| other == claim).expect("a claim of the report");
     format!("claim-{}", place + 1)
 }
 
@@ -187,7 +187,7 @@ fn home<'r>(report: &'r Report, claim: &Claim) -> Option<&'r Section> {
     named(&claim.experiment).or_else(|| claim.evidence.iter().find_map(|e| named(&e.experiment)))
 }
 
-/// A comparison: what was asked, and each case.
+/// A comparison: its rule, and each case.
 fn evidence(report: &Report, evidence: &Evidence, out: &mut String) {
     let most = if evidence.most { " (asked of more than half)" } else { "" };
     let there = report.sections.iter().position(|section| section.name == evidence.experiment);

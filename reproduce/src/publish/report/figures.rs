@@ -2,20 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::text::prose;
-use crate::analyse::Report;
 use fgc_plot::palette::{dash_class, series_class};
 use fgc_plot::panel::{self, Layout};
 use fgc_plot::scale::Span;
 use fgc_plot::text::escaped;
-use fgc_plot::{Figure, Panel, Point, Scale, Series};
-use fgc_plot::{legend, legend_line, number};
+use fgc_plot::{Figure, Panel, Point, Scale, Series, legend, legend_line, number, same_entry};
+use serde_json::{Value, json};
 
-/// How many points all lines of a report may have together, as far as each keeps [`FEWEST`]: this limits the
+use super::text::prose;
+use crate::analyse::Report;
+
+/// How many points all lines of a report may have together, as far as each keeps [`MIN_POINTS`]: this limits the
 /// size of the file, at about 60 bytes a point.
-const ALL_POINTS: usize = 30_000;
+const MAX_POINTS: usize = 30_000;
 /// How many points each line may have in any case.
-const FEWEST: usize = 60;
+const MIN_POINTS: usize = 60;
 /// The width of a panel in units of its drawing; on the page it is as wide as there's room.
 const WIDTH: f64 = 400.0;
 /// The height of its frame.
@@ -25,7 +26,7 @@ const HEIGHT: f64 = 220.0;
 pub struct Figures {
     /// How many there are so far.
     count: usize,
-    /// How many points of each line are kept.
+    /// How many points of each line are kept at most.
     most: usize,
 }
 
@@ -35,8 +36,9 @@ impl Figures {
         let figures = report.sections.iter().flat_map(|s| &s.figures);
         let series: Vec<&Series> = figures.flat_map(|f| &f.panels).flat_map(|p| &p.series).collect();
         let points = |most: usize| series.iter().map(|s| s.points.len().min(most)).sum::<usize>();
-        let fits = (FEWEST..=panel::MOST_POINTS).rev().step_by(20).find(|most| points(*most) <= ALL_POINTS);
-        Figures { count: 0, most: fits.unwrap_or(FEWEST) }
+        let fits =
+            (MIN_POINTS..=panel::MAX_POINTS).rev().step_by(20).find(|most| points(*most) <= MAX_POINTS);
+        Figures { count: 0, most: fits.unwrap_or(MIN_POINTS) }
     }
 
     /// Adds `figure` to the page `out`.
@@ -72,7 +74,7 @@ impl Figures {
     }
 }
 
-/// What a panel is, for those who don't see it.
+/// A panel in words, for those who don't see it.
 fn label(panel: &Panel) -> String {
     let name = if panel.title.is_empty() { String::new() } else { format!("{}: ", panel.title) };
     format!("{name}{} against {}", panel.y.label, panel.x.label)
@@ -137,83 +139,53 @@ fn cells(series: &Series) -> String {
 fn data(figure: &Figure, layout: &Layout) -> String {
     let entries = legend(figure);
     let (left, top, width, height) = layout.frame();
-    let frame = [left, top, width, height].map(number::coordinate).join(",");
-    let mut panels = Vec::new();
-    for (panel, spans) in figure.panels.iter().zip(&layout.spans) {
+    let axis = |span: &Span, label: &str| {
+        let log = span.scale == Scale::Log;
+        json!({ "log": log, "low": rounded(span.low), "high": rounded(span.high), "label": label })
+    };
+    let panel = |(panel, spans): (&Panel, &(Span, Span))| {
         let ticks = layout.x_ticks(panel, &spans.0);
-        let ticks: Vec<String> = ticks.iter().filter(|t| t.text.is_some()).map(|t| digits(t.value)).collect();
-        let axis = |span: &Span, label: &str| {
-            let log = span.scale == Scale::Log;
-            format!(
-                r#"{{"log":{log},"low":{},"high":{},"label":{}}}"#,
-                digits(span.low),
-                digits(span.high),
-                quoted(label)
-            )
-        };
+        let ticks = ticks.iter().filter(|t| t.text.is_some()).map(|t| rounded(t.value));
         let series = panel.series.iter().map(|series| {
-            let same =
-                |s: &&Series| s.name == series.name && s.colour == series.colour && s.dash == series.dash;
-            let entry = entries.iter().position(same).unwrap_or_default();
-            line(series, &layout.kept(series, spans), entry)
+            let entry = entries.iter().position(|entry| same_entry(entry, series));
+            line(series, &layout.kept(series, spans), entry.expect("the legend has every line"))
         });
-        panels.push(format!(
-            r#"{{"x":{},"y":{},"ticks":[{}],"series":[{}]}}"#,
-            axis(&spans.0, &panel.x.label),
-            axis(&spans.1, &panel.y.label),
-            ticks.join(","),
-            series.collect::<Vec<_>>().join(",")
-        ));
-    }
-    format!(r#"{{"frame":[{frame}],"panels":[{}]}}"#, panels.join(","))
+        json!({
+            "x": axis(&spans.0, &panel.x.label),
+            "y": axis(&spans.1, &panel.y.label),
+            "ticks": ticks.collect::<Vec<_>>(),
+            "series": series.collect::<Vec<_>>(),
+        })
+    };
+    let panels: Vec<Value> = figure.panels.iter().zip(&layout.spans).map(panel).collect();
+    let frame = [left, top, width, height].map(rounded);
+    let data = json!({ "frame": frame, "panels": panels });
+    // Nothing in it ends the element that it stands in.
+    data.to_string().replace('<', "\\u003c")
 }
 
 /// A line for the script; ends of the band are in it if any point has them.
-fn line(series: &Series, kept: &[usize], entry: usize) -> String {
-    let points: Vec<&Point> = kept.iter().filter_map(|k| series.points.get(*k)).collect();
-    let list =
-        |value: &dyn Fn(&Point) -> f64| points.iter().map(|p| digits(value(p))).collect::<Vec<_>>().join(",");
-    let mut out = format!(
-        r#"{{"name":{},"class":"{} {}","entry":{entry},"x":[{}],"y":[{}]"#,
-        quoted(&series.name),
-        series_class(series),
-        dash_class(series.dash),
-        list(&|p| p.x),
-        list(&|p| p.y)
-    );
+fn line(series: &Series, kept: &[usize], entry: usize) -> Value {
+    let points: Vec<&Point> = kept.iter().map(|k| &series.points[*k]).collect();
+    let list = |value: &dyn Fn(&Point) -> f64| points.iter().map(|p| rounded(value(p))).collect::<Value>();
+    let class = format!("{} {}", series_class(series), dash_class(series.dash));
+    let mut line = json!({
+        "name": series.name, "class": class, "entry": entry, "x": list(&|p| p.x), "y": list(&|p| p.y)
+    });
     if points.iter().any(|p| p.spread.is_some()) {
-        let low = list(&|p| p.spread.map_or(f64::NAN, |s| s.0));
-        let high = list(&|p| p.spread.map_or(f64::NAN, |s| s.1));
-        let _ = write!(out, r#","low":[{low}],"high":[{high}]"#);
+        line["low"] = list(&|p| p.spread.map_or(f64::NAN, |s| s.0));
+        line["high"] = list(&|p| p.spread.map_or(f64::NAN, |s| s.1));
     }
-    out + "}"
+    line
 }
 
 /// A number in JSON, to six digits; `null` of what isn't finite.
-fn digits(value: f64) -> String {
-    if !value.is_finite() {
-        return "null".to_owned();
+fn rounded(value: f64) -> Value {
+    let rounded: f64 = format!("{value:.5e}").parse().expect("a number is read as it is written");
+    match rounded.fract() == 0.0 && rounded.abs() < 1e15 {
+        true => json!(rounded as i64),
+        false => json!(rounded),
     }
-    // The shortest text of the number that is left.
-    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
-    let (plain, power) = (format!("{rounded}"), format!("{rounded:e}"));
-    if plain.len() <= power.len() { plain } else { power }
-}
-
-/// Text in JSON that may stand in a page: nothing in it ends a script.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out + "\""
 }
 
 #[cfg(test)]
@@ -228,15 +200,10 @@ mod tests {
             (1e-30, "1e-30"),
             (1234567.0, "1234570"),
             (f64::NAN, "null"),
+            (f64::MAX, "1.79769e+308"),
         ];
         for (value, text) in cases {
-            assert_eq!(digits(value), text);
+            assert_eq!(rounded(value).to_string(), text);
         }
-        assert_eq!(digits(f64::MAX), "1.79769e308");
-    }
-
-    #[test]
-    fn text_ends_no_script() {
-        assert_eq!(quoted("</script>\"\\\n"), r#""\u003c/script\u003e\"\\""#);
     }
 }

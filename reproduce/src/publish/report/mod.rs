@@ -101,7 +101,7 @@ fn colours() -> String {
     css
 }
 
-/// What sections are called in addresses: their names, each a different one.
+/// The names of sections in addresses, no two alike.
 fn anchors(report: &Report) -> Vec<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
@@ -202,9 +202,5 @@ fn list(pairs: &[(String, String)]) -> String {
     out + "</dl>"
 }
 
-#[cfg(test)]
-mod browser;
-#[cfg(test)]
-mod sample;
 #[cfg(test)]
 mod tests;

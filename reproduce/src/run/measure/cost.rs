@@ -14,14 +14,14 @@ use crate::spec::measure::{Costs, Curve, Program};
 /// The fewest calls of a program that are timed.
 const MIN_CALLS: usize = 8;
 
-/// What was measured of a program.
+/// The measurement of a program.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CostRecord {
     /// The curve it is of.
     pub curve: String,
     /// The value along it; 0 where there is none.
     pub x: u32,
-    /// What the model was made into.
+    /// The program that the model was made into.
     pub program: Program,
     /// How many threads it ran on.
     pub threads: usize,
@@ -37,9 +37,9 @@ pub struct CostRecord {
     pub flops: u64,
     /// The memory of all arrays, in bytes.
     pub bytes: u64,
-    /// That of what is bound and given back.
+    /// The memory of the arrays that are bound and given back.
     pub interface_bytes: u64,
-    /// What these threads can do of operations each second, as measured at the time; 0 if no call was timed.
+    /// The operations a second that these threads can do, as measured at the time; 0 if no call was timed.
     pub peak_flops: f64,
 }
 
@@ -53,41 +53,36 @@ impl Measure for Costs {
     type Record = CostRecord;
 
     fn run(&self, log: &mut Log<CostRecord>, ctx: &Context) -> Result<()> {
-        run(self, log, ctx)
-    }
-}
-
-/// Measures what `log` lacks.
-fn run(settings: &Costs, log: &mut Log<CostRecord>, ctx: &Context) -> Result<()> {
-    let values = |curve: &Curve| match curve.along {
-        Some(_) => curve.values.clone(),
-        None => vec![0],
-    };
-    let points: Vec<(&Curve, u32)> =
-        settings.curves.iter().flat_map(|c| values(c).into_iter().map(move |x| (c, x))).collect();
-    let mut peak = None;
-    for (k, (curve, x)) in points.iter().enumerate() {
-        if ctx.stopped() {
-            break;
-        }
-        let done = |which: &Program| {
-            log.records().iter().any(|r| r.curve == curve.name && r.x == *x && r.program == *which)
+        let values = |curve: &Curve| match curve.along {
+            Some(_) => curve.values.clone(),
+            None => vec![0],
         };
-        if curve.programs.iter().all(done) {
-            continue;
+        let points: Vec<(&Curve, u32)> =
+            self.curves.iter().flat_map(|c| values(c).into_iter().map(move |x| (c, x))).collect();
+        let mut peak = None;
+        for (k, (curve, x)) in points.iter().enumerate() {
+            if ctx.stopped() {
+                break;
+            }
+            let done = |which: &Program| {
+                log.records().iter().any(|r| r.curve == curve.name && r.x == *x && r.program == *which)
+            };
+            if curve.programs.iter().all(done) {
+                continue;
+            }
+            let at = curve.along.as_ref().map(|along| format!(", {along} {x}")).unwrap_or_default();
+            (ctx.progress)(&format!("{}{at}", curve.title), k, points.len());
+            let mut planned = plan(self, curve, *x, ctx)?;
+            if curve.seconds > 0.0 {
+                let peak = *peak.get_or_insert_with(|| ctx.threads.install(Peaks::measure).flops);
+                time(&mut planned, curve.seconds, self.seed, peak, ctx)?;
+            }
+            // What an interruption has left of this point is measured again with the others.
+            log.retain(|r| r.curve != curve.name || r.x != *x);
+            log.extend(planned.into_iter().map(|p| p.record))?;
         }
-        let at = curve.along.as_ref().map(|along| format!(", {along} {x}")).unwrap_or_default();
-        (ctx.progress)(&format!("{}{at}", curve.title), k, points.len());
-        let mut planned = plan(settings, curve, *x, ctx)?;
-        if curve.seconds > 0.0 {
-            let peak = *peak.get_or_insert_with(|| ctx.threads.install(Peaks::measure).flops);
-            time(&mut planned, curve.seconds, settings.seed, peak, ctx)?;
-        }
-        // What an interruption has left of this point is measured again with the others.
-        log.retain(|r| r.curve != curve.name || r.x != *x);
-        log.extend(planned.into_iter().map(|p| p.record))?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The programs of `curve` at `x`, and what is known of them without calling them.

@@ -15,7 +15,7 @@ use crate::spec::Kind;
 const FORMAT: u64 = 2;
 const FIRST: &str = "1";
 
-/// What results depend on.
+/// Everything that results depend on.
 #[derive(PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept<S> {
@@ -29,7 +29,7 @@ pub struct Kept<S> {
 }
 
 impl<'s, K: Kind> Kept<&'s K> {
-    /// What is measured now with `settings`.
+    /// The inputs of a measurement that is made now with `settings`.
     ///
     /// # Errors
     /// If a model or a data set can't be read.

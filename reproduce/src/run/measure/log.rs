@@ -24,7 +24,7 @@ impl<R: Serialize + DeserializeOwned> Log<R> {
         Ok(Log { path: path.to_owned(), records })
     }
 
-    /// What it has.
+    /// The results.
     pub fn records(&self) -> &[R] {
         &self.records
     }

@@ -28,7 +28,7 @@ pub use kept::settings;
 /// The file of the settings that results were measured with, in which nothing is left open.
 pub const SETTINGS: &str = "settings.toml";
 
-/// What an experiment is measured with.
+/// The surroundings of a measurement.
 pub struct Context<'a> {
     /// The folder of the experiment. What its results have isn't measured again.
     pub folder: &'a Path,

@@ -24,7 +24,7 @@ pub const STEPS: [Program; 2] = [Program::BackpropStep, Program::ForwardStep];
 const TIMED: u64 = 2000;
 const ROUNDS: usize = 31;
 
-/// What a record is of.
+/// The kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathPart {
@@ -38,12 +38,12 @@ pub enum PathPart {
     Contour,
 }
 
-/// What was measured.
+/// The measurements.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PathRecord {
     /// The function.
     pub function: String,
-    /// What this is of.
+    /// The kind of the record.
     pub what: PathPart,
     /// The program that steps.
     pub program: Option<Program>,
@@ -128,10 +128,9 @@ impl Trajectories {
                 (0..runs).map(|run| stepper.path(run.into(), &kept)).collect();
             let paths = paths?;
             for (run, path) in (0u32..).zip(&paths) {
-                if let (Some(&end), Some(&iteration)) = (path.last(), kept.last()) {
-                    let end = record(PathPart::End, Some(which), run, iteration, end);
-                    records.push(PathRecord { ms: Some(ms), ..end });
-                }
+                let (end, iteration) = path.last().zip(kept.last()).expect("the first place is kept");
+                let end = record(PathPart::End, Some(which), run, *iteration, *end);
+                records.push(PathRecord { ms: Some(ms), ..end });
                 if run < self.paths {
                     let points = kept.iter().zip(path);
                     records.extend(points.map(|(&i, &p)| record(PathPart::Path, Some(which), run, i, p)));
@@ -219,7 +218,7 @@ impl<'a> Stepper<'a> {
         }
         let read = |program: &fgc::Program, name: &str| Ok(program.read(name)?.to_f64()[0]);
         let mut path = Vec::with_capacity(kept.len());
-        let last = kept.last().copied().unwrap_or(0);
+        let last = *kept.last().expect("a step is kept");
         let mut wanted = kept.iter().peekable();
         for step in 0..=last {
             if self.seeded {

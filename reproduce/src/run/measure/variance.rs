@@ -21,7 +21,7 @@ use crate::spec::measure::{Sampled, Variance, distribution};
 
 use moments::{Moments, measure};
 
-/// What was measured of a component, or of all together.
+/// The measurement of a component, or of all together.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VarianceRecord {
     /// The case it is of.
@@ -30,9 +30,9 @@ pub struct VarianceRecord {
     pub x: u32,
     /// The number of components.
     pub parameters: usize,
-    /// What directions were drawn from.
+    /// The distribution of directions.
     pub tangent: Tangent,
-    /// How many were.
+    /// The number of directions.
     pub draws: u64,
     /// The component, numbered through all parameters in the order of the model; all of them if there is none.
     pub component: Option<usize>,
@@ -136,12 +136,11 @@ impl Variance {
             };
         // Of component k: the mean of the difference from the derivative and its error, its mean square (which is the
         // variance, since the mean is known), and the error of that, from the mean fourth power.
-        let of = |k: usize| -> Option<[f64; 4]> {
-            let [first, second, fourth] =
-                [m.sums[0].get(k)? / n, m.sums[1].get(k)? / n, m.sums[2].get(k)? / n];
-            Some([first, (second / n).sqrt(), second, ((fourth - second * second).max(0.0) / n).sqrt()])
+        let of = |k: usize| -> [f64; 4] {
+            let [first, second, fourth] = m.sums.each_ref().map(|sum| sum[k] / n);
+            [first, (second / n).sqrt(), second, ((fourth - second * second).max(0.0) / n).sqrt()]
         };
-        let all: Vec<[f64; 4]> = (0..derivatives.len()).filter_map(of).collect();
+        let all: Vec<[f64; 4]> = (0..derivatives.len()).map(of).collect();
         let covered = all.iter().filter(|[bias, error, ..]| bias.abs() <= 2.0 * error).count();
         let bias = all.iter().map(|[bias, ..]| bias * bias).sum::<f64>().sqrt();
         let bias_error = all.iter().map(|[_, error, ..]| error * error).sum::<f64>().sqrt();
@@ -150,15 +149,13 @@ impl Variance {
         let part = covered as f64 / all.len().max(1) as f64;
         let whole = record(None, squared_norm.sqrt(), bias, bias_error, total, total_error, Some(part));
         let mut order: Vec<usize> = (0..derivatives.len()).collect();
-        let size = |k: usize| derivatives.get(k).map_or(0.0, |d| d.abs());
-        order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
+        order.sort_by(|&a, &b| derivatives[b].abs().total_cmp(&derivatives[a].abs()));
         let kept = case.components.min(order.len());
-        let places = (0..kept).map(|j| j * (order.len() - 1) / (kept - 1).max(1));
-        let one = |k: &usize| {
-            let [bias, bias_error, variance, variance_error] = *all.get(*k)?;
-            Some(record(Some(*k), *derivatives.get(*k)?, bias, bias_error, variance, variance_error, None))
-        };
-        let components = places.filter_map(|p| one(order.get(p)?));
+        let components = (0..kept).map(|j| {
+            let k = order[j * (order.len() - 1) / (kept - 1).max(1)];
+            let [bias, bias_error, variance, variance_error] = all[k];
+            record(Some(k), derivatives[k], bias, bias_error, variance, variance_error, None)
+        });
         std::iter::once(whole).chain(components).collect()
     }
 }

@@ -13,13 +13,13 @@ use super::{Consts, Kind, Program, all_known, check_names, check_values};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Costs {
-    /// What directions are drawn from.
+    /// The distribution of directions.
     #[serde(default = "normal")]
     pub tangent: Tangent,
-    /// What arrays and keys are drawn from.
+    /// The seed of arrays and keys.
     #[serde(default)]
     pub seed: u64,
-    /// What is measured.
+    /// The curves that are measured.
     pub curves: Vec<Curve>,
 }
 
@@ -35,9 +35,9 @@ fn one() -> usize {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
-    /// What results and claims call it.
+    /// The name in results and claims.
     pub name: String,
-    /// What people call it.
+    /// The name for people.
     pub title: String,
     /// The model.
     pub model: String,
@@ -52,12 +52,11 @@ pub struct Curve {
     pub tangents: usize,
     /// What the values are of: `batch`, `tangents`, or a const of the model. Where there is none, the model is
     /// measured once.
-    #[serde(default)]
     pub along: Option<String>,
     /// The values, in increasing order.
     #[serde(default)]
     pub values: Vec<u32>,
-    /// What the model is made into.
+    /// The programs that the model is made into.
     pub programs: Vec<Program>,
     /// For how long calls are timed at each value, in seconds, all programs together. 0: programs aren't called.
     #[serde(default)]
@@ -70,7 +69,7 @@ pub struct Curve {
     pub log: bool,
 }
 
-/// What is known of a program.
+/// A quantity of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
@@ -99,13 +98,11 @@ pub enum CostCheck {
         of: Program,
         /// The other.
         to: Program,
-        /// What of them.
+        /// The quantity of both.
         quantity: Quantity,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
     /// Whether a quantity of a program at the last value of a curve, divided by that at `from` (the first, if not
@@ -115,16 +112,13 @@ pub enum CostCheck {
         curve: String,
         /// The program.
         of: Program,
-        /// What of it.
+        /// The quantity.
         quantity: Quantity,
         /// The value that is compared with.
-        #[serde(default)]
         from: Option<u32>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
 }

@@ -44,15 +44,15 @@ pub trait Kind: Serialize + DeserializeOwned {
 /// An experiment whose settings are of kind `K`.
 #[derive(Debug)]
 pub struct Measurement<K: Kind> {
-    /// What it is about, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
     /// Paragraphs, with empty lines between; `code` may be within backticks.
     pub about: String,
-    /// What is measured, and how.
+    /// The settings of the measurement.
     pub settings: K,
     /// The figure.
     pub figure: FigureText,
-    /// What is claimed of the results.
+    /// The claims about the results.
     pub claims: Vec<Claimed<K::Check>>,
 }
 
@@ -60,11 +60,11 @@ pub struct Measurement<K: Kind> {
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FigureText {
-    /// What it shows, in a few words.
+    /// The title: the subject in a few words.
     pub title: String,
-    /// What one has to know to read it.
+    /// What a reader has to know: what is averaged, what bands are.
     pub caption: String,
-    /// How many panels are beside each other.
+    /// The number of panels in a row.
     pub columns: usize,
 }
 

@@ -18,7 +18,7 @@ const MAX_CONTOURS: usize = 1000;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trajectories {
-    /// What directions are drawn from.
+    /// The distribution of directions.
     pub tangent: Tangent,
     /// How many runs with forward gradients there are, each with a seed of its own.
     pub runs: u32,
@@ -34,9 +34,9 @@ pub struct Trajectories {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Descent {
-    /// What results and claims call it.
+    /// The name in results and claims.
     pub name: String,
-    /// What people call it.
+    /// The name for people.
     pub title: String,
     /// Its model, whose two parameters are scalars.
     pub model: String,
@@ -44,15 +44,14 @@ pub struct Descent {
     #[serde(default)]
     pub set: Consts,
     /// Where descent begins, if not where the model says.
-    #[serde(default)]
     pub start: Option<[f64; 2]>,
     /// The learning rate.
     pub lr: f64,
     /// How many steps there are.
     pub iterations: u64,
-    /// What the figure shows of the first parameter.
+    /// The range of the first parameter in the figure.
     pub x: [f64; 2],
-    /// What it shows of the second.
+    /// The range of the second parameter in the figure.
     pub y: [f64; 2],
     /// The values that it shows contours of.
     #[serde(default)]
@@ -77,10 +76,8 @@ pub enum PathCheck {
         /// The functions.
         functions: Vec<String>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
     /// Whether the time of a step with forward gradients over that of one with the gradient is within bounds.
@@ -88,10 +85,8 @@ pub enum PathCheck {
         /// The functions.
         functions: Vec<String>,
         /// The lower bound.
-        #[serde(default)]
         at_least: Option<f64>,
         /// The upper bound.
-        #[serde(default)]
         at_most: Option<f64>,
     },
 }

@@ -16,11 +16,11 @@ const MAX_DRAWS: u64 = 1 << 40;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variance {
-    /// What directions are drawn from, one after the other.
+    /// The distributions of directions, one after the other.
     pub tangents: Vec<Tangent>,
     /// How many directions a call of the program draws.
     pub at_once: usize,
-    /// What parameters, data and keys are drawn from.
+    /// The seed of parameters, data and keys.
     #[serde(default)]
     pub seed: u64,
     /// The functions.
@@ -31,9 +31,9 @@ pub struct Variance {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampled {
-    /// What results and claims call it.
+    /// The name in results and claims.
     pub name: String,
-    /// What people call it.
+    /// The name for people.
     pub title: String,
     /// The model.
     pub model: String,
@@ -44,7 +44,6 @@ pub struct Sampled {
     #[serde(default = "super::batch")]
     pub batch: usize,
     /// The data set whose first batch it is of; random numbers if none is given.
-    #[serde(default)]
     pub data: Option<String>,
     /// The const of the model that the values are of.
     pub along: String,
@@ -59,7 +58,7 @@ pub struct Sampled {
     pub panels: Vec<Shown>,
 }
 
-/// What a panel shows of a case.
+/// The quantity that a panel shows of a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shown {
@@ -71,7 +70,7 @@ pub enum Shown {
     Agreement,
 }
 
-/// What a comparison is about.
+/// The components that a comparison is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -91,10 +90,9 @@ pub enum VarianceCheck {
         cases: Vec<String>,
         /// The distributions.
         tangents: Vec<Tangent>,
-        /// Of what.
+        /// The components.
         of: Part,
         /// The κ of the closed form, if not that of the distribution.
-        #[serde(default)]
         kurtosis: Option<f64>,
         /// How many standard errors the difference may be.
         sigmas: f64,
@@ -115,7 +113,7 @@ pub enum VarianceCheck {
         cases: Vec<String>,
         /// The distributions.
         tangents: Vec<Tangent>,
-        /// Of what: of components, the mean over those that are kept.
+        /// The components: of single ones, the mean over those that are kept.
         #[serde(default = "total")]
         of: Part,
         /// The lower bound.

@@ -9,7 +9,7 @@ use fgc_transforms::{Direction, Estimator, Passed, Suffix, estimate, params, vma
 use crate::run::measure::Context;
 use crate::run::measure::programs::compiled;
 
-/// What is added up of the differences e between estimates and the gradient, over all draws.
+/// Sums of powers of the differences e between estimates and the gradient, over all draws.
 pub struct Moments {
     /// How many draws there were.
     pub draws: u64,
@@ -24,17 +24,17 @@ pub struct Moments {
 /// The powers of e that are added up.
 const POWERS: [&str; 3] = ["first", "second", "fourth"];
 
-/// What the sums of a parameter are called in the program.
+/// The name of the sums of a parameter in the program.
 fn sum_name(power: &str, name: &str) -> String {
     format!("{name}.moment.{power}")
 }
 
-/// What the gradient by a parameter is called in the program.
+/// The name of the gradient by a parameter in the program.
 fn centre_name(name: &str) -> String {
     format!("{name}.moment.centre")
 }
 
-/// What the ‖e‖² of the draws of a call are called.
+/// The name of the ‖e‖² of the draws of a call.
 const TOTALS: &str = "moment.totals";
 
 /// The moments of the forward gradient of `model`, at parameters and data `at`, from `calls` calls with `at_once`
@@ -106,7 +106,8 @@ fn graph(model: &Graph, direction: Direction, at_once: usize) -> Passed {
         let mut totals = None;
         for name in &wrt {
             let output = many.outputs.iter().find(|o| o.name == suffix.on(name));
-            let Some(estimates) = output.and_then(|o| map[o.value.index()]) else { continue };
+            let output = output.expect("an estimate has a gradient by each parameter");
+            let estimates = map[output.value.index()].expect("all of the program is inlined");
             let squares = add_up(&mut b, name, estimates)?;
             totals = b.sum_options(totals, Some(squares))?;
         }

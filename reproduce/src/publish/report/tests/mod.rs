@@ -1,6 +1,9 @@
 //! The page as text. What it does in a browser is in `browser.rs`.
 
-use super::sample;
+mod browser;
+mod pipe;
+mod sample;
+
 use super::*;
 use crate::analyse::{Case, Claim, Evidence, Found};
 use crate::spec::Source;

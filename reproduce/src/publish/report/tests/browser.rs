@@ -2,20 +2,19 @@
 //!
 //! ```text
 //! apt-get install chromium        # or set CHROMIUM to the path of one
-//! cargo test -p fgc-reproduce browser -- --ignored
+//! cargo test --workspace --lib -- browser --ignored
 //! ```
 //!
 //! With `FGC_SCREENSHOTS` set to a folder, pictures of the page are left there to look at.
-
-mod pipe;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::sample;
 use fgc_plot::palette::{DARK, LIGHT};
-use pipe::Browser;
+
+use super::pipe::{self, Browser};
+use super::sample;
 
 const WHY: &str = "the browser's answer";
 
@@ -33,7 +32,7 @@ impl Page {
             None => folder.path().join("report.html"),
         };
         if !path.exists() {
-            super::write(&sample::report(), &path).unwrap();
+            super::super::write(&sample::report(), &path).unwrap();
         }
         let mut browser = Browser::start(folder.path());
         for domain in ["Page", "Runtime", "Log", "Network"] {
@@ -156,7 +155,7 @@ fn save(folder: &Path, name: &str, answer: &Value) {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn values_are_under_the_pointer() {
     let mut page = Page::open();
     let at = page.place(0, (0.5, 0.5));
@@ -177,7 +176,7 @@ fn values_are_under_the_pointer() {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn figures_are_zoomed_and_shown_whole_again() {
     let mut page = Page::open();
     let (from, to) = (page.place(1, (0.2, 0.2)), page.place(1, (0.6, 0.9)));
@@ -213,7 +212,7 @@ fn figures_are_zoomed_and_shown_whole_again() {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn lines_are_hidden_and_keys_read_values() {
     let mut page = Page::open();
     let hidden = "document.querySelectorAll('.series.off').length";
@@ -233,7 +232,7 @@ fn lines_are_hidden_and_keys_read_values() {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn the_page_is_for_phones_too() {
     let mut page = Page::open();
     page.fits(1280.0);
@@ -260,7 +259,7 @@ fn the_page_is_for_phones_too() {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn the_page_is_dark_or_light_or_on_paper() {
     let mut page = Page::open();
     let ground = "getComputedStyle(document.body).backgroundColor";
@@ -289,7 +288,7 @@ fn the_page_is_dark_or_light_or_on_paper() {
 }
 
 #[test]
-#[ignore = "needs Chromium: cargo test -p fgc-reproduce browser -- --ignored"]
+#[ignore = "needs Chromium: cargo test --workspace --lib -- browser --ignored"]
 fn the_page_can_be_read_aloud() {
     let mut page = Page::open();
     page.browser.call("Accessibility.enable", json!({}));
