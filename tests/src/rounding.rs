@@ -72,7 +72,8 @@ impl Rounded {
                 let unit = if written.dtype() == DType::F32 { UNIT.0 } else { UNIT.1 };
                 let least = if written.dtype() == DType::F32 { 1e-36 } else { 1e-300 };
                 let apart = APART * spread + unit * was[k].abs() + part * largest + least;
-                if was[k].is_finite() && apart.is_finite() && !((was[k] - is[k]).abs() <= apart) {
+                let close = (was[k] - is[k]).abs() <= apart;
+                if was[k].is_finite() && apart.is_finite() && !close {
                     let more = format!("{apart:e} is what rounding explains");
                     return Err(format!("`{name}`[{k}] is {:e}, not {:e}; {more}", is[k], was[k]));
                 }

@@ -29,10 +29,11 @@ fn point(arrays: &Arrays, rng: &mut StdRng) -> Arrays {
         let numbers = x.to_f64();
         let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
         let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if !x.dtype().is_float() || !(least < most) {
-            return x.clone();
+        if x.dtype().is_float() && least < most {
+            Tensor::generate(&x.ty(), |_| rng.random_range(least..most))
+        } else {
+            x.clone()
         }
-        Tensor::generate(&x.ty(), |_| rng.random_range(least..most))
     };
     arrays.iter().map(|(name, x)| (name.clone(), drawn(x))).collect()
 }
@@ -55,7 +56,7 @@ fn is_smooth(g: &Graph, arrays: &Arrays, wrt: &[&str], rng: &mut StdRng) -> Law<
         let (whole, half) =
             (differences(g, arrays, &along, 2.0 * STEP)?, differences(g, arrays, &along, STEP)?);
         let scale = whole.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
-        if whole.iter().zip(&half).any(|(a, b)| !((a - b).abs() <= DIFFERENCE * scale)) {
+        if !whole.iter().zip(&half).all(|(a, b)| (a - b).abs() <= DIFFERENCE * scale) {
             return Ok(false);
         }
     }
