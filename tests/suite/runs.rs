@@ -265,7 +265,7 @@ fn a_run_learns_and_leaves_what_it_should() {
     let text = fs::read_to_string(folder.path().join("run.toml")).unwrap();
     assert_eq!(Settings::parse(&text).unwrap(), settings());
     let curves = fs::read_to_string(folder.path().join("curves.svg")).unwrap();
-    assert!(curves.contains("accuracy") && curves.contains("polyline"), "{curves}");
+    assert!(curves.contains("accuracy") && curves.contains("<path class=\"line d0\""), "{curves}");
     // Three newest; the best may be one of them.
     assert!((3..=4).contains(&checkpoints(folder.path()).len()));
     assert_eq!(train(folder.path(), Fate::Well), FINISHED);

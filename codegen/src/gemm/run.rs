@@ -72,7 +72,7 @@ impl DirectPlan {
                 let (_, rhs) = self.operands(operands, term);
                 let len = p.copies * self.panels.len() * p.depth() * width;
                 let to = &mut packed[p.at..p.at + len];
-                pack::panels(self, (term, p), (width, kernels.lanes), rhs, to, parallel);
+                pack::panels::panels(self, (term, p), (width, kernels.lanes), rhs, to, parallel);
             }
         }
         let size = len.next_multiple_of(ALIGN);

@@ -4,7 +4,7 @@
 use super::super::blocks::{Blocks, IndexBlock};
 use super::super::loop_nest::{LoopNest, NestDim, WindowLine};
 use super::super::scalar::Scalar;
-use super::copy_strided;
+use super::strided::copy_strided;
 
 /// Elements (of `f32`) in two cache lines.
 const SETS: usize = 32;
