@@ -11,7 +11,7 @@ use fgc::keys::key;
 use fgc::timing::ms;
 use fgc::transforms::Suffix;
 use fgc::{Arrays, CompileOptions, DType, Graph, Level, Model, Tensor, Threads, Type, random};
-use fgc_train::step::read_arrays;
+use fgc_train::read_arrays;
 use fgc_train::step_settings;
 
 use crate::args::{Backend, ModeName, Run};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fgc::ir::files;
 use fgc::{Error, Text, Threads};
+use fgc_train::read_arrays;
 use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
-use fgc_train::step::read_arrays;
 use fgc_train::training::{self, EVALUATION_BATCH};
 use fgc_train::{
     Dataset, Environment, Evaluator, Outcome, Pace, Run, Schedule, Settings, Training, data, hash, interrupt,

@@ -131,7 +131,7 @@ fn other_formats_are_refused_by_their_numbers() {
         let mut file = fgc_ir::arrays::read(&path).unwrap();
         file.metadata.insert("checkpoint_format".to_owned(), "7".to_owned());
         fgc_ir::arrays::write(&path, &file.tensors, &file.metadata).unwrap();
-        let error = fgc_train::step::read_arrays(&path).unwrap_err().to_string();
+        let error = fgc_train::read_arrays(&path).unwrap_err().to_string();
         assert!(error.contains("a checkpoint of format 7: this version of fgc, "), "{error}");
     }
     let error = train(folder.path(), Fate::Well).unwrap_err();

@@ -12,8 +12,9 @@ use fgc_ir::diag::Sources;
 use fgc_ir::lang::{self, Options as Elaboration};
 use fgc_ir::{Arrays, Graph, Tensor};
 use fgc_train::data::{Dataset, load};
+use fgc_train::metrics::Metrics;
 use fgc_train::report::Position;
-use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Mark, Metrics, ModelSettings, metrics};
+use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Mark, ModelSettings, metrics};
 use fgc_train::{
     Environment, Error, Evaluator, Interface, Interpreted, Options, Outcome, Pace, Report, Run, Settings,
     Step, Trainer, hash,

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use fgc_ir::{Tensor, random};
 
 use crate::data::{Batches, Dataset};
-use crate::run::Metrics;
+use crate::metrics::Metrics;
 use crate::step::{Interface, LABELS, SAMPLES, Step};
 use fgc::Result;
 use fgc::keys;

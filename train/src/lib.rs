@@ -3,10 +3,12 @@
 //! The step itself is a program: estimator, optimiser and model are one graph, which the loop
 //! feeds with batches, keys and learning rates.
 
+mod array_files;
 pub mod data;
 pub mod evaluate;
 pub mod hash;
 pub mod interrupt;
+pub mod metrics;
 pub mod ranges;
 pub mod report;
 pub mod run;
@@ -18,6 +20,7 @@ pub mod trainer;
 pub mod training;
 pub mod versions;
 
+pub use array_files::read_arrays;
 pub use data::Dataset;
 pub use evaluate::Evaluator;
 pub use fgc::{Error, Result};

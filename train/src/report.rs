@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::run::Metrics;
+use crate::metrics::{LOSS, Metrics};
 
 /// How often plain lines come within an epoch.
 const EVERY: Duration = Duration::from_secs(10);
@@ -52,8 +52,8 @@ pub fn on_stderr(quiet: bool) -> Box<dyn Report> {
 
 /// `loss 0.4321, accuracy 0.8765`.
 fn listed(metrics: &Metrics) -> String {
-    let loss = metrics.iter().filter(|(name, _)| *name == crate::step::LOSS);
-    let others = metrics.iter().filter(|(name, _)| *name != crate::step::LOSS);
+    let loss = metrics.iter().filter(|(name, _)| *name == LOSS);
+    let others = metrics.iter().filter(|(name, _)| *name != LOSS);
     let shown: Vec<String> = loss.chain(others).map(|(name, x)| format!("{name} {x:.4}")).collect();
     shown.join(", ")
 }

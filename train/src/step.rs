@@ -5,7 +5,7 @@ use fgc_ir::random::SEED;
 use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
 
 use crate::data::Split;
-use crate::run::{Metrics, checkpoint};
+use crate::metrics::{LOSS, Metrics, TAKEN};
 use fgc::{Error, Program, Result};
 
 /// The name under which samples are bound.
@@ -14,11 +14,6 @@ pub const SAMPLES: &str = "x";
 pub const LABELS: &str = "y";
 /// The name under which the learning rate is bound.
 pub const RATE: &str = "lr";
-
-/// What the loss is called among the metrics.
-pub const LOSS: &str = "loss";
-/// What a metric can't be called: the other keys of a line of metrics.
-pub(crate) const TAKEN: [&str; 5] = [LOSS, "step", "epoch", "lr", "diverged"];
 
 /// Whether something of `g` is called `name`.
 fn has(g: &Graph, name: &str) -> bool {
@@ -277,17 +272,4 @@ impl Step for Interpreted {
             .cloned()
             .ok_or_else(|| Error::new(format!("`{}` has no value `{name}` to read", self.graph.name)))
     }
-}
-
-/// Reads named arrays from a safetensors file, such as a checkpoint, or an npz file.
-///
-/// # Errors
-/// If it isn't a valid array file, or a checkpoint that isn't whole.
-pub fn read_arrays(path: &std::path::Path) -> Result<Arrays> {
-    if path.extension().is_some_and(|e| e == "npz") {
-        return crate::data::read_all_npz(path);
-    }
-    let file = fgc_ir::arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
-    checkpoint::check_whole(path, &file)?;
-    Ok(file.tensors)
 }

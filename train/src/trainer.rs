@@ -7,9 +7,10 @@ use fgc_ir::{Arrays, DType, Tensor, random};
 
 use crate::data::{Batch, Batches, Dataset};
 use crate::evaluate::Evaluator;
+use crate::metrics::{LOSS, Metrics};
 use crate::report::{Position, Report};
-use crate::run::{Best, Checkpoint, Metrics, Progress, Record, Run};
-use crate::step::{Interface, LABELS, LOSS, RATE, SAMPLES, Step};
+use crate::run::{Best, Checkpoint, Progress, Record, Run};
+use crate::step::{Interface, LABELS, RATE, SAMPLES, Step};
 use fgc::keys;
 use fgc::{Error, Result};
 

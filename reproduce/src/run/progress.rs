@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use fgc_train::Report;
+use fgc_train::metrics::Metrics;
 use fgc_train::report::Position;
-use fgc_train::run::Metrics;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often plain lines come.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fgc_ir::{Arrays, DType, Type, arrays, bind};
 use fgc_train::data::{Batches, show};
-use fgc_train::step::read_arrays;
+use fgc_train::read_arrays;
 
 use crate::files::{floats, folder, idx, npy, npy_files, npz, read, replaced};
 

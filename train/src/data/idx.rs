@@ -3,48 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fgc_ir::Shape;
-use flate2::bufread::MultiGzDecoder;
 
 use super::array::{Array, Values, check_size, read_header, read_rest};
+use super::idx_files::{NAMES, find, plain};
 use super::registry::PublicSet;
 use super::set::{Dataset, Split};
 use crate::hash::Hashed;
 use fgc::{Error, Result};
 
-/// What the four files of a set are called behind the prefix that some sets have, each with other spellings.
-const NAMES: [&[&str]; 4] = [
-    &["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
-    &["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
-    &["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test-images-idx3-ubyte"],
-    &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte"],
-];
-
 /// What the names of the sets of EMNIST begin with. Cohen et al. (2017), "EMNIST: an extension of MNIST to
 /// handwritten letters".
 const EMNIST: &str = "emnist-";
-
-/// The first of the spellings of file `k` of a set that is in `folder`, plain or gzipped.
-fn find(folder: &Path, prefix: &str, k: usize) -> Option<PathBuf> {
-    let names = NAMES[k].iter().flat_map(|name| [format!("{prefix}{name}"), format!("{prefix}{name}.gz")]);
-    names.map(|name| folder.join(name)).find(|path| path.is_file())
-}
-
-/// The SHA-256 of the content of the file that is called `name` in most sets, and the path that was found for it, plain or
-/// gzipped; `None` if there is none in `folder`.
-pub fn content(folder: &Path, name: &str) -> Option<(PathBuf, Result<String>)> {
-    let k = NAMES.iter().position(|names| names.contains(&name))?;
-    let path = find(folder, "", k)?;
-    let place = path.display().to_string();
-    let hash = || {
-        let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
-        Hashed::new(plain(&place, BufReader::new(file))?).finish().map_err(|e| Error::file(&path, e))
-    };
-    let hash = hash();
-    Some((path, hash))
-}
 
 /// The prefixes of the sets that `folder` has files of: `""` for plain names, `emnist-digits-` and the like.
 pub fn prefixes(folder: &Path) -> BTreeSet<String> {
@@ -94,13 +66,6 @@ fn read_file(path: &Path, known: Option<(&PublicSet, &str)>) -> Result<Array> {
 /// Reads one array from `source`, which may be gzipped.
 pub fn read(place: &str, source: impl BufRead) -> Result<Array> {
     read_plain(place, plain(place, source)?)
-}
-
-/// `source`, unpacked if it is gzipped.
-fn plain<'a>(place: &str, mut source: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
-    let start = source.fill_buf().map_err(|e| Error::at(place, e))?;
-    let gzipped = start.starts_with(&[0x1f, 0x8b]);
-    Ok(if gzipped { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
 }
 
 fn read_plain(place: &str, mut source: impl Read) -> Result<Array> {

@@ -15,6 +15,7 @@ mod embedded;
 pub mod fetch;
 mod foreign;
 mod idx;
+mod idx_files;
 mod normalise;
 mod npy;
 pub mod registry;

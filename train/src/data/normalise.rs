@@ -1,7 +1,5 @@
 //! Normalisation of samples by the statistics of the training split.
 
-use super::set::{Pixels, Split};
-
 /// A mean and a standard deviation for each channel. Bytes are taken for 0 to 1; a number x
 /// becomes (x − mean) / std.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,35 +24,35 @@ impl Normalisation {
         Normalisation { mean: mean.to_vec(), std, table }
     }
 
-    /// The statistics of all samples of `split`: for each channel, the mean and the deviation
-    /// of the population. A channel that is constant has a deviation of 1.
-    pub fn of(split: &Split) -> Normalisation {
-        let channels = split.channels();
-        let count = split.len() as f64 * (split.sample().elements() / channels.max(1)) as f64;
-        let (mean, std): (Vec<f32>, Vec<f32>) = match split.pixels() {
-            Pixels::U8(v) => {
-                // Sums of bytes are exact.
-                let mut sums = vec![(0u64, 0u64); channels];
-                for sample in v.chunks_exact(channels) {
-                    for (sum, &p) in sums.iter_mut().zip(sample) {
-                        *sum = (sum.0 + p as u64, sum.1 + p as u64 * p as u64);
-                    }
-                }
-                let statistics = |(sum, squares): &(u64, u64)| {
-                    let mean = *sum as f64 / count;
-                    let variance = (*squares as f64 / count - mean * mean).max(0.0);
-                    ((mean / 255.0) as f32, (variance.sqrt() / 255.0) as f32)
-                };
-                sums.iter().map(statistics).unzip()
+    /// The statistics of samples of bytes, whose channels alternate: for each channel, the mean and the deviation of the
+    /// population. A channel that is constant has a deviation of 1.
+    pub fn of_bytes(samples: &[u8], channels: usize) -> Normalisation {
+        let count = (samples.len() / channels) as f64;
+        // Sums of bytes are exact.
+        let mut sums = vec![(0u64, 0u64); channels];
+        for sample in samples.chunks_exact(channels) {
+            for (sum, &p) in sums.iter_mut().zip(sample) {
+                *sum = (sum.0 + p as u64, sum.1 + p as u64 * p as u64);
             }
-            Pixels::F32(v) => {
-                let mut means = vec![0.0f64; channels];
-                each(v, channels, |c, x| means[c] += x as f64 / count);
-                let mut variances = vec![0.0f64; channels];
-                each(v, channels, |c, x| variances[c] += (x as f64 - means[c]).powi(2) / count);
-                means.iter().zip(&variances).map(|(m, v)| (*m as f32, v.sqrt() as f32)).unzip()
-            }
+        }
+        let statistics = |(sum, squares): &(u64, u64)| {
+            let mean = *sum as f64 / count;
+            let variance = (*squares as f64 / count - mean * mean).max(0.0);
+            ((mean / 255.0) as f32, (variance.sqrt() / 255.0) as f32)
         };
+        let (mean, std): (Vec<f32>, Vec<f32>) = sums.iter().map(statistics).unzip();
+        Normalisation::new(&mean, &std)
+    }
+
+    /// [`of_bytes`](Normalisation::of_bytes) of samples of numbers.
+    pub fn of_floats(samples: &[f32], channels: usize) -> Normalisation {
+        let count = (samples.len() / channels) as f64;
+        let mut means = vec![0.0f64; channels];
+        each(samples, channels, |c, x| means[c] += x as f64 / count);
+        let mut variances = vec![0.0f64; channels];
+        each(samples, channels, |c, x| variances[c] += (x as f64 - means[c]).powi(2) / count);
+        let std: Vec<f32> = variances.iter().map(|v| v.sqrt() as f32).collect();
+        let mean: Vec<f32> = means.iter().map(|&m| m as f32).collect();
         Normalisation::new(&mean, &std)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::idx;
+use super::idx_files;
 use super::normalise::Normalisation;
 use crate::seal::{self, Finding, State};
 use fgc::{Error, Result};
@@ -76,7 +76,7 @@ impl PublicSet {
 
     /// What has become of each file of the set in `folder`.
     pub fn examine(&self, folder: &Path) -> Vec<Finding> {
-        let finding = |(name, sha256): &(&str, &str)| match idx::content(folder, name) {
+        let finding = |(name, sha256): &(&str, &str)| match idx_files::content(folder, name) {
             Some((path, found)) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let state = match found {

@@ -129,6 +129,14 @@ impl Split {
         &self.labels
     }
 
+    /// The normalisation by the statistics of all samples.
+    pub fn statistics(&self) -> Normalisation {
+        match self.pixels() {
+            Pixels::U8(v) => Normalisation::of_bytes(v, self.channels()),
+            Pixels::F32(v) => Normalisation::of_floats(v, self.channels()),
+        }
+    }
+
     /// The samples `indices`, normalised, as `f32[indices, …]`, and their labels, as
     /// `i32[indices]`. Indices that there are no samples of are left out.
     pub fn gather(&self, indices: &[u32], normalisation: &Normalisation) -> (Tensor, Tensor) {
@@ -266,7 +274,7 @@ impl Dataset {
                 return Err(Error::at(&split.places[1], message));
             }
         }
-        let normalisation = Normalisation::of(&train);
+        let normalisation = train.statistics();
         let notes = train.notes.iter().chain(&test.notes).cloned().collect();
         Ok(Dataset { name: name.to_owned(), train, test, classes, normalisation, notes })
     }

@@ -40,7 +40,7 @@ pub fn describe(spec: &str, folder: &Path) -> Result<String> {
     );
     let shown =
         |n: &Normalisation| format!("mean {} and standard deviation {}", numbers(n.mean()), numbers(n.std()));
-    let (used, measured) = (shown(&set.normalisation), shown(&Normalisation::of(&set.train)));
+    let (used, measured) = (shown(&set.normalisation), shown(&set.train.statistics()));
     let _ = writeln!(out, "normalised by {used}");
     if measured != used {
         let _ = writeln!(out, "measured are  {measured}");

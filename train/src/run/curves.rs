@@ -3,7 +3,7 @@
 use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 use serde_json::{Map, Value};
 
-use crate::step::{LOSS, TAKEN};
+use crate::metrics::{LOSS, TAKEN};
 
 /// The most points that are kept of a line: more can't be told apart.
 const MAX_POINTS: usize = 1000;

@@ -13,10 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::curves::Curves;
 use crate::hash::{self, hex};
+use crate::metrics::Metrics;
 use fgc::{Error, Result};
-
-/// Metrics by name, the loss among them.
-pub type Metrics = BTreeMap<String, f64>;
 
 /// A line of `metrics.jsonl`. Numbers that aren't finite are `null` in it.
 #[derive(Clone, PartialEq, Debug, Serialize)]

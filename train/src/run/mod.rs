@@ -24,7 +24,7 @@ mod settings;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use examine::examine;
-pub use metrics::{Mark, Metrics, MetricsLog, Record};
+pub use metrics::{Mark, MetricsLog, Record};
 pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings, path_text};
 
 /// The file of the settings of a run, in its folder.
