@@ -6,7 +6,7 @@ use super::blocks::Blocks;
 use super::k_block::{KBlock, RhsStrides};
 use super::loop_nest::{LoopNest, NestDim};
 use super::microkernel::KernelShape;
-use super::pack::PaddedImage;
+use super::pack::image::PaddedImage;
 use super::parallel::{MAX_WORKERS, MIN_FLOPS, k_splits};
 
 /// The most elements of a block of the result: 256 KB of `f32`, which the second-level cache

@@ -1,18 +1,4 @@
 //! Operands that are copied before they are read.
 
-mod image;
-mod panels;
-
-pub use image::PaddedImage;
-pub use panels::panels;
-
-/// Copies elements `stride` apart, of which the first is at `at`.
-fn copy_strided<T: Copy>(x: &[T], at: isize, stride: isize, to: &mut [T]) {
-    if stride == 1 {
-        to.copy_from_slice(&x[at as usize..][..to.len()]);
-        return;
-    }
-    for (i, to) in to.iter_mut().enumerate() {
-        *to = x[(at + i as isize * stride) as usize];
-    }
-}
+pub mod image;
+pub mod panels;
