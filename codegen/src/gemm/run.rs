@@ -5,7 +5,7 @@ use super::epilogue::{self, BlockEpilogue};
 use super::macrokernel::DirectCall;
 use super::memory::{Operands, SharedBuffer};
 use super::microkernel::Microkernels;
-use super::pack;
+use super::pack::panels::panels;
 use super::parallel::{self, MAX_WORKERS};
 use super::scratch::{ALIGN, ScratchLayout, WorkerScratch};
 use crate::isa::Isa;
@@ -72,7 +72,7 @@ impl DirectPlan {
                 let (_, rhs) = self.operands(operands, term);
                 let len = p.copies * self.panels.len() * p.depth() * width;
                 let to = &mut packed[p.at..p.at + len];
-                pack::panels::panels(self, (term, p), (width, kernels.lanes), rhs, to, parallel);
+                panels(self, (term, p), (width, kernels.lanes), rhs, to, parallel);
             }
         }
         let size = len.next_multiple_of(ALIGN);

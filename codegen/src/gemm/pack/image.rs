@@ -3,8 +3,8 @@
 
 use super::super::blocks::{Blocks, IndexBlock};
 use super::super::loop_nest::{LoopNest, NestDim, WindowLine};
+use super::super::memory::copy_strided;
 use super::super::scalar::Scalar;
-use super::strided::copy_strided;
 
 /// Elements (of `f32`) in two cache lines.
 const SETS: usize = 32;

@@ -2,4 +2,3 @@
 
 pub mod image;
 pub mod panels;
-mod strided;

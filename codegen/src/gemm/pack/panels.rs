@@ -3,9 +3,8 @@
 use rayon::prelude::*;
 
 use super::super::blocking::{DirectPlan, PackedOperand, Panel, TermPlan};
-use super::super::memory::transpose_slices;
+use super::super::memory::{copy_strided, transpose_slices};
 use super::super::scalar::Scalar;
-use super::strided::copy_strided;
 
 /// The `k` that a task packs.
 const CHUNK: usize = 128;

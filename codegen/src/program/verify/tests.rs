@@ -137,7 +137,7 @@ fn contractions() {
     };
     check_found(other, "a plan of another contraction");
     check_found(|p| epilogue(p).shape = Shape::from([32, 96]), "of 64 rows and 48 columns");
-    check_found(|p| load(epilogue(p)).view.strides = vec![1, 64], "reads result");
+    check_found(|p| load(epilogue(p)).view.strides = vec![1, 64], "reads a result at other positions");
     check_found(|p| epilogue(p).reductions[0].1.axes = vec![1], "reduces over columns");
     let slots = |p: &mut Program| {
         let (.., to) = epilogue(p).reductions[0];
