@@ -32,15 +32,15 @@ pub const GROUPS: [(&str, &[&str]); 1] = [("baydin", &["baydin_paths", "baydin_t
 
 /// The built-in models, which experiments name without a path: their names and texts.
 pub const MODELS: [(&str, &str); 9] = [
-    ("logistic", include_str!("../../../models/logistic.fg")),
-    ("mlp", include_str!("../../../models/mlp.fg")),
-    ("mlp_bn", include_str!("../../../models/mlp_bn.fg")),
-    ("mlp_dropout", include_str!("../../../models/mlp_dropout.fg")),
-    ("cnn", include_str!("../../../models/cnn.fg")),
-    ("resnet", include_str!("../../../models/resnet.fg")),
-    ("beale", include_str!("../../../models/beale.fg")),
-    ("rosenbrock", include_str!("../../../models/rosenbrock.fg")),
-    ("quadratic", include_str!("../../../models/quadratic.fg")),
+    ("logistic", include_str!("../../models/logistic.fg")),
+    ("mlp", include_str!("../../models/mlp.fg")),
+    ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
+    ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
+    ("cnn", include_str!("../../models/cnn.fg")),
+    ("resnet", include_str!("../../models/resnet.fg")),
+    ("beale", include_str!("../../models/beale.fg")),
+    ("rosenbrock", include_str!("../../models/rosenbrock.fg")),
+    ("quadratic", include_str!("../../models/quadratic.fg")),
 ];
 
 /// The built-in claims.
