@@ -241,6 +241,31 @@ fn each_family_answers_every_question() {
 /// Where operations may be named outside of the op table: in the table of what equality saturation rewrites.
 const RULES: &str = "transforms/src/eqsat/rules/";
 
+/// The families that a class of [`Lower`](fgc_ir::Lower) carries, so that code generation may name them.
+const CLASSES: [&str; 7] = ["Reduce", "Dot", "Conv", "Window", "Index", "Random", "Leaf"];
+
+/// Code generation knows of an operation its class, and what its row says to a context that emits code.
+#[test]
+fn code_generation_names_classes_alone() {
+    let mut names: BTreeSet<String> = families().into_iter().map(|(_, family)| family).collect();
+    for class in CLASSES {
+        assert!(names.remove(class), "there is no family `{class}`");
+    }
+    let of_codegen = |name: &str| name.starts_with("codegen/src/") && !name.contains("/tests");
+    let emitters: Vec<_> = sources().into_iter().filter(|(name, _)| of_codegen(name)).collect();
+    assert!(emitters.len() > 60);
+    let mut problems = Vec::new();
+    for (name, text) in emitters {
+        // What the standard library calls so.
+        let standard = text.contains("cmp::Reverse");
+        let code = code(&text);
+        for family in names.iter().filter(|f| has_word(&code, f) && !(standard && *f == "Reverse")) {
+            problems.push(format!("{name} names the family `{family}`"));
+        }
+    }
+    assert_none(problems);
+}
+
 /// Passes work from the rules of the op table alone.
 #[test]
 fn drivers_name_no_operation() {
