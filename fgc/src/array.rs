@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// What can be bound in a program: a [`Tensor`], or an array or view of `ndarray`.
 pub trait ToTensor {
-    /// Its elements in row-major order, copied if they aren't so already.
+    /// Its elements in row-major order; those of an array or view of `ndarray` are copied.
     fn to_tensor(&self) -> Cow<'_, Tensor>;
 }
 

@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
+use crate::diag::quoted;
 use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
@@ -133,11 +134,6 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
         0 => Ok(bytes),
         _ => Err(broken(format!("bytes left over: its header says {whole} bytes in all"))),
     }
-}
-
-/// A name from a file as messages have it: in backticks, with what can't be printed escaped.
-pub fn quoted(name: &str) -> String {
-    format!("`{}`", name.escape_debug())
 }
 
 /// Reads the arrays of `path`. Those of fgc's own types are as they are; others get a type that holds all of their

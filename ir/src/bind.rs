@@ -84,7 +84,7 @@ pub fn check(g: &Graph, arrays: &Arrays) -> Result<(), BindError> {
     for name in arrays.keys().filter(|name| !expected.contains_key(name.as_str())) {
         let near = crate::diag::nearest(name, expected.keys().copied());
         let hint = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
-        problems.push(format!("{} is unknown{hint}", crate::arrays::quoted(name)));
+        problems.push(format!("{} is unknown{hint}", crate::diag::quoted(name)));
     }
     if problems.is_empty() {
         return Ok(());

@@ -108,6 +108,11 @@ fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
     start..boundary(span.end).max(start)
 }
 
+/// A name from a file as messages have it: in backticks, with what can't be printed escaped.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.escape_debug())
+}
+
 /// The longest name for which near ones are looked for: the time that a comparison takes grows
 /// with the product of the lengths.
 const MAX_NAME: usize = 64;

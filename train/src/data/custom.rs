@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use fgc_ir::arrays::quoted;
+use fgc_ir::diag::quoted;
 use fgc_ir::{Arrays, Shape, arrays, diag};
 use safetensors::SafeTensors;
 use zip::ZipArchive;
