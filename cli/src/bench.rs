@@ -58,7 +58,7 @@ impl Measured {
 }
 
 pub fn bench(args: &Bench, threads: Option<u16>) -> Done {
-    if args.mode.step.tangent.is_some() && args.mode.mode != ModeName::Step {
+    if args.mode.step.0.tangent().is_some() && args.mode.mode != ModeName::Step {
         return Err(input("--tangent is for mode step: in the other modes tangents are inputs"));
     }
     let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;

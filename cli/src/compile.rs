@@ -16,7 +16,7 @@ pub fn compile(args: &Compile) -> Done {
     if args.json && args.emit != Emit::Stats {
         return Err(input("--json is for --emit stats"));
     }
-    if args.mode.step.tangent.is_some() && args.mode.mode != ModeName::Step {
+    if args.mode.step.0.tangent().is_some() && args.mode.mode != ModeName::Step {
         return Err(input("--tangent is for mode step: in the other modes tangents are inputs"));
     }
     if let Some(path) = &args.output {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::timing::{Timed, Times, in_turns};
 use fgc::{
-    CompileOptions, DType, Direction, Estimator, Level, Model, Optimized, Result, StepConfig, Threads,
+    CompileOptions, DType, Level, MethodKind, Model, Optimized, Result, StepConfig, Threads, library, method,
 };
 use fgc_train::ranges;
 use serde_json::json;
@@ -21,16 +21,29 @@ use crate::stats::{Cost, scaled};
 const MIN_CALLS: usize = 5;
 
 /// What a model is made into.
-const PROGRAMS: [&str; 5] = ["primal", "jvp", "grad", "forward step", "backprop step"];
+const PASSES: [&str; 3] = ["primal", "jvp", "grad"];
 
-/// The program of `PROGRAMS` called `name`.
+/// The names of what a model is made into: by passes, and steps of the estimators that say a learning rate, or need none.
+fn programs() -> Vec<String> {
+    let estimators = library::all(MethodKind::Estimator).iter().filter_map(|(name, _)| {
+        let facts = library::find(MethodKind::Estimator, name)?.facts();
+        (facts.standard || facts.rate.is_some()).then(|| format!("{name}{STEP}"))
+    });
+    PASSES.into_iter().map(str::to_owned).chain(estimators).collect()
+}
+
+/// What the name of a step has behind that of its estimator.
+const STEP: &str = " step";
+
+/// The program of [`programs`] called `name`.
 fn program(model: &Model, name: &str) -> Result<Model> {
-    let with = |estimator| model.step(&StepConfig { estimator, ..StepConfig::default() });
-    match name {
-        "jvp" => model.jvp(),
-        "grad" => model.grad(),
-        "forward step" => with(Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None }),
-        "backprop step" => with(Estimator::Backprop),
+    match (name, name.strip_suffix(STEP)) {
+        ("jvp", _) => model.jvp(),
+        ("grad", _) => model.grad(),
+        (_, Some(estimator)) => {
+            let estimator = method(MethodKind::Estimator, estimator)?;
+            model.step(&StepConfig { estimator, ..StepConfig::default() })
+        }
         _ => Ok(model.clone()),
     }
 }
@@ -71,7 +84,7 @@ impl Form {
 /// A program in one form.
 struct Row {
     model: String,
-    program: &'static str,
+    program: String,
     form: Form,
     cost: Cost,
     peak_bytes: usize,
@@ -116,9 +129,9 @@ fn is_library(path: &Path) -> bool {
 fn of_file(path: &Path, args: &Levels, budget: Duration) -> Done<Vec<Row>> {
     let model = load(path, args.batch)?;
     let mut rows = Vec::new();
-    for name in PROGRAMS {
-        match program(&model, name) {
-            Ok(program) => rows.extend(compare(model.name(), name, &program, budget, args.seed)?),
+    for name in programs() {
+        match program(&model, &name) {
+            Ok(program) => rows.extend(compare(model.name(), &name, &program, budget, args.seed)?),
             Err(e) => failure::say(&format!("note: {}: no {name}: {}", path.display(), e.summary())),
         }
     }
@@ -162,13 +175,13 @@ fn load(path: &Path, batch: Option<usize>) -> Done<Model> {
 }
 
 /// `program` in each form. Calls of the forms alternate, so that what else the machine does is the same for all.
-fn compare(model: &str, name: &'static str, program: &Model, budget: Duration, seed: u64) -> Done<Vec<Row>> {
+fn compare(model: &str, name: &str, program: &Model, budget: Duration, seed: u64) -> Done<Vec<Row>> {
     let compiled = |form: &Form| Timed::new(form.of(program)?.compile(&CompileOptions::default())?, seed);
     let mut programs = FORMS.iter().map(compiled).collect::<Result<Vec<Timed>>>()?;
     let times = in_turns(&mut programs, budget * FORMS.len() as u32, MIN_CALLS)?;
     let row = |((form, timed), times): ((Form, &Timed), Times)| Row {
         model: model.to_owned(),
-        program: name,
+        program: name.to_owned(),
         form,
         cost: Cost::of(&timed.program().kernels()),
         peak_bytes: timed.program().bytes(),
@@ -190,7 +203,7 @@ fn head(threads: usize) -> String {
 fn text(rows: &[Row]) -> String {
     let mut out = String::new();
     for Row { model, program, form, cost, peak_bytes, median_ms } in rows {
-        let [model, program] = if *form == FORMS[0] { [model.as_str(), *program] } else { [""; 2] };
+        let [model, program] = if *form == FORMS[0] { [model.as_str(), program] } else { [""; 2] };
         let (flops, bytes) = (scaled(cost.flops, ""), scaled(cost.bytes, "B"));
         let peak = scaled(*peak_bytes as u64, "B");
         let (form, kernels) = (form.title(), cost.kernels);

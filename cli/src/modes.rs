@@ -26,10 +26,10 @@ pub fn wrt<'a>(mode: &'a Mode, model: &'a Model) -> Vec<&'a str> {
 
 /// `model` in `mode`, with the time that the pass took.
 pub fn apply(model: &Model, mode: &Mode) -> Done<(Model, Vec<Timing>)> {
-    if !matches!(mode.mode, ModeName::Jvp | ModeName::Step) && mode.step.tangents.is_some() {
+    if !matches!(mode.mode, ModeName::Jvp | ModeName::Step) && mode.step.0.tangents().is_some() {
         return Err(input("--tangents is for modes jvp and step"));
     }
-    if let Some(flag) = step_settings::only(&mode.step.settings()).filter(|_| mode.mode != ModeName::Step) {
+    if let Some(flag) = mode.step.0.only().filter(|_| mode.mode != ModeName::Step) {
         return Err(input(format_args!("{flag} is for mode step")));
     }
     if matches!(mode.mode, ModeName::Primal | ModeName::Step) && !mode.wrt.is_empty() {
@@ -39,7 +39,7 @@ pub fn apply(model: &Model, mode: &Mode) -> Done<(Model, Vec<Timing>)> {
         return Ok((model.clone(), Vec::new()));
     }
     if mode.mode == ModeName::Step {
-        let config = step_settings::config(&mode.step.settings())?;
+        let config = step_settings::config(&mode.step.0)?;
         return Ok(timed("step", || model.step(&config))?);
     }
     let wrt = wrt(mode, model);
@@ -49,10 +49,10 @@ pub fn apply(model: &Model, mode: &Mode) -> Done<(Model, Vec<Timing>)> {
             model.name()
         )));
     }
-    if mode.step.tangents == Some(0) {
+    if mode.step.0.tangents() == Some(0) {
         return Err(input("--tangents 0: there has to be at least one tangent"));
     }
-    let transformed = match (mode.mode, mode.step.tangents) {
+    let transformed = match (mode.mode, mode.step.0.tangents()) {
         (ModeName::Grad, _) => timed("grad", || model.grad_by(&wrt)),
         (ModeName::Hvp, _) => timed("hvp", || model.hvp_by(&wrt)),
         (_, Some(count)) => timed("jvp", || model.jvp_many(&wrt, count)),

@@ -10,9 +10,8 @@ use fgc::ir::{Builder, Role, arrays, bind, bounds, interpret};
 use fgc::keys::key;
 use fgc::timing::ms;
 use fgc::transforms::Suffix;
-use fgc::{Arrays, CompileOptions, DType, Graph, Level, Model, Tensor, Threads, Type, random};
+use fgc::{Arrays, CompileOptions, DType, Direction, Graph, Level, Model, Tensor, Threads, Type, random};
 use fgc_train::read_arrays;
-use fgc_train::step_settings;
 
 use crate::args::{Backend, ModeName, Run};
 use crate::failure::{self, Done, input};
@@ -77,14 +76,17 @@ fn drawn(args: &Run, model: &Model, graph: &Graph) -> Done<Arrays> {
     let mut drawn = random::initial(graph, args.seed)?;
     let seeds = graph.bindings().filter(|(_, _, role)| **role == Role::Seed);
     drawn.extend(seeds.map(|(_, name, _)| (name.to_owned(), key(args.seed))));
-    let Some(tangent) = args.mode.step.tangent else { return Ok(drawn) };
+    let Some(tangent) = args.mode.step.0.tangent() else { return Ok(drawn) };
     match args.mode.mode {
         ModeName::Jvp | ModeName::Hvp => {}
         // A step draws its own.
         ModeName::Step => return Ok(drawn),
         _ => return Err(input("--tangent is for the modes with tangents: jvp, hvp, step")),
     }
-    let direction = step_settings::direction(tangent);
+    let Some(direction) = Direction::ALL.into_iter().find(|d| d.name() == tangent) else {
+        let known = Direction::ALL.map(Direction::name).join(" or ");
+        return Err(input(format_args!("--tangent {tangent}: tangents are drawn from {known}")));
+    };
     let draw = |b: &mut Builder, key, stream, ty: &Type| direction.draw(b, key, stream, ty);
     let wrt = modes::wrt(&args.mode, model);
     let suffix = Suffix::tangent(model.graph(), &wrt);

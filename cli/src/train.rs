@@ -104,14 +104,14 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
 fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
-    let step = args.step.settings();
+    let step = args.step.0.clone();
     step_settings::config(&step)?;
     let text = Text::read(path)?;
     let mut settings = Settings {
         format: run::FORMAT,
         epochs: args.epochs,
         batch: args.batch,
-        lr: args.lr.unwrap_or_else(|| step_settings::default_rate(&step)),
+        lr: args.lr.map_or_else(|| step.default_rate(), Ok)?,
         schedule: args.schedule.clone(),
         opt: args.opt.level().number(),
         seed: args.seed,

@@ -1,15 +1,14 @@
 //! An epoch of training on the embedded images, with a step that is one compiled program:
 //! `cargo run --release -p fgc --example train`.
 
-use fgc::{CompileOptions, Model, Optimiser, Options, StepConfig, view};
+use fgc::{CompileOptions, Model, Options, StepConfig, optimizers, view};
 use fgc_train::data::{self, Batches};
 use ndarray::arr0;
 
 fn main() -> fgc::Result<()> {
     let data = data::load(data::EMBEDDED, data::FOLDER.as_ref())?;
     let model = Model::parse(include_str!("../../models/mlp.fg"), &Options::default())?;
-    let adam = Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-    let step = model.step(&StepConfig { optimiser: adam, ..StepConfig::default() })?;
+    let step = model.step(&StepConfig { optimizer: optimizers("adam")?, ..StepConfig::default() })?;
     let mut program = step.compile(&CompileOptions::default())?;
     program.init(0)?;
     program.bind("lr", &arr0(1e-3f32))?;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fgc_ir::diag::{Diagnostic, Sources};
+use fgc_ir::lang::step::{self, Method, StepConfig};
 use fgc_ir::lang::{self, Options};
 use fgc_ir::{Arrays, Graph, Role, Span, Value, bounded, interpret};
-use fgc_transforms::{self as transforms, PassError, Passed, StepConfig, params};
+use fgc_transforms::{self as transforms, Derivatives, PassError, Passed, params};
 
 use crate::error::{Error, Result};
 use crate::pipeline::{Level, Optimized};
@@ -37,7 +38,7 @@ impl Text {
     pub fn load(&self, options: &Options) -> Result<Model> {
         let mut sources = Sources::new();
         let file = sources.add(self.place.clone(), self.text.clone());
-        match lang::load(&mut sources, file, options) {
+        match lang::load(&mut sources, file, options, &Derivatives) {
             Ok(graph) => {
                 let origin = Origin { sources: Arc::new(sources), file, options: options.clone() };
                 let model = Model { graph, origin: Some(Arc::new(origin)) };
@@ -204,9 +205,39 @@ impl Model {
     /// A step of training: its loss and metrics, and updates of its parameters and states.
     ///
     /// # Errors
-    /// If there is no loss, there are no parameters, or a number of `config` is out of its range.
+    /// If there is no loss, there are no parameters, or a method of `config` is wrong: with its lines.
     pub fn step(&self, config: &StepConfig) -> Result<Model> {
-        self.passed(transforms::step(&self.graph, config))
+        self.methodical(|sources| step::step(&self.graph, config, sources, &Derivatives))
+    }
+
+    /// With an estimate of the gradient of its loss: an output `NAME.grad` for each parameter.
+    ///
+    /// # Errors
+    /// If there is no loss, there are no parameters, or the estimator is wrong: with its lines.
+    pub fn estimate(&self, estimator: &Method) -> Result<Model> {
+        self.methodical(|sources| step::estimate(&self.graph, estimator, sources, &Derivatives))
+    }
+
+    /// What `make` makes, whose spans may point into texts that it adds to the sources.
+    fn methodical(
+        &self,
+        make: impl FnOnce(&mut Sources) -> std::result::Result<Graph, Vec<Diagnostic>>,
+    ) -> Result<Model> {
+        let (mut sources, file, options) = match &self.origin {
+            Some(origin) => ((*origin.sources).clone(), origin.file, origin.options.clone()),
+            None => {
+                let mut sources = Sources::new();
+                let file = sources.add(self.name(), "");
+                (sources, file, Options::default())
+            }
+        };
+        match make(&mut sources) {
+            Ok(graph) => {
+                let origin = Origin { sources: Arc::new(sources), file, options };
+                Ok(Model { graph, origin: Some(Arc::new(origin)) })
+            }
+            Err(errors) => Err(Error::source(errors, sources)),
+        }
     }
 
     /// What a pass of [`transforms`], or one of your own, makes of it.

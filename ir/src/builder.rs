@@ -123,6 +123,19 @@ impl Builder {
         self.graph.outputs.push(Output { name: name.into(), kind, value });
     }
 
+    /// Marks `value` as a site called `name`, which gets a number where another has that name; once for each value.
+    pub fn site(&mut self, name: impl Into<String>, value: Value) {
+        if self.graph.sites.iter().any(|(_, v)| *v == value) {
+            return;
+        }
+        let stem = name.into();
+        let taken = |name: &str| self.graph.sites.iter().any(|(n, _)| **n == *name);
+        let numbered = (2..).map(|count| format!("{stem}.{count}"));
+        let mut names = std::iter::once(stem.clone()).chain(numbered);
+        let name = names.find(|name| !taken(name)).unwrap_or_else(|| unreachable!("numbers don't end"));
+        self.graph.sites.push((name.into(), value));
+    }
+
     /// Fails if an elementwise operation was given operands that don't fit.
     pub fn healthy(&self) -> Built<()> {
         self.error.clone().map_or(Ok(()), Err)
@@ -274,6 +287,10 @@ fn pruned(mut g: Graph) -> Graph {
     }
     for output in &mut g.outputs {
         output.value = at[output.value.index()];
+    }
+    g.sites.retain(|(_, v)| needed[v.index()]);
+    for (_, v) in &mut g.sites {
+        *v = at[v.index()];
     }
     g
 }

@@ -126,6 +126,9 @@ pub struct Graph {
     pub name: String,
     /// The results.
     pub outputs: Vec<Output>,
+    /// Values of floats at which estimators may perturb the graph: the outputs of layers, each with the name of its layer.
+    /// A pass doesn't keep them.
+    pub sites: Vec<(Arc<str>, Value)>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) labels: Vec<Label>,
     pub(crate) spans: Vec<Span>,
@@ -136,6 +139,7 @@ impl PartialEq for Graph {
     fn eq(&self, other: &Graph) -> bool {
         self.name == other.name
             && self.outputs == other.outputs
+            && self.sites == other.sites
             && self.nodes == other.nodes
             && self.labels == other.labels
     }

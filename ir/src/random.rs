@@ -235,6 +235,49 @@ pub fn truncated_normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape,
     b.healthy().map(|()| z)
 }
 
+/// What the components of a random direction are drawn from, each independently: mean 0, variance 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// The standard normal distribution.
+    Normal,
+    /// −1 or 1, equally likely: of all such distributions the one whose estimates along directions vary least.
+    Rademacher,
+}
+
+impl Direction {
+    /// All of them.
+    pub const ALL: [Direction; 2] = [Direction::Normal, Direction::Rademacher];
+
+    /// What it is called in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Normal => "normal",
+            Direction::Rademacher => "rademacher",
+        }
+    }
+
+    /// The fourth moment κ = E v⁴ of a component. The estimate (∇f·v)v along one direction has
+    /// components of variance ‖∇f‖² + (κ − 2)(∂ₖf)².
+    pub fn kurtosis(self) -> f64 {
+        match self {
+            Direction::Normal => 3.0,
+            Direction::Rademacher => 1.0,
+        }
+    }
+
+    /// Adds the draw of a direction of type `ty` from `stream` of `key` to `b`.
+    ///
+    /// # Errors
+    /// If `ty` isn't of floats, or is too large.
+    pub fn draw(self, b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
+        let distribution = match self {
+            Direction::Normal => normal,
+            Direction::Rademacher => rademacher,
+        };
+        distribution(b, key, stream, &ty.shape, ty.dtype)
+    }
+}
+
 /// Numbers in [0, 1) spread over [lo, hi).
 fn ranged(b: &mut Builder, u: Value, lo: f64, hi: f64) -> Value {
     let (width, lo) = (b.lit(u, hi - lo), b.lit(u, lo));

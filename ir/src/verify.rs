@@ -9,6 +9,7 @@
 //!    values the same label.
 //! 6. There is at most one loss, and it is a floating-point scalar.
 //! 7. An update is of a parameter or state of its name and type.
+//! 8. A site is a value of floats; no two have the same name or are the same value.
 //!
 //! Every pass takes a graph of which this holds and gives one back.
 
@@ -54,6 +55,7 @@ pub fn verify(g: &Graph) -> Result<(), Vec<VerifyError>> {
     values(g, &mut fail);
     names(g, &mut fail);
     outputs(g, &mut fail);
+    sites(g, &mut fail);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
@@ -96,6 +98,25 @@ fn names(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
         }
         if !labels.insert(label) {
             fail(Some(v), format!("there are two values called `{name}{}`", label.marks));
+        }
+    }
+}
+
+fn sites(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
+    let (mut names, mut values) = (HashSet::new(), HashSet::new());
+    for (name, v) in &g.sites {
+        if !is_name(name) {
+            fail(None, format!("`{name}` can't be the name of a site"));
+        }
+        if !names.insert(name) {
+            fail(None, format!("there are two sites called `{name}`"));
+        }
+        if v.index() >= g.len() {
+            fail(None, format!("site `{name}` is {v:?}, which doesn't exist"));
+        } else if !values.insert(*v) {
+            fail(Some(*v), format!("site `{name}` is a site already"));
+        } else if !g.ty(*v).dtype.is_float() {
+            fail(Some(*v), format!("site `{name}` is {}, not of floats", g.ty(*v)));
         }
     }
 }

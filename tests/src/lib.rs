@@ -11,6 +11,7 @@ pub mod range;
 pub mod rounding;
 pub mod single;
 pub mod soup;
+pub mod steps;
 pub mod targets;
 pub mod variants;
 pub mod watch;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use fgc_ir::ops::Op;
 use fgc_ir::{OpRules, lang};
-use fgc_transforms::{grad, jvp, params};
+use fgc_transforms::{Derivatives, grad, jvp, params};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -190,7 +190,7 @@ fn small(text: &str) -> String {
 pub fn load(text: &str, options: &lang::Options) -> Result<fgc_ir::Graph, String> {
     let mut sources = fgc_ir::diag::Sources::new();
     let file = sources.add("fuzz.fg", text);
-    lang::load(&mut sources, file, options).map_err(|errors| {
+    lang::load(&mut sources, file, options, &Derivatives).map_err(|errors| {
         let shown = errors.iter().enumerate().map(|(k, e)| e.render(&sources, k % 2 == 1));
         shown.collect::<Vec<_>>().join("\n")
     })

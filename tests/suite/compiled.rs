@@ -3,7 +3,9 @@
 use fgc_codegen::{Code, Executable, Lowered};
 use fgc_ir::lang::{Options, load};
 use fgc_ir::{DType, Graph, OutputKind, diag::Sources, live};
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, grad, params, step};
+use fgc::StepConfig;
+use fgc_tests::steps::config;
+use fgc_transforms::{Derivatives, grad, params, step};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -19,17 +21,8 @@ const SMALL: &str = "model small(x: f32[batch, 3], y: i32[batch]) {
 fn small() -> Graph {
     let mut sources = Sources::new();
     let file = sources.add("small.fg", SMALL.to_owned());
-    load(&mut sources, file, &Options { batch: Some(2), ..Options::default() }).expect("a model")
-}
-
-fn forward(direction: Direction) -> StepConfig {
-    StepConfig {
-        estimator: Estimator::Forward { tangents: 1, direction, clip: None },
-        optimiser: Optimiser::Sgd,
-        weight_decay: 0.0,
-        clip: None,
-        metrics: false,
-    }
+    load(&mut sources, file, &Options { batch: Some(2), ..Options::default() }, &Derivatives)
+        .expect("a model")
 }
 
 #[test]
@@ -38,12 +31,13 @@ fn programs_as_text() {
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
+    let quiet = StepConfig { metrics: false, ..config("forward:draw=rademacher", "sgd") };
     let (small, beale) = (small(), model("beale", "", DType::F32, true));
     let graphs = [
         ("beale_grad", grad(&beale, &params(&beale)).expect("a gradient")),
         ("small_primal", small.clone()),
         ("small_grad", grad(&small, &params(&small)).expect("a gradient")),
-        ("small_forward_step", step(&small, &forward(Direction::Rademacher)).expect("a step")),
+        ("small_forward_step", step(&small, &quiet).expect("a step")),
     ];
     for (name, g) in graphs {
         let text = Lowered::new(&g).to_string();

@@ -14,7 +14,7 @@ use fgc_ir::ops::Init;
 use fgc_ir::{Arrays, Builder, DType, Graph, Op, OpRules, OutputKind, Real, Role, Tensor, Type, interpret};
 use fgc_tests::numeric::{get, parse_graph};
 use fgc_transforms::eqsat::{self, optimise};
-use fgc_transforms::{grad, jvp};
+use fgc_transforms::{Derivatives, grad, jvp};
 
 /// How results may differ from the exact ones.
 #[derive(Clone, Copy)]
@@ -129,9 +129,11 @@ fn row(name: &str, args: &[Tensor]) -> Graph {
 fn model(text: &str, float: DType) -> Graph {
     let mut sources = Sources::new();
     let file = sources.add("edges.fg", text);
-    load(&mut sources, file, &Options { float, ..Options::default() }).unwrap_or_else(|errors| {
-        panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<Vec<_>>().join("\n"))
-    })
+    load(&mut sources, file, &Options { float, ..Options::default() }, &Derivatives).unwrap_or_else(
+        |errors| {
+            panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<Vec<_>>().join("\n"))
+        },
+    )
 }
 
 /// What is wrong with the values and slopes of `g`, a function of `args`, where they are to be those of the arrays of

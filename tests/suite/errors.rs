@@ -1,5 +1,6 @@
 //! Every error message of the language and of the core form, as it is shown.
 
+use fgc_transforms::Derivatives;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use fgc_ir::lang::{Options, load};
 fn errors(name: &str, text: &str, options: &Options) -> (String, Vec<Diagnostic>) {
     let mut sources = Sources::new();
     let file = sources.add(name, text);
-    let errors = load(&mut sources, file, options).expect_err(name);
+    let errors = load(&mut sources, file, options, &Derivatives).expect_err(name);
     let shown: Vec<String> = errors.iter().map(|e| e.render(&sources, false)).collect();
     (shown.join("\n\n"), errors)
 }

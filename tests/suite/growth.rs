@@ -8,7 +8,7 @@ use fgc_ir::lang::{Options, load};
 use fgc_ir::{Arrays, Graph, interpret};
 use fgc_tests::numeric::{distance, random_arrays};
 use fgc_transforms::eqsat::{Limits, optimise};
-use fgc_transforms::{grad, hvp, params};
+use fgc_transforms::{Derivatives, grad, hvp, params};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -30,7 +30,7 @@ fn program(name: &str, size: usize) -> Graph {
     let file = sources.add(format!("{name}.fg"), std::fs::read_to_string(path).expect("a program"));
     let set = vec![((*by).to_owned(), size.to_string())];
     let options = Options { batch: Some(8), training: true, set, ..Options::default() };
-    load(&mut sources, file, &options).unwrap_or_else(|errors| {
+    load(&mut sources, file, &options, &Derivatives).unwrap_or_else(|errors| {
         panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<String>())
     })
 }

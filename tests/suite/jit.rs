@@ -5,7 +5,8 @@ use fgc_ir::{Arrays, DType, Graph, Limits, Op, OpRules, OutputKind, Tensor, inte
 use fgc_tests::generate;
 use fgc_tests::numeric::{arrays_to_f64, graph_to_f64, random, random_arrays};
 use fgc_tests::single::single;
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, step};
+use fgc_tests::steps::config;
+use fgc_transforms::step;
 use fgc_transforms::{grad, hvp, jvp, jvp_many, params};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -189,33 +190,19 @@ fn random_graphs_compile_to_their_meaning() {
     assert!(compared > 150, "only {compared} graphs are well-conditioned");
 }
 
-/// Every estimator and optimiser, for some steps, with updates in place.
+/// Estimators and optimizers, for some steps, with updates in place.
 #[test]
 fn steps_update_in_place() {
-    let estimators = [
-        Estimator::Backprop,
-        Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None },
-        Estimator::Forward { tangents: 3, direction: Direction::Rademacher, clip: Some(0.5) },
-    ];
-    let optimisers = [
-        Optimiser::Sgd,
-        Optimiser::Nesterov { beta: 0.9 },
-        Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-    ];
+    let estimators = ["backprop", "forward", "forward:tangents=3,draw=rademacher,clip=0.5"];
+    let optimizers = ["sgd", "nesterov", "adam"];
     let mut failures = Vec::new();
     let mut rng = StdRng::seed_from_u64(3);
     for (name, set) in [("mlp_bn", "image=4 hidden=5"), ("cnn", "image=8 features=3 hidden=6"), ("beale", "")]
     {
-        for estimator in &estimators {
-            for optimiser in &optimisers {
+        for estimator in estimators {
+            for optimizer in optimizers {
                 let g = model(name, set, DType::F32, true);
-                let config = StepConfig {
-                    estimator: *estimator,
-                    optimiser: *optimiser,
-                    weight_decay: 1e-3,
-                    clip: Some(1.0),
-                    metrics: true,
-                };
+                let config = config(estimator, &format!("clip+weight_decay:rate=1e-3+{optimizer}"));
                 let stepped = step(&g, &config).unwrap();
                 let known = arrays(&g, &mut rng);
                 let mut inputs = Arrays::new();
@@ -234,7 +221,7 @@ fn steps_update_in_place() {
                     let read = |name: &String| (name.clone(), executable.read(name).unwrap());
                     let found: Arrays = expected.keys().map(read).collect();
                     if let Err(e) = all_differ(&found, &expected, &Tolerance(2e-3, 0.0)) {
-                        failures.push(format!("{name} {estimator:?} {optimiser:?} turn {turn}: {e}"));
+                        failures.push(format!("{name} {estimator} {optimizer} turn {turn}: {e}"));
                     }
                     for output in stepped.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
                         inputs.insert(output.name.clone(), expected[&output.name].clone());
@@ -250,12 +237,7 @@ fn steps_update_in_place() {
 #[test]
 fn threads_change_nothing() {
     let g = model("cnn", "image=28 features=16 hidden=64", DType::F32, true);
-    let config = StepConfig {
-        estimator: Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None },
-        optimiser: Optimiser::Sgd,
-        ..StepConfig::default()
-    };
-    let stepped = step(&g, &config).unwrap();
+    let stepped = step(&g, &config("forward", "sgd")).unwrap();
     let mut rng = StdRng::seed_from_u64(4);
     let inputs = with_tangents(&stepped, &arrays(&g, &mut rng), &mut rng);
     let run = |threads: usize| {

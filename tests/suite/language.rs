@@ -1,5 +1,6 @@
 //! What the language means: shapes, names, initialisers, consts, and its manual.
 
+use fgc_transforms::Derivatives;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use fgc_ir::{DType, Graph, OutputKind, Role, Tensor, random};
 fn try_load(text: &str, options: &Options) -> Result<Graph, String> {
     let mut sources = Sources::new();
     let file = sources.add("test.fg", text);
-    let graph = load(&mut sources, file, options)
+    let graph = load(&mut sources, file, options, &Derivatives)
         .map_err(|errors| errors.iter().map(|e| e.render(&sources, false)).collect::<Vec<_>>().join("\n"))?;
     verify(&graph).map_err(|e| format!("{e:?}"))?;
     Ok(graph)

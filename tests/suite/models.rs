@@ -7,7 +7,7 @@ use fgc_ir::lang::{Options, load};
 use fgc_ir::{Arrays, DType, Graph, Role, Tensor, Type};
 use fgc_tests::laws::{self, Law};
 use fgc_tests::numeric::{random, random_arrays};
-use fgc_transforms::{grad, hvp, jvp, jvp_many, params, vmap};
+use fgc_transforms::{Derivatives, grad, hvp, jvp, jvp_many, params, vmap};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -35,7 +35,7 @@ pub(crate) fn model(name: &str, set: &str, float: DType, training: bool) -> Grap
     let mut sources = Sources::new();
     let file = sources.add(format!("{name}.fg"), text);
     let options = Options { batch: Some(2), training, float, set, ..Options::default() };
-    load(&mut sources, file, &options).unwrap_or_else(|errors| {
+    load(&mut sources, file, &options, &Derivatives).unwrap_or_else(|errors| {
         let errors: Vec<String> = errors.iter().map(|e| e.render(&sources, false)).collect();
         panic!("{}", errors.join("\n"))
     })

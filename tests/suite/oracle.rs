@@ -9,7 +9,7 @@ use fgc_ir::bind::Arrays;
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{self, Options};
 use fgc_ir::{DType, Graph, Tensor, interpret};
-use fgc_transforms::{grad, hvp, jvp, params};
+use fgc_transforms::{Derivatives, grad, hvp, jvp, params};
 
 /// A precision and how far results may be from those that JAX has in the same one.
 struct Precision {
@@ -223,7 +223,7 @@ fn load(path: &Path, options: &Options) -> Result<Graph, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut sources = Sources::new();
     let file = sources.add(path.display().to_string(), text);
-    lang::load(&mut sources, file, options)
+    lang::load(&mut sources, file, options, &Derivatives)
         .map_err(|errors| errors.iter().map(|e| e.render(&sources, false)).collect::<Vec<_>>().join("\n"))
 }
 

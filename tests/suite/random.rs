@@ -6,7 +6,7 @@
 use fgc::random::carried_out;
 use fgc_ir::parts::{PART, Parts};
 use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
-use fgc_transforms::Direction;
+use fgc_ir::random::Direction;
 
 /// Numbers drawn at once.
 const CHUNK: usize = 500_000;

@@ -8,7 +8,9 @@ use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
 use fgc_ir::ops::Lower;
 use fgc_ir::{Arrays, Builder, DType, Graph, OpRules, OutputKind, Role, Tensor, prune};
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig};
+use fgc::StepConfig;
+use fgc_tests::steps::config;
+use fgc_transforms::Derivatives;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
@@ -26,18 +28,18 @@ const MODELS: [(&str, &str); 7] = [
     ("transformer", "image=4 patch=2 width=16 heads=2"),
 ];
 
-const ESTIMATORS: [Estimator; 4] = [
-    Estimator::Backprop,
-    Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None },
-    Estimator::Forward { tangents: 3, direction: Direction::Rademacher, clip: None },
-    Estimator::Forward { tangents: 2, direction: Direction::Normal, clip: Some(0.2) },
+const ESTIMATORS: [&str; 4] = [
+    "backprop",
+    "forward",
+    "forward:tangents=3,draw=rademacher",
+    "forward:tangents=2,clip=0.2",
 ];
 
-const OPTIMISERS: [Optimiser; 4] = [
-    Optimiser::Sgd,
-    Optimiser::Momentum { beta: 0.9 },
-    Optimiser::Nesterov { beta: 0.8 },
-    Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+const OPTIMIZERS: [&str; 4] = [
+    "sgd",
+    "momentum",
+    "nesterov:beta=0.8",
+    "adam",
 ];
 
 fn model(name: &str, set: &str) -> Graph {
@@ -47,7 +49,7 @@ fn model(name: &str, set: &str) -> Graph {
     let mut sources = Sources::new();
     let file = sources.add(format!("{name}.fg"), std::fs::read_to_string(path).unwrap());
     let options = Options { batch: Some(32), training: true, set, ..Options::default() };
-    load(&mut sources, file, &options).unwrap_or_else(|e| panic!("{name}: {} errors", e.len()))
+    load(&mut sources, file, &options, &Derivatives).unwrap_or_else(|e| panic!("{name}: {} errors", e.len()))
 }
 
 /// `g` without its metrics.
@@ -126,30 +128,30 @@ fn metrics_never_change_an_update() {
     let mut cases = Vec::new();
     for (name, set) in MODELS {
         for estimator in ESTIMATORS {
-            for optimiser in OPTIMISERS {
-                // What isn't fused differs by what is rewritten alone: two optimisers show that.
-                let all = OPTIMISERS[0] == optimiser || OPTIMISERS[3] == optimiser;
+            for optimizer in OPTIMIZERS {
+                // What isn't fused differs by what is rewritten alone: two optimizers show that.
+                let all = OPTIMIZERS[0] == optimizer || OPTIMIZERS[3] == optimizer;
                 let levels = if all { &Level::ALL[..] } else { &Level::ALL[2..] };
-                cases.extend(levels.iter().map(|&level| (name, set, estimator, optimiser, level)));
+                cases.extend(levels.iter().map(|&level| (name, set, estimator, optimizer, level)));
             }
         }
     }
     let failures: Vec<String> = cases
         .into_par_iter()
-        .flat_map_iter(|(name, set, estimator, optimiser, level)| {
+        .flat_map_iter(|(name, set, estimator, optimizer, level)| {
             let with = model(name, set);
             let first = arrays(&with, &mut StdRng::seed_from_u64(3));
-            let config = StepConfig { estimator, optimiser, metrics: true, ..StepConfig::default() };
-            let quiet = StepConfig { metrics: false, ..config };
+            let config = config(estimator, optimizer);
+            let quiet = StepConfig { metrics: false, ..config.clone() };
             let alone = trained(&silent(&with), &quiet, level, 3, &first);
             let wrong = |what: &str, found: &Arrays| {
                 let differ = differing(&alone, found);
                 (!differ.is_empty())
-                    .then(|| format!("{name}, {estimator:?}, {optimiser:?}, opt {level}, {what}: {differ:?}"))
+                    .then(|| format!("{name}, {estimator}, {optimizer}, opt {level}, {what}: {differ:?}"))
             };
             let figures = wrong("figures", &trained(&with, &config, level, 1, &first));
-            // Many metrics of inner values, which is slow: not for all of the optimisers.
-            let all = (optimiser == OPTIMISERS[0])
+            // Many metrics of inner values, which is slow: not for all of the optimizers.
+            let all = (optimizer == OPTIMIZERS[0])
                 .then(|| wrong("all values", &trained(&talkative(&with), &config, level, 2, &first)));
             [figures, all.flatten()].into_iter().flatten()
         })

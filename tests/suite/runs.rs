@@ -1,5 +1,6 @@
 //! Runs: interrupted and killed ones go on as if nothing had been, and bad folders are refused.
 
+use fgc_transforms::Derivatives;
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ fn graph(text: &str, batch: usize) -> Graph {
     let mut sources = Sources::new();
     let file = sources.add("linear.fg", text);
     let options = Elaboration { batch: Some(batch), ..Elaboration::default() };
-    lang::load(&mut sources, file, &options).unwrap_or_else(|errors| {
+    lang::load(&mut sources, file, &options, &Derivatives).unwrap_or_else(|errors| {
         panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<Vec<_>>().join("\n"))
     })
 }

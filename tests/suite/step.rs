@@ -8,35 +8,40 @@ use fgc_ir::{Arrays, Builder, DType, Graph, Op, OutputKind, Role, Tensor, interp
 use fgc_tests::laws::{self, passed};
 use fgc_tests::numeric::{distance, parse_graph, part, run};
 use fgc_train::Schedule;
-use fgc_transforms::{
-    Direction, Estimator, Optimiser, StepConfig, StepNames, estimate, grad, params, step, vmap,
-};
+use fgc_ir::random::Direction;
+use fgc_ir::lang::step::StepConfig;
+use fgc_tests::steps::{config, estimator};
+use fgc_transforms::{estimate, grad, params, step, vmap};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::models::{MODELS, arrays, model};
 
-const OPTIMISERS: [Optimiser; 6] = [
-    Optimiser::Sgd,
-    Optimiser::Momentum { beta: 0.9 },
-    Optimiser::Nesterov { beta: 0.8 },
-    Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-    Optimiser::Adam { beta1: 0.5, beta2: 0.75, eps: 1e-3 },
-    Optimiser::Adam { beta1: 0.0, beta2: 0.0, eps: 1e-2 },
+/// The formula of an optimizer, with its numbers.
+#[derive(Clone, Copy, Debug)]
+enum Formula {
+    Sgd,
+    Momentum { beta: f64 },
+    Nesterov { beta: f64 },
+    Adam { beta1: f64, beta2: f64, eps: f64 },
+}
+
+const OPTIMIZERS: [(&str, Formula); 6] = [
+    ("sgd", Formula::Sgd),
+    ("momentum", Formula::Momentum { beta: 0.9 }),
+    ("nesterov:beta=0.8", Formula::Nesterov { beta: 0.8 }),
+    ("adam", Formula::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }),
+    ("adam:beta1=0.5,beta2=0.75,eps=1e-3", Formula::Adam { beta1: 0.5, beta2: 0.75, eps: 1e-3 }),
+    ("adam:beta1=0.0,beta2=0.0,eps=1e-2", Formula::Adam { beta1: 0.0, beta2: 0.0, eps: 1e-2 }),
 ];
 
-fn forward(tangents: usize, direction: Direction, clip: Option<f64>) -> Estimator {
-    Estimator::Forward { tangents, direction, clip }
+fn forward(tangents: usize, direction: Direction, clip: Option<f64>) -> String {
+    let clip = clip.map_or(String::new(), |clip| format!(",clip={clip}"));
+    format!("forward:tangents={tangents},draw={}{clip}", direction.name())
 }
 
-fn estimators() -> [Estimator; 4] {
-    [
-        Estimator::Backprop,
-        forward(1, Direction::Normal, None),
-        forward(3, Direction::Rademacher, None),
-        forward(4, Direction::Normal, Some(0.2)),
-    ]
-}
+const ESTIMATORS: [&str; 4] =
+    ["backprop", "forward", "forward:tangents=3,draw=rademacher", "forward:tangents=4,clip=0.2"];
 
 fn seed(words: [u32; 2]) -> Tensor {
     Tensor::of([2], words.to_vec())
@@ -86,8 +91,8 @@ fn forward_gradients_are_what_they_are_defined_to_be() {
             (3, Direction::Rademacher, None),
             (3, Direction::Normal, Some(0.1)),
         ] {
-            let estimator = forward(count, direction, clip);
-            let e = passed(estimate(&g, &wrt, &estimator)).unwrap();
+            let spec = forward(count, direction, clip);
+            let e = passed(estimate(&g, &estimator(&spec))).unwrap();
             let found = run(&e, &seeded(&e, &arrays, words)).unwrap();
             assert_eq!(found["loss"], exact["loss"]);
 
@@ -108,13 +113,34 @@ fn forward_gradients_are_what_they_are_defined_to_be() {
                     expected.iter_mut().zip(part(&drawn[*of], k)).for_each(|(e, v)| *e += weight * v);
                 }
                 let apart = distance(&found[&format!("{of}.grad")].to_f64(), &expected, 1e-3);
-                assert!(apart < 1e-10, "{name}, {estimator:?}: {of} is {apart:e} off");
+                assert!(apart < 1e-10, "{name}, {spec}: {of} is {apart:e} off");
             }
         }
     }
 }
 
-/// An optimiser in plain arithmetic, from the same formulas.
+/// A step, with the numbers that its formulas have.
+#[derive(Debug)]
+struct Case {
+    estimator: &'static str,
+    optimizer: &'static str,
+    formula: Formula,
+    weight_decay: f64,
+    clip: Option<f64>,
+}
+
+impl Case {
+    fn config(&self) -> StepConfig {
+        let clip = self.clip.map_or(String::new(), |bound| format!("clip:bound={bound}+"));
+        let decay = match self.weight_decay {
+            0.0 => String::new(),
+            rate => format!("weight_decay:rate={rate}+"),
+        };
+        config(self.estimator, &format!("{clip}{decay}{}", self.optimizer))
+    }
+}
+
+/// An optimizer in plain arithmetic, from the same formulas.
 #[derive(Default)]
 struct Reference {
     t: i32,
@@ -125,7 +151,7 @@ struct Reference {
 impl Reference {
     fn step(
         &mut self,
-        config: &StepConfig,
+        case: &Case,
         lr: f64,
         params: &mut BTreeMap<String, Vec<f64>>,
         found: &Arrays,
@@ -133,23 +159,23 @@ impl Reference {
         self.t += 1;
         let of = |name: &str| found[&format!("{name}.grad")].to_f64();
         let norm = params.keys().flat_map(|name| of(name)).map(|g| g * g).sum::<f64>().sqrt();
-        let scale = config.clip.map_or(1.0, |bound| if norm > bound { bound / norm } else { 1.0 });
+        let scale = case.clip.map_or(1.0, |bound| if norm > bound { bound / norm } else { 1.0 });
         for (name, theta) in params {
             let zeros = || [vec![0.0; theta.len()], vec![0.0; theta.len()]];
             let [m, v] = self.memory.entry(name.clone()).or_insert_with(zeros);
             for (i, g) in of(name).into_iter().enumerate() {
-                let g = g * scale + config.weight_decay * theta[i];
-                theta[i] -= match config.optimiser {
-                    Optimiser::Sgd => lr * g,
-                    Optimiser::Momentum { beta } => {
+                let g = g * scale + case.weight_decay * theta[i];
+                theta[i] -= match case.formula {
+                    Formula::Sgd => lr * g,
+                    Formula::Momentum { beta } => {
                         m[i] = beta * m[i] + g;
                         lr * m[i]
                     }
-                    Optimiser::Nesterov { beta } => {
+                    Formula::Nesterov { beta } => {
                         m[i] = beta * m[i] + g;
                         lr * (g + beta * m[i])
                     }
-                    Optimiser::Adam { beta1, beta2, eps } => {
+                    Formula::Adam { beta1, beta2, eps } => {
                         m[i] = beta1 * m[i] + (1.0 - beta1) * g;
                         v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
                         let mean = m[i] / (1.0 - beta1.powi(self.t));
@@ -163,11 +189,12 @@ impl Reference {
     }
 }
 
-/// Runs `count` steps of `config` on `g`, and the same in plain arithmetic on the estimates.
-fn follows_reference(g: &Graph, arrays: &Arrays, config: &StepConfig, count: u64) {
+/// Runs `count` steps of `case` on `g`, and the same in plain arithmetic on the estimates.
+fn follows_reference(g: &Graph, arrays: &Arrays, case: &Case, count: u64) {
     let wrt = params(g);
-    let stepped = passed(step(g, config)).unwrap();
-    let estimated = passed(estimate(g, &wrt, &config.estimator)).unwrap();
+    let config = case.config();
+    let stepped = passed(step(g, &config)).unwrap();
+    let estimated = passed(estimate(g, &config.estimator)).unwrap();
     let mut known = arrays.clone();
     for (v, name, role) in stepped.bindings() {
         if let (Role::State(Init::Constant(c)), None) = (role, g.leaf(name)) {
@@ -190,31 +217,31 @@ fn follows_reference(g: &Graph, arrays: &Arrays, config: &StepConfig, count: u64
             point.insert(name.clone(), Tensor::generate(&arrays[name].ty(), |i| theta[i]));
         }
         let estimate = run(&estimated, &seeded(&estimated, &point, words)).unwrap();
-        let norm = reference.step(config, lr, &mut expected, &estimate);
-        assert!(distance(&[scalar(&out["grad_norm"])], &[norm], 1e-3) < 1e-9, "{config:?}");
+        let norm = reference.step(case, lr, &mut expected, &estimate);
+        assert!(distance(&[scalar(&out["grad_norm"])], &[norm], 1e-3) < 1e-9, "{case:?}");
         assert!(distance(&[scalar(&out["loss"])], &[scalar(&estimate["loss"])], 1.0) < 1e-9);
         for output in stepped.outputs.iter().filter(|o| o.kind == OutputKind::Update) {
             known.insert(output.name.clone(), out[&output.name].clone());
         }
         for (name, theta) in &expected {
             let apart = distance(&out[name].to_f64(), theta, 1.0);
-            assert!(apart < 1e-9, "{config:?}: after {} steps {name} is {apart:e} off", k + 1);
+            assert!(apart < 1e-9, "{case:?}: after {} steps {name} is {apart:e} off", k + 1);
         }
     }
-    if let Optimiser::Adam { .. } = config.optimiser {
+    if let Formula::Adam { .. } = case.formula {
         assert_eq!(scalar(&known["step"]), count as f64);
     }
 }
 
 #[test]
-fn optimisers_follow_their_formulas() {
+fn optimizers_follow_their_formulas() {
     let g = model("mlp_bn", "image=3 hidden=3", DType::F64, true);
     let arrays = arrays(&g, &mut StdRng::seed_from_u64(1));
-    for estimator in estimators() {
-        for optimiser in OPTIMISERS {
+    for estimator in ESTIMATORS {
+        for (optimizer, formula) in OPTIMIZERS {
             for (weight_decay, clip) in [(0.0, None), (0.1, Some(0.3)), (0.01, Some(1e6))] {
-                let config = StepConfig { estimator, optimiser, weight_decay, clip, metrics: true };
-                follows_reference(&g, &arrays, &config, 4);
+                let case = Case { estimator, optimizer, formula, weight_decay, clip };
+                follows_reference(&g, &arrays, &case, 4);
             }
         }
     }
@@ -243,10 +270,11 @@ fn a_plain_step_is_down_the_gradient() {
 fn steps_of_every_model_are_valid_and_update_all_there_is() {
     for (name, set) in MODELS {
         let g = model(name, set, DType::F32, true);
-        for (k, estimator) in estimators().into_iter().enumerate() {
-            let optimiser = OPTIMISERS[k];
+        for (k, estimator) in ESTIMATORS.into_iter().enumerate() {
+            let (optimizer, formula) = OPTIMIZERS[k];
             let clip = (k > 1).then_some(1.0);
-            let config = StepConfig { estimator, optimiser, weight_decay: 1e-4, clip, metrics: k != 2 };
+            let case = Case { estimator, optimizer, formula, weight_decay: 1e-4, clip };
+            let config = StepConfig { metrics: k != 2, ..case.config() };
             let stepped = passed(step(&g, &config)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let changed = |role: &Role| matches!(role, Role::Param(_) | Role::State(_));
             let kept: BTreeSet<&str> = stepped.bindings().filter(|b| changed(b.2)).map(|b| b.1).collect();
@@ -268,13 +296,10 @@ fn printed_step() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     let g = model("rosenbrock", "", DType::F32, true);
-    let config = StepConfig {
-        estimator: forward(2, Direction::Rademacher, Some(100.0)),
-        optimiser: Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-        weight_decay: 0.01,
-        clip: Some(1.0),
-        metrics: true,
-    };
+    let config = config(
+        "forward:tangents=2,draw=rademacher,clip=100",
+        "clip:bound=1+weight_decay:rate=0.01+adam",
+    );
     settings.bind(|| insta::assert_snapshot!("ir_rosenbrock_step", step(&g, &config).unwrap().to_string()));
 }
 
@@ -302,11 +327,8 @@ fn names_and_streams_are_nobody_elses() {
         }}"
     );
     let g = parse_graph(&source, DType::F32).unwrap();
-    let names = StepNames::of(&g);
-    assert_eq!([&*names.lr, &*names.step, &*names.grad_norm], ["lr2", "step2", "grad_norm2"]);
-    let optimiser = Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-    let estimator = forward(1, Direction::Normal, None);
-    let stepped = passed(step(&g, &StepConfig { estimator, optimiser, ..StepConfig::default() })).unwrap();
+    let stepped = passed(step(&g, &config("forward", "adam"))).unwrap();
+    assert!(stepped.outputs.iter().any(|o| o.name == "grad_norm2"));
     let bound: Vec<&str> = stepped.bindings().map(|(_, name, _)| name).collect();
     for name in ["key", "lr", "lr2", "step", "step2", "w.m", "w.m2", "w.v"] {
         assert!(bound.contains(&name), "{name} isn't among {bound:?}");
@@ -327,29 +349,32 @@ fn names_and_streams_are_nobody_elses() {
 fn what_makes_no_step_is_an_error() {
     let g = model("rosenbrock", "", DType::F32, true);
     let fails = |g: &Graph, config: StepConfig| step(g, &config).unwrap_err().message;
-    let plain = StepConfig::default();
-    let adam = |beta1, eps| Optimiser::Adam { beta1, beta2: 0.999, eps };
+    let plain = StepConfig::default;
     let cases = [
-        (StepConfig { estimator: forward(0, Direction::Normal, None), ..plain }, "at least one tangent"),
-        (StepConfig { estimator: forward(1, Direction::Normal, Some(0.0)), ..plain }, "positive, not 0"),
-        (StepConfig { clip: Some(f64::NAN), ..plain }, "positive, not NaN"),
-        (StepConfig { weight_decay: -1.0, ..plain }, "a weight decay of -1"),
-        (StepConfig { optimiser: Optimiser::Momentum { beta: 1.0 }, ..plain }, "a decay of 1"),
-        (StepConfig { optimiser: adam(f64::NAN, 1e-8), ..plain }, "a decay of NaN"),
-        (StepConfig { optimiser: adam(0.9, 0.0), ..plain }, "ε has to be positive"),
+        ("forward:tangents=0", "sgd", "at least one tangent"),
+        ("forward:clip=0.0", "sgd", "has to be positive"),
+        ("forward:draw=nrmal", "sgd", "there is no function of that name"),
+        ("forward:tangent=2", "sgd", "`forward` has no parameter `tangent`"),
+        ("backprop", "clip:bound=NaN+sgd", "isn't a number"),
+        ("backprop", "weight_decay:rate=-1+sgd", "a weight decay is 0 or more"),
+        ("backprop", "momentum:beta=1.0", "a decay is from 0 to less than 1"),
+        ("backprop", "adam:beta1=nan", "isn't a finite number"),
+        ("backprop", "adam:eps=0.0", "ε has to be positive"),
+        ("backprop", "weight_decay", "`weight_decay` updates no parameters"),
+        ("backprop", "sgd+sgd", "the parameters are updated twice"),
     ];
-    for (config, message) in cases {
-        let said = fails(&g, config);
+    for (estimator, optimizer, message) in cases {
+        let said = fails(&g, config(estimator, optimizer));
         assert!(said.contains(message), "{said}");
     }
-    assert!(fails(&step(&g, &plain).unwrap(), plain).contains("`x` names a parameter"));
+    assert!(fails(&step(&g, &plain()).unwrap(), plain()).contains("`x` names a parameter"));
     let none = parse_graph("graph g {\n%x = input[\"x\"] : f32[]\nloss l = %x\n}", DType::F32).unwrap();
-    assert!(fails(&none, plain).contains("no parameters to train"));
+    assert!(fails(&none, plain()).contains("no parameters to train"));
     let lossless =
         parse_graph("graph g {\n%x = param[\"x\", init=constant(1.0)] : f32[]\noutput l = %x\n}", DType::F32)
             .unwrap();
-    for estimator in estimators() {
-        assert!(fails(&lossless, StepConfig { estimator, ..plain }).contains("has no loss"));
+    for estimator in ESTIMATORS {
+        assert!(fails(&lossless, config(estimator, "sgd")).contains("has no loss"));
     }
 }
 
@@ -372,7 +397,7 @@ fn estimator_has_its_moments(g: &Graph, direction: Direction, count: usize, draw
     let arrays = arrays(g, &mut StdRng::seed_from_u64(4));
     let gradients = run(&grad(g, &wrt).unwrap(), &arrays).unwrap();
     let exact: Vec<f64> = wrt.iter().flat_map(|name| gradients[&format!("{name}.grad")].to_f64()).collect();
-    let e = estimate(g, &wrt, &forward(count, direction, None)).unwrap();
+    let e = estimate(g, &estimator(&forward(count, direction, None))).unwrap();
     let batched = laws::passed(vmap(&e, &["seed"], CHUNK)).unwrap();
     let mut moments = vec![Moments::default(); exact.len()];
     for chunk in 0..draws.div_ceil(CHUNK) {
@@ -398,7 +423,7 @@ fn estimator_has_its_moments(g: &Graph, direction: Direction, count: usize, draw
     let mut sharpest = 0f64;
     for (k, (slope, found)) in exact.iter().zip(moments).enumerate() {
         let variance = (norm + (direction.kurtosis() - 2.0) * slope * slope) / count as f64;
-        let case = format!("{direction}, K = {count}, component {k}");
+        let case = format!("{direction:?}, K = {count}, component {k}");
         let (bias, bound) = (found.first / n, 5.0 * (variance / n).sqrt());
         assert!(bias.abs() <= bound, "{case}: the mean is {bias:e} off, more than {bound:e}");
         let spread = (found.fourth / n - variance * variance).max(0.0);
@@ -406,7 +431,7 @@ fn estimator_has_its_moments(g: &Graph, direction: Direction, count: usize, draw
         assert!(off.abs() <= bound, "{case}: variance {variance:e} is {off:e} off, more than {bound:e}");
         sharpest = sharpest.max(2.0 * slope * slope / count as f64 / bound);
     }
-    assert!(sharpest > 1.0, "{direction}, K = {count}: no component tells κ = 3 from κ = 1");
+    assert!(sharpest > 1.0, "{direction:?}, K = {count}: no component tells κ = 3 from κ = 1");
 }
 
 const CASES: [(Direction, usize); 4] =

@@ -1,187 +1,358 @@
 //! What a step of training does, by the names that flags and TOML have for it.
 
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig};
+use fgc::library::{self, Facts};
+use fgc::{Error, Method, MethodKind, Result, StepConfig, method, optimizers, trial};
 use serde::{Deserialize, Serialize};
-
-use fgc::{Error, Result};
+use toml::{Table, Value};
 
 /// What a step of training does.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(try_from = "Table", into = "Table")]
 pub struct StepSettings {
-    /// Where the gradient comes from; backprop if not given
-    pub grad: Option<Grad>,
-    /// How many tangents at once, in forward gradients and in mode jvp; one if not given
-    pub tangents: Option<usize>,
-    /// What tangents are drawn from; normal if not given (`run` in mode jvp or hvp: draw those
-    /// that aren't given)
-    pub tangent: Option<Tangent>,
-    /// The rule by which parameters follow the gradient; sgd if not given
-    pub optimizer: Option<Optimizer>,
-    /// What momentum and nesterov keep of the velocity each step; 0.9 if not given
-    pub beta: Option<f64>,
-    /// What adam keeps of the mean each step; 0.9 if not given
-    pub beta1: Option<f64>,
-    /// What adam keeps of the mean square each step; 0.999 if not given
-    pub beta2: Option<f64>,
-    /// What adam adds to the root of the mean square; 1e-8 if not given
-    pub eps: Option<f64>,
-    /// L2 regularisation: add this times the parameters to the gradient
-    pub weight_decay: Option<f64>,
-    /// Scale the gradient down to at most this norm
-    pub clip: Option<f64>,
-    /// Cut directional derivatives off at this size (forward gradients)
-    pub clip_directional: Option<f64>,
-    /// Leave out the metrics of the gradient, and what they cost
-    #[serde(alias = "no_figures")]
+    /// Where the gradient comes from: an estimator of fgc's or a file, with values for its parameters.
+    pub grad: Option<String>,
+    /// What becomes of it: optimizers, joined by `+`.
+    pub optimizer: Option<String>,
+    /// Whether the metrics of the gradient are left out.
     pub no_metrics: bool,
+    /// Values for [`SHORTHANDS`], by their key.
+    pub shorthands: Table,
 }
 
-/// Values that have names, for flags and files.
-pub trait Named: Copy + Send + Sync + 'static {
-    /// Each value, its name, and what it is.
-    const ALL: &'static [(Self, &'static str, &'static str)];
+/// A flag, or key of a file, for a parameter of an estimator or optimizer.
+#[derive(Clone, Copy, Debug)]
+pub struct Shorthand {
+    /// The key in TOML.
+    pub key: &'static str,
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// Whose parameter it is.
+    pub of: Of,
+    /// The parameter.
+    pub parameter: &'static str,
+    /// What values it takes.
+    pub form: Form,
+    /// What it does, in a line.
+    pub about: &'static str,
+}
 
-    /// The value called `name`.
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, its, _)| *its == name).map(|(value, ..)| *value)
+/// Whose parameter a shorthand is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Of {
+    /// The estimator.
+    Estimator,
+    /// The last optimizer.
+    Optimizer,
+    /// The optimizer that the shorthand is called after, which goes before the others.
+    Itself,
+}
+
+/// What values a shorthand takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// A number of things.
+    Count,
+    /// A number.
+    Number,
+    /// The name of a function.
+    Name,
+}
+
+/// All shorthands. What is scaled down by one stands behind what is added by one, as PyTorch has it: the gradient is
+/// clipped before the weights decay.
+pub const SHORTHANDS: &[Shorthand] = &[
+    Shorthand {
+        key: "tangents",
+        flag: "tangents",
+        of: Of::Estimator,
+        parameter: "tangents",
+        form: Form::Count,
+        about: "How many tangents at once, in estimators that have several and in mode jvp; one if not given",
+    },
+    Shorthand {
+        key: "tangent",
+        flag: "tangent",
+        of: Of::Estimator,
+        parameter: "draw",
+        form: Form::Name,
+        about: "What tangents are drawn from: normal, rademacher, or what else the estimator takes (`run` in mode jvp or \
+                hvp: draw those that aren't given)",
+    },
+    Shorthand {
+        key: "beta",
+        flag: "beta",
+        of: Of::Optimizer,
+        parameter: "beta",
+        form: Form::Number,
+        about: "What optimizers with a velocity keep of it each step; 0.9 if not given",
+    },
+    Shorthand {
+        key: "beta1",
+        flag: "beta1",
+        of: Of::Optimizer,
+        parameter: "beta1",
+        form: Form::Number,
+        about: "What optimizers with moments keep of the mean each step",
+    },
+    Shorthand {
+        key: "beta2",
+        flag: "beta2",
+        of: Of::Optimizer,
+        parameter: "beta2",
+        form: Form::Number,
+        about: "What optimizers with moments keep of the mean square each step",
+    },
+    Shorthand {
+        key: "eps",
+        flag: "eps",
+        of: Of::Optimizer,
+        parameter: "eps",
+        form: Form::Number,
+        about: "What optimizers with moments add to the root of the mean square",
+    },
+    Shorthand {
+        key: "clip",
+        flag: "clip",
+        of: Of::Itself,
+        parameter: "bound",
+        form: Form::Number,
+        about: "Scale the gradient down to at most this norm",
+    },
+    Shorthand {
+        key: "weight_decay",
+        flag: "weight-decay",
+        of: Of::Itself,
+        parameter: "rate",
+        form: Form::Number,
+        about: "L2 regularisation: add this times the parameters to the gradient",
+    },
+    Shorthand {
+        key: "clip_directional",
+        flag: "clip-directional",
+        of: Of::Estimator,
+        parameter: "clip",
+        form: Form::Number,
+        about: "Cut directional derivatives off at this size",
+    },
+];
+
+/// The shorthand called `key`.
+fn shorthand(key: &str) -> Option<&'static Shorthand> {
+    SHORTHANDS.iter().find(|s| s.key == key)
+}
+
+impl Shorthand {
+    /// The value that `text` stands for.
+    ///
+    /// # Errors
+    /// If it isn't of its form.
+    pub fn value(&self, text: &str) -> std::result::Result<Value, String> {
+        match self.form {
+            Form::Count => match text.parse::<u32>() {
+                Ok(count) => Ok(Value::Integer(count.into())),
+                Err(_) => Err(format!("`{text}` isn't a count")),
+            },
+            Form::Number => text.parse().map(Value::Float).map_err(|_| format!("`{text}` isn't a number")),
+            Form::Name => Ok(Value::String(text.to_owned())),
+        }
+    }
+
+    /// The text of `value`, if that is of its form.
+    fn text(&self, value: &Value) -> std::result::Result<String, String> {
+        let wrong = |what: &str| Err(format!("`{}` is {what}, not {value}", self.key));
+        match (self.form, value) {
+            (Form::Count, Value::Integer(count)) if *count >= 0 => Ok(count.to_string()),
+            (Form::Number, Value::Integer(x)) => Ok(x.to_string()),
+            (Form::Number, Value::Float(x)) => Ok(x.to_string()),
+            (Form::Name, Value::String(name)) => Ok(name.clone()),
+            (Form::Count, _) => wrong("a count"),
+            (Form::Number, _) => wrong("a number"),
+            (Form::Name, _) => wrong("a name"),
+        }
     }
 }
 
-/// Where the gradient comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grad {
-    /// Reverse mode: exact
-    Backprop,
-    /// Forward mode along random directions: an unbiased estimate
-    Forward,
-}
+impl TryFrom<Table> for StepSettings {
+    type Error = String;
 
-/// What tangents are drawn from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tangent {
-    /// Standard normal
-    Normal,
-    /// −1 or 1, equally likely
-    Rademacher,
-}
-
-/// The rule by which parameters follow the gradient.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Gradient descent
-    Sgd,
-    /// With Polyak's momentum
-    Momentum,
-    /// With Nesterov's momentum
-    Nesterov,
-    /// With the moments of Kingma and Ba
-    Adam,
-}
-
-impl Named for Grad {
-    const ALL: &'static [(Grad, &'static str, &'static str)] = &[
-        (Grad::Backprop, "backprop", "Reverse mode: exact"),
-        (Grad::Forward, "forward", "Forward mode along random directions: an unbiased estimate"),
-    ];
-}
-
-impl Named for Tangent {
-    const ALL: &'static [(Tangent, &'static str, &'static str)] = &[
-        (Tangent::Normal, "normal", "Standard normal"),
-        (Tangent::Rademacher, "rademacher", "−1 or 1, equally likely"),
-    ];
-}
-
-impl Named for Optimizer {
-    const ALL: &'static [(Optimizer, &'static str, &'static str)] = &[
-        (Optimizer::Sgd, "sgd", "Gradient descent"),
-        (Optimizer::Momentum, "momentum", "With Polyak's momentum"),
-        (Optimizer::Nesterov, "nesterov", "With Nesterov's momentum"),
-        (Optimizer::Adam, "adam", "With the moments of Kingma and Ba"),
-    ];
-}
-
-/// The distribution that `tangent` names.
-pub fn direction(tangent: Tangent) -> Direction {
-    match tangent {
-        Tangent::Normal => Direction::Normal,
-        Tangent::Rademacher => Direction::Rademacher,
+    fn try_from(table: Table) -> std::result::Result<StepSettings, String> {
+        let mut settings = StepSettings::default();
+        let text = |key: &str, value: Value| match value {
+            Value::String(text) => Ok(Some(text)),
+            other => Err(format!("`{key}` is a text, not {other}")),
+        };
+        for (key, value) in table {
+            match (key.as_str(), value) {
+                ("grad", value) => settings.grad = text("grad", value)?,
+                ("optimizer", value) => settings.optimizer = text("optimizer", value)?,
+                // What runs of earlier versions have is called figures.
+                ("no_metrics" | "no_figures", Value::Boolean(x)) => settings.no_metrics = x,
+                ("no_metrics" | "no_figures", other) => {
+                    return Err(format!("`{key}` is `true` or `false`, not {other}"));
+                }
+                (name, value) => {
+                    let Some(shorthand) = shorthand(name) else {
+                        let known =
+                            SHORTHANDS.iter().map(|s| s.key).chain(["grad", "optimizer", "no_metrics"]);
+                        let known: Vec<String> = known.map(|key| format!("`{key}`")).collect();
+                        return Err(format!("unknown field `{name}`, expected one of {}", known.join(", ")));
+                    };
+                    shorthand.text(&value)?;
+                    settings.shorthands.insert(key, value);
+                }
+            }
+        }
+        Ok(settings)
     }
 }
 
-/// The first of the flags given that say nothing but what a step does.
-pub fn only(step: &StepSettings) -> Option<&'static str> {
-    let given = [
-        ("--grad", step.grad.is_some()),
-        ("--optimizer", step.optimizer.is_some()),
-        ("--beta", step.beta.is_some()),
-        ("--beta1", step.beta1.is_some()),
-        ("--beta2", step.beta2.is_some()),
-        ("--eps", step.eps.is_some()),
-        ("--weight-decay", step.weight_decay.is_some()),
-        ("--clip", step.clip.is_some()),
-        ("--clip-directional", step.clip_directional.is_some()),
-        ("--no-metrics", step.no_metrics),
-    ];
-    given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+impl From<StepSettings> for Table {
+    fn from(settings: StepSettings) -> Table {
+        let mut table = settings.shorthands;
+        for (key, text) in [("grad", settings.grad), ("optimizer", settings.optimizer)] {
+            if let Some(text) = text {
+                table.insert(key.to_owned(), Value::String(text));
+            }
+        }
+        table.insert("no_metrics".to_owned(), Value::Boolean(settings.no_metrics));
+        table
+    }
 }
 
-/// The step that `step` asks for.
+impl StepSettings {
+    /// The first of the flags given that say nothing but what a step does.
+    pub fn only(&self) -> Option<String> {
+        // Those about tangents are about other modes too.
+        let of_step = |s: &&Shorthand| self.shorthands.contains_key(s.key) && !s.key.starts_with("tangent");
+        let named = [
+            ("--grad", self.grad.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--no-metrics", self.no_metrics),
+        ];
+        let named = named.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag.to_owned());
+        named.or_else(|| SHORTHANDS.iter().find(of_step).map(|s| format!("--{}", s.flag)))
+    }
+
+    /// How many tangents at once, if that is said.
+    pub fn tangents(&self) -> Option<usize> {
+        let count = self.shorthands.get("tangents").and_then(Value::as_integer)?;
+        usize::try_from(count).ok()
+    }
+
+    /// What tangents are drawn from, if that is said.
+    pub fn tangent(&self) -> Option<&str> {
+        self.shorthands.get("tangent").and_then(Value::as_str)
+    }
+
+    /// The estimator and the optimizers, as they are named.
+    fn methods(&self) -> Result<(Method, Vec<Method>)> {
+        let estimator = match &self.grad {
+            Some(spec) => method(MethodKind::Estimator, spec)?,
+            None => library::standard(MethodKind::Estimator),
+        };
+        let optimizer = match &self.optimizer {
+            Some(spec) => optimizers(spec)?,
+            None => vec![library::standard(MethodKind::Optimizer)],
+        };
+        Ok((estimator, optimizer))
+    }
+
+    /// The learning rate where none is given: that of the optimizer, times what the estimator says of it.
+    ///
+    /// # Errors
+    /// If a method isn't there.
+    pub fn default_rate(&self) -> Result<f64> {
+        let (estimator, optimizer) = self.methods()?;
+        let (estimator, optimizer) = (estimator.facts(), last(&optimizer).facts());
+        let scale = if optimizer.adaptive { estimator.adaptive_rate } else { estimator.rate };
+        Ok(optimizer.rate.unwrap_or(FALLBACK_RATE) * scale.unwrap_or(1.0))
+    }
+}
+
+/// The learning rate of optimizers that say none.
+const FALLBACK_RATE: f64 = 1e-3;
+
+/// The optimizer that updates the parameters.
+fn last(optimizer: &[Method]) -> &Method {
+    optimizer.last().unwrap_or_else(|| unreachable!("there is an optimizer, named or not"))
+}
+
+/// The step that `settings` ask for. It is tried on a small model, so that what is wrong with it whatever the model is
+/// found here.
 ///
 /// # Errors
-/// If flags don't go together, or a number is out of its range.
-pub fn config(step: &StepSettings) -> Result<StepConfig> {
-    let config = StepConfig {
-        estimator: estimator(step)?,
-        optimiser: optimiser(step)?,
-        weight_decay: step.weight_decay.unwrap_or(0.0),
-        clip: step.clip,
-        metrics: !step.no_metrics,
-    };
-    config.check().map_err(Error::of)?;
+/// If a method isn't there, flags don't go together, or a number is out of its range.
+pub fn config(settings: &StepSettings) -> Result<StepConfig> {
+    let (mut estimator, mut optimizer) = settings.methods()?;
+    let mut before = Vec::new();
+    for shorthand in SHORTHANDS {
+        let Some(value) = settings.shorthands.get(shorthand.key) else { continue };
+        let text = shorthand.text(value).map_err(Error::new)?;
+        match shorthand.of {
+            Of::Estimator => estimator = given(estimator, shorthand, &text)?,
+            Of::Optimizer => {
+                let last =
+                    optimizer.pop().unwrap_or_else(|| unreachable!("there is an optimizer, named or not"));
+                optimizer.push(given(last, shorthand, &text)?);
+            }
+            Of::Itself => {
+                let method = library::find(MethodKind::Optimizer, shorthand.key)
+                    .unwrap_or_else(|| unreachable!("fgc comes with what its own flags are called after"));
+                before.push(given(method, shorthand, &text)?);
+            }
+        }
+    }
+    before.extend(optimizer);
+    let config = StepConfig { estimator, optimizer: before, metrics: !settings.no_metrics };
+    trial()?.step(&config)?;
     Ok(config)
 }
 
-/// The learning rate where none is given: one at which `mlp`, `cnn` and `resnet` train on the embedded images and on
-/// MNIST in batches of 64. Those of the forward gradient are for `mlp`, which is the least stable of them: its loss isn't
-/// finite after 6,400 steps of MNIST with 2e-4, and of about 600 where it is wider.
-pub fn default_rate(step: &StepSettings) -> f64 {
-    let forward = step.grad == Some(Grad::Forward);
-    match (step.optimizer.unwrap_or(Optimizer::Sgd), forward) {
-        (Optimizer::Sgd, false) => 2e-2,
-        (Optimizer::Sgd, true) => 5e-5,
-        // A velocity adds up to 1/(1 − β) gradients.
-        (Optimizer::Momentum | Optimizer::Nesterov, false) => 2e-3,
-        (Optimizer::Momentum | Optimizer::Nesterov, true) => 5e-6,
-        (Optimizer::Adam, false) => 1e-3,
-        (Optimizer::Adam, true) => 2e-4,
+/// `method` with `text` for the parameter of `shorthand`.
+fn given(method: Method, shorthand: &Shorthand, text: &str) -> Result<Method> {
+    let has = |facts: &Facts| facts.params.iter().any(|p| p == shorthand.parameter);
+    if has(&method.facts()) {
+        return Ok(method.with(shorthand.parameter, text));
     }
+    let kind = method.kind;
+    let others = library::all(kind).iter().filter_map(|(name, _)| library::find(kind, name));
+    let others: Vec<String> = others.filter(|m| has(&m.facts())).map(|m| m.name()).collect();
+    let flag = match kind {
+        MethodKind::Estimator => "--grad",
+        MethodKind::Optimizer => "--optimizer",
+    };
+    Err(Error::new(format!("--{} is for {flag} {}", shorthand.flag, listed(&others, "and", ","))))
 }
 
 /// What to try when training with rate `lr` and these settings diverged.
-pub fn against_divergence(lr: f64, step: &StepSettings) -> String {
+///
+/// # Errors
+/// If a method isn't there.
+pub fn against_divergence(lr: f64, settings: &StepSettings) -> Result<String> {
+    let (estimator, optimizer) = settings.methods()?;
+    let (estimator, facts) = (estimator.facts(), last(&optimizer).facts());
     let mut tips = vec![format!("a lower rate than {lr:e}, such as --lr {:e}", tenth(lr))];
-    if step.optimizer != Some(Optimizer::Adam) {
-        let rate = default_rate(&StepSettings { optimizer: Some(Optimizer::Adam), ..step.clone() });
-        tips.push(format!("--optimizer adam (its own rate, without --lr, is {rate:e})"));
+    if !facts.adaptive {
+        let all = library::all(MethodKind::Optimizer).iter();
+        let adaptive: Vec<String> = all
+            .filter_map(|(name, _)| library::find(MethodKind::Optimizer, name))
+            .filter(|method| method.facts().adaptive)
+            .map(|method| method.name())
+            .collect();
+        tips.push(format!("an adaptive optimizer: --optimizer {}", listed(&adaptive, "or", ",")));
     }
-    let forward = step.grad == Some(Grad::Forward);
-    if forward {
-        tips.push(format!(
-            "more tangents, such as --tangents {}",
-            step.tangents.unwrap_or(1).saturating_mul(4)
-        ));
-        if step.clip_directional.is_none() {
-            tips.push("a bound of directional derivatives, such as --clip-directional 10".to_owned());
-        }
-    } else if step.clip.is_none() {
-        tips.push("a bound of the gradient's norm, such as --clip 1".to_owned());
+    let has = |parameter: &str| estimator.params.iter().any(|p| p == parameter);
+    if has("tangents") {
+        let more = settings.tangents().unwrap_or(1).saturating_mul(4);
+        tips.push(format!("more tangents, such as --tangents {more}"));
     }
-    format!("try {}", listed(&tips))
+    match has("clip") {
+        true if settings.shorthands.contains_key("clip_directional") => {}
+        true => tips.push("a bound of directional derivatives, such as --clip-directional 10".to_owned()),
+        false if settings.shorthands.contains_key("clip") => {}
+        false => tips.push("a bound of the gradient's norm, such as --clip 1".to_owned()),
+    }
+    Ok(format!("try {}", listed(&tips, "or", ";")))
 }
 
 /// A tenth of `x`, of one digit.
@@ -190,53 +361,12 @@ fn tenth(x: f64) -> f64 {
 }
 
 /// `a; b; or c`.
-fn listed(parts: &[String]) -> String {
+fn listed(parts: &[String], word: &str, comma: &str) -> String {
     match parts {
-        [rest @ .., last] if !rest.is_empty() => format!("{}; or {last}", rest.join("; ")),
+        [first, last] if comma == "," => format!("{first} {word} {last}"),
+        [rest @ .., last] if !rest.is_empty() => {
+            format!("{}{comma} {word} {last}", rest.join(&format!("{comma} ")))
+        }
         _ => parts.concat(),
     }
-}
-
-fn estimator(step: &StepSettings) -> Result<Estimator> {
-    match step.grad.unwrap_or(Grad::Backprop) {
-        Grad::Backprop => {
-            refuse("--tangents", step.tangents, "--grad forward")?;
-            refuse("--tangent", step.tangent, "--grad forward")?;
-            refuse("--clip-directional", step.clip_directional, "--grad forward")?;
-            Ok(Estimator::Backprop)
-        }
-        Grad::Forward => Ok(Estimator::Forward {
-            tangents: step.tangents.unwrap_or(1),
-            direction: direction(step.tangent.unwrap_or(Tangent::Normal)),
-            clip: step.clip_directional,
-        }),
-    }
-}
-
-fn optimiser(step: &StepSettings) -> Result<Optimiser> {
-    let name = step.optimizer.unwrap_or(Optimizer::Sgd);
-    if !matches!(name, Optimizer::Momentum | Optimizer::Nesterov) {
-        refuse("--beta", step.beta, "--optimizer momentum and nesterov")?;
-    }
-    if name != Optimizer::Adam {
-        refuse("--beta1", step.beta1, "--optimizer adam")?;
-        refuse("--beta2", step.beta2, "--optimizer adam")?;
-        refuse("--eps", step.eps, "--optimizer adam")?;
-    }
-    let beta = step.beta.unwrap_or(Optimiser::BETA);
-    Ok(match name {
-        Optimizer::Sgd => Optimiser::Sgd,
-        Optimizer::Momentum => Optimiser::Momentum { beta },
-        Optimizer::Nesterov => Optimiser::Nesterov { beta },
-        Optimizer::Adam => Optimiser::Adam {
-            beta1: step.beta1.unwrap_or(Optimiser::BETA1),
-            beta2: step.beta2.unwrap_or(Optimiser::BETA2),
-            eps: step.eps.unwrap_or(Optimiser::EPS),
-        },
-    })
-}
-
-/// Fails if a flag is given that goes with another only.
-fn refuse<T>(flag: &str, value: Option<T>, with: &str) -> Result<()> {
-    value.map_or(Ok(()), |_| Err(Error::new(format!("{flag} is for {with}"))))
 }

@@ -105,7 +105,7 @@ impl<'a> Training<'a> {
         };
         let outcome = trainer.train(run, &self.first)?;
         if matches!(outcome, Outcome::Diverged { .. }) {
-            report.note(&step_settings::against_divergence(settings.lr, &step_of(settings)?));
+            report.note(&step_settings::against_divergence(settings.lr, &step_of(settings)?)?);
         }
         Ok(outcome)
     }

@@ -9,29 +9,29 @@
 //! grad       = linearize, then transpose                 reverse mode
 //! hvp        = jvp of grad
 //! vmap       g over a leading batch dimension of some leaves
-//! estimate   g(x)  ->  g(x), an estimate of ∇g           backprop or forward gradient
-//! step       = estimate, then an optimiser's updates of the parameters
+//! estimate   g(x)  ->  g(x), an estimate of ∇g           what an estimator, a file of the language, makes of it
+//! step       = estimate, then an optimizer's updates of the parameters
 //! eqsat      g(x)  ->  an equal program that costs less: the last pass
 //! ```
 //!
 //! What differentiates a single operation is in the op table; no pass here names one, but for the table of rules
 //! that equality saturation works from.
 
+mod calculus;
 pub mod eqsat;
 mod error;
 mod grad;
 mod jvp;
 mod linearize;
 mod names;
-mod step;
 mod transpose;
 mod vmap;
 
+pub use calculus::{Derivatives, estimate, step};
 pub use error::{PassError, Passed};
 pub use grad::{grad, grad_of, hvp};
 pub use jvp::{jvp, jvp_many};
 pub use linearize::{Linearized, linearize};
 pub use names::{Suffix, params};
-pub use step::{Direction, Estimator, Optimiser, StepConfig, StepNames, estimate, step};
 pub use transpose::transpose;
 pub use vmap::vmap;

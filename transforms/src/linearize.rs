@@ -3,8 +3,8 @@
 use fgc_ir::{Builder, Graph, Op, OutputKind, Role, Value};
 
 use crate::error::Passed;
-use crate::jvp::jvp;
-use crate::names::{Suffix, fresh_prefix, leaves};
+use crate::jvp::{Perturbation, jvp_at};
+use crate::names::{fresh_prefix, leaves};
 
 /// A linearization: the two halves of a [`jvp`], cut where tangents come in.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,11 +23,13 @@ pub struct Linearized {
 /// Residuals are the values of the primal that the linear half reads. Leaves are not among
 /// them: both halves have those.
 pub fn linearize(g: &Graph, wrt: &[&str]) -> Passed<Linearized> {
-    let both = jvp(g, wrt)?;
-    let suffix = Suffix::tangent(g, wrt);
-    let names: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let tangents = leaves(&both, &names, true)?;
+    linearize_at(g, &Perturbation::of_leaves(g, wrt)?)
+}
+
+/// [`linearize`] with respect to any values.
+pub(crate) fn linearize_at(g: &Graph, at: &Perturbation) -> Passed<Linearized> {
+    let both = jvp_at(g, at)?;
+    let tangents = leaves(&both, &at.tangents(), true)?;
     let depends = both.dependents(&tangents);
     let outputs = g.outputs_by_name();
     let is_tangent = |name: &str| !outputs.contains_key(name);

@@ -58,15 +58,6 @@ fn names(g: &Graph) -> impl Iterator<Item = &str> {
     g.bindings().map(|(_, name, _)| name).chain(g.outputs.iter().map(|o| o.name.as_str()))
 }
 
-/// `stem`, or with a number behind it where `g` has that name already.
-pub(crate) fn fresh(g: &Graph, stem: &str) -> String {
-    let taken: HashSet<&str> = names(g).collect();
-    let numbered = (2..).map(|count| format!("{stem}{count}"));
-    let mut free =
-        std::iter::once(stem.to_owned()).chain(numbered).filter(|name| !taken.contains(name.as_str()));
-    free.next().expect("numbers don't end")
-}
-
 /// A prefix for numbered names that no name of `g` begins with.
 pub(crate) fn fresh_prefix(g: &Graph, stem: &str) -> String {
     let mut prefix = format!("{stem}.");

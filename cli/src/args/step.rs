@@ -1,76 +1,89 @@
 //! The arguments that say what a step of training does.
 
-use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use fgc::library;
+use fgc::{MethodKind, method, optimizers};
 use fgc_train::StepSettings;
-use fgc_train::step_settings::{Grad, Named, Optimizer, Tangent};
+use fgc_train::step_settings::{Form, SHORTHANDS, Shorthand};
+use toml::Value;
 
-#[derive(Args, Clone)]
-pub struct StepArgs {
-    /// Where the gradient comes from; backprop if not given
-    #[arg(long, value_parser = one_of::<Grad>(), value_name = "ESTIMATOR")]
-    pub grad: Option<Grad>,
-    /// How many tangents at once, in forward gradients and in mode jvp; one if not given
-    #[arg(long, value_name = "K")]
-    pub tangents: Option<usize>,
-    /// What tangents are drawn from; normal if not given (`run` in mode jvp or hvp: draw those
-    /// that aren't given)
-    #[arg(long, value_parser = one_of::<Tangent>(), value_name = "DISTRIBUTION")]
-    pub tangent: Option<Tangent>,
-    /// The rule by which parameters follow the gradient; sgd if not given
-    #[arg(long, value_parser = one_of::<Optimizer>(), value_name = "RULE")]
-    pub optimizer: Option<Optimizer>,
-    /// What momentum and nesterov keep of the velocity each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta: Option<f64>,
-    /// What adam keeps of the mean each step; 0.9 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta1: Option<f64>,
-    /// What adam keeps of the mean square each step; 0.999 if not given
-    #[arg(long, value_name = "BETA")]
-    pub beta2: Option<f64>,
-    /// What adam adds to the root of the mean square; 1e-8 if not given
-    #[arg(long, value_name = "EPS")]
-    pub eps: Option<f64>,
-    /// L2 regularisation: add this times the parameters to the gradient
-    #[arg(long, value_name = "X")]
-    pub weight_decay: Option<f64>,
-    /// Scale the gradient down to at most this norm
-    #[arg(long, value_name = "NORM")]
-    pub clip: Option<f64>,
-    /// Cut directional derivatives off at this size (forward gradients)
-    #[arg(long, value_name = "SIZE")]
-    pub clip_directional: Option<f64>,
-    /// Leave out the metrics of the gradient, and what they cost
-    #[arg(long, alias = "no-figures")]
-    pub no_metrics: bool,
-}
+/// What a step of training does.
+#[derive(Clone)]
+pub struct StepArgs(pub StepSettings);
 
-impl StepArgs {
-    /// What they say.
-    pub fn settings(&self) -> StepSettings {
-        let StepArgs { grad, tangents, tangent, optimizer, beta, beta1, beta2, eps, .. } = *self;
-        let StepArgs { weight_decay, clip, clip_directional, no_metrics, .. } = *self;
-        StepSettings {
-            grad,
-            tangents,
-            tangent,
-            optimizer,
-            beta,
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-            clip,
-            clip_directional,
-            no_metrics,
-        }
+impl Args for StepArgs {
+    fn augment_args(command: Command) -> Command {
+        let command = command
+            .arg(
+                Arg::new("grad")
+                    .long("grad")
+                    .value_name("ESTIMATOR")
+                    .value_parser(|spec: &str| method(MethodKind::Estimator, spec).map(|_| spec.to_owned()))
+                    .help(about(MethodKind::Estimator, "Where the gradient comes from")),
+            )
+            .arg(
+                Arg::new("optimizer")
+                    .long("optimizer")
+                    .value_name("RULE")
+                    .value_parser(|spec: &str| optimizers(spec).map(|_| spec.to_owned()))
+                    .help(about(MethodKind::Optimizer, "The rule by which parameters follow the gradient")),
+            );
+        let command = SHORTHANDS.iter().fold(command, |command, shorthand| {
+            let value = match shorthand.form {
+                Form::Count => "K",
+                Form::Number => "X",
+                Form::Name => "DISTRIBUTION",
+            };
+            command.arg(
+                Arg::new(shorthand.key)
+                    .long(shorthand.flag)
+                    .value_name(value)
+                    .value_parser(|text: &str| shorthand.value(text))
+                    .help(shorthand.about),
+            )
+        });
+        command.arg(
+            Arg::new("no_metrics")
+                .long("no-metrics")
+                .alias("no-figures")
+                .action(ArgAction::SetTrue)
+                .help("Leave out the metrics of the gradient, and what they cost"),
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        StepArgs::augment_args(command)
     }
 }
 
-/// Takes the names of `T`'s values.
-fn one_of<T: Named>() -> impl TypedValueParser<Value = T> {
-    let names = T::ALL.iter().map(|(_, name, about)| PossibleValue::new(*name).help(*about));
-    PossibleValuesParser::new(names)
-        .try_map(|name| T::named(&name).ok_or_else(|| format!("there is no `{name}`")))
+/// What an argument is for, with the methods that it can name.
+fn about(kind: MethodKind, what: &str) -> String {
+    let names: Vec<&str> = library::all(kind).iter().map(|(name, _)| *name).collect();
+    let standard = library::standard(kind).name();
+    let joined = match kind {
+        MethodKind::Estimator => "",
+        MethodKind::Optimizer => "; several are joined by `+`",
+    };
+    format!(
+        "{what}: {}, or a file; parameters behind a colon, as `NAME:key=value,…`{joined}; {standard} if not given",
+        names.join(", ")
+    )
+}
+
+impl FromArgMatches for StepArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<StepArgs, clap::Error> {
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let given = |s: &Shorthand| Some((s.key.to_owned(), matches.get_one::<Value>(s.key)?.clone()));
+        Ok(StepArgs(StepSettings {
+            grad: text("grad"),
+            optimizer: text("optimizer"),
+            no_metrics: matches.get_flag("no_metrics"),
+            shorthands: SHORTHANDS.iter().filter_map(given).collect(),
+        }))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = StepArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
 }

@@ -97,7 +97,6 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use fgc_train::step_settings::Grad;
 
     #[derive(Parser)]
     struct Alone {
@@ -114,8 +113,8 @@ mod tests {
     fn a_model_or_a_run_to_resume() {
         let train =
             parse("m.fg --set hidden=16 --grad forward --tangents 8 --tangent rademacher --lr 2e-5").unwrap();
-        assert_eq!((train.step.tangents, train.lr), (Some(8), Some(2e-5)));
-        assert!(train.step.grad == Some(Grad::Forward));
+        assert_eq!((train.step.0.tangents(), train.lr), (Some(8), Some(2e-5)));
+        assert_eq!(train.step.0.grad.as_deref(), Some("forward"));
         assert_eq!((train.data.as_str(), train.batch), ("embedded", 64));
         assert_eq!(parse("--resume runs/a --log-every 1").unwrap().resume, Some("runs/a".into()));
         assert!(parse("").is_err_and(|e| e.contains("<MODEL>")));

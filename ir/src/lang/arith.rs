@@ -47,6 +47,10 @@ impl<'a> Elab<'a> {
             Val::Int(i) => i.checked_neg().map(Val::Int).ok_or_else(|| overflow(span)),
             Val::Float(x) => Ok(Val::Float(-x)),
             Val::Tensor(v) => self.push(Unary::Neg, &[v], span).map(Val::Tensor),
+            tree @ Val::Tree(_) => self.leafwise(&[(tree, span)], span, |e, leaf| match leaf {
+                [(value, _)] => e.negate(value.clone(), span),
+                _ => unreachable!("one operand"),
+            }),
             Val::Poison => Ok(Val::Poison),
             other => Err(fail(span, format!("`-` doesn't apply to {}", other.describe(&self.builder)))),
         }
@@ -68,6 +72,10 @@ impl<'a> Elab<'a> {
     /// `a op b`.
     pub(super) fn binary(&mut self, op: BinaryOp, a: (Val, Span), b: (Val, Span), span: Span) -> Res {
         match (&a.0, &b.0) {
+            (Val::Tree(_), _) | (_, Val::Tree(_)) => self.leafwise(&[a, b], span, |e, leaves| match leaves {
+                [a, b] => e.binary(op, a.clone(), b.clone(), span),
+                _ => unreachable!("two operands"),
+            }),
             (Val::Tensor(_), _) | (_, Val::Tensor(_)) => self.tensor_binary(op, a, b, span),
             (Val::Int(x), Val::Int(y)) => integers(op, *x, *y, span),
             (Val::Int(x), Val::Float(y)) => numbers(op, *x as f64, *y, span),

@@ -36,6 +36,9 @@ impl<'a> Elab<'a> {
         span: Span,
     ) -> Res {
         let op = op.into();
+        if args.iter().any(|(v, _)| matches!(v, Val::Tree(_))) {
+            return self.leafwise(args, span, |e, leaves| e.elementwise(op.clone(), name, leaves, span));
+        }
         let numbers: Option<Vec<f64>> = args.iter().map(|(v, _)| v.number()).collect();
         if let Some(numbers) = numbers {
             return native_number(&op, args, &numbers).map_err(|m| fail(span, m));

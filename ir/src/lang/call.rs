@@ -1,6 +1,7 @@
 //! Calls: of functions, which are inlined, of builtins, and of the elementwise rows.
 
 use super::builtins::{self, Arg, Args, Builtin};
+use super::callable::Callable;
 use super::eval::{Elab, fail};
 use super::names::{Activation, Kind};
 use super::stmt::Flow;
@@ -18,6 +19,7 @@ const MAX_CALLS: usize = 64;
 /// What a name calls.
 enum Callee<'a> {
     Function(&'a Function),
+    Held(Callable),
     Builtin(&'static Builtin),
     Cast(DType),
     Row(Box<Op>, usize),
@@ -98,7 +100,10 @@ impl<'a> Elab<'a> {
         args: &'a [ast::Arg],
         instance: Option<&'a Ident>,
     ) -> Res {
-        let found = self.find(&callee.name, callee.span);
+        let found = match self.held_function(&callee.name, callee.span) {
+            Some(held) => Some(Callee::Held(held)),
+            None => self.find(&callee.name, callee.span),
+        };
         let mut given = Vec::with_capacity(args.len());
         for arg in args {
             let value = self.expr(&arg.value);
@@ -112,18 +117,76 @@ impl<'a> Elab<'a> {
             let message = format!("`{}` is built in and declares nothing that `as` could name", callee.name);
             return Err(fail(instance.span, message));
         }
+        self.invoke(&callee.name, found, given, span, instance)
+    }
+
+    /// The function that the variable `name` holds, or that is known under it.
+    fn held_function(&mut self, name: &str, span: Span) -> Option<Callable> {
+        let held = match self.visible(name, span) {
+            Some(value) => Some(value.clone()),
+            None if matches!(name, "loss" | "losses") => self.known(name, span).and_then(Result::ok),
+            None => None,
+        };
+        match held {
+            Some(Val::Fn(f)) => Some(f),
+            _ => None,
+        }
+    }
+
+    /// The function called `name`, as seen from `from`, of `args`.
+    pub(super) fn call_named(&mut self, name: &str, from: Span, args: Vec<Arg>, span: Span) -> Res {
+        let Some(found) = self.find(name, from) else {
+            unreachable!("a function that is a value was found when it was named")
+        };
+        let given = args.into_iter().map(|arg| Given { name: None, arg }).collect();
+        self.invoke(name, found, given, span, None)
+    }
+
+    fn invoke(
+        &mut self,
+        name: &str,
+        found: Callee<'a>,
+        given: Vec<Given<'a>>,
+        span: Span,
+        instance: Option<&'a Ident>,
+    ) -> Res {
         self.at(span);
         match found {
             Callee::Function(function) => self.inline(function, given, span, instance),
+            Callee::Held(f) => {
+                if let Some(named) = given.iter().find_map(|g| g.name) {
+                    let message = format!("{} takes its arguments by position", f.describe());
+                    return Err(fail(named.span, message));
+                }
+                self.apply(&f, given.into_iter().map(|g| g.arg).collect(), span)
+            }
             Callee::Builtin(builtin) => {
                 let names: Vec<(&str, bool)> =
                     builtin.params.iter().map(|p| (p.name(), p.is_required())).collect();
                 let bound = bind(builtin.name, &builtin.signature(), &names, given, span, None)?;
-                (builtin.run)(self, &Args::new(builtin, bound, span))
+                if builtin.of_trees || !bound.iter().flatten().any(|arg| matches!(arg.value, Val::Tree(_))) {
+                    return (builtin.run)(self, &Args::new(builtin, bound, span));
+                }
+                let args: Vec<(Val, Span)> = bound
+                    .iter()
+                    .map(|arg| arg.as_ref().map_or((Val::Nothing, span), |arg| (arg.value.clone(), arg.span)))
+                    .collect();
+                self.leafwise(&args, span, |e, leaves| {
+                    let args = leaves.iter().zip(&bound).map(|((value, span), arg)| {
+                        arg.as_ref().map(|_| Arg { value: value.clone(), span: *span })
+                    });
+                    (builtin.run)(e, &Args::new(builtin, args.collect(), span))
+                })
             }
             Callee::Cast(dtype) => {
                 let bound = bind(dtype.name(), &format!("{dtype}(x)"), &[("x", true)], given, span, None)?;
                 match bound.into_iter().next().flatten() {
+                    Some(Arg { value: tree @ Val::Tree(_), span: at }) => {
+                        self.leafwise(&[(tree, at)], span, |e, leaf| match leaf {
+                            [(value, at)] => e.cast(&Arg { value: value.clone(), span: *at }, dtype),
+                            _ => unreachable!("one argument"),
+                        })
+                    }
                     Some(arg) => self.cast(&arg, dtype),
                     None => Ok(Val::Poison),
                 }
@@ -131,10 +194,10 @@ impl<'a> Elab<'a> {
             Callee::Row(op, arity) => {
                 let names: &[(&str, bool)] =
                     if arity == 1 { &[("x", true)] } else { &[("a", true), ("b", true)] };
-                let signature = format!("{}({})", callee.name, if arity == 1 { "x" } else { "a, b" });
-                let bound = bind(&callee.name, &signature, names, given, span, None)?;
+                let signature = format!("{name}({})", if arity == 1 { "x" } else { "a, b" });
+                let bound = bind(name, &signature, names, given, span, None)?;
                 let args: Vec<(Val, Span)> = bound.into_iter().flatten().map(|a| (a.value, a.span)).collect();
-                self.elementwise(*op, &callee.name, &args, span)
+                self.elementwise(*op, name, &args, span)
             }
         }
     }

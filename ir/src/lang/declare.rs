@@ -3,11 +3,12 @@
 use super::eval::{Elab, State, fail};
 use super::items::{find_init, is_reserved, reserved};
 use super::names::{Activation, Kind};
+use super::tree::{Leaf, Tree};
 use super::value::{Res, Val, size};
 use crate::diag::{Diagnostic, nearest};
 use crate::graph::Span;
 use crate::ops::{Init, Role};
-use crate::text::ast::{Expr, ExprKind, Ident, TypeExpr};
+use crate::text::ast::{DeclaredType, Expr, ExprKind, Ident, TypeExpr};
 use crate::types::{Shape, Type};
 
 /// `fan_in` and `fan_out` of a shape, as in `jax.nn.initializers`: the last two dimensions times
@@ -62,18 +63,90 @@ impl<'a> Elab<'a> {
         &mut self,
         is_state: bool,
         name: &'a Ident,
-        ty: &'a TypeExpr,
+        ty: &'a DeclaredType,
         init: &'a Expr,
     ) -> Res {
         let what = if is_state { "state" } else { "param" };
+        if !is_state && self.step.is_some() {
+            let error = Diagnostic::new(name.span, "an estimator or optimizer has no parameters");
+            return Err(Box::new(error.help("what it keeps between steps is a `state`")));
+        }
         if self.evaluating_consts {
             return Err(fail(name.span, format!("a {what} belongs in a model, not in a const")));
         }
         if is_reserved(&name.name) {
             return Err(Box::new(reserved(name)));
         }
-        let at = ty.span;
-        let Some(ty) = self.type_of(ty)? else { return Ok(Val::Poison) };
+        let (at, ty) = match ty {
+            DeclaredType::Stated(ty) => (ty.span, self.type_of(ty)?),
+            DeclaredType::Like(e) => match self.expr(e) {
+                Val::Tree(tree) => return self.declare_tree(is_state, name, &tree, init, e.span),
+                Val::Tensor(v) => (e.span, Some(self.builder.ty(v).clone())),
+                Val::Poison => (e.span, None),
+                other => {
+                    let found = other.describe(&self.builder);
+                    return Err(fail(
+                        e.span,
+                        format!("`like` is followed by a tree or a tensor, not by {found}"),
+                    ));
+                }
+            },
+        };
+        let Some(ty) = ty else { return Ok(Val::Poison) };
+        let full = self.activation.qualified(&name.name);
+        let full = match self.step {
+            Some(_) => self.take_name(&full),
+            None => full,
+        };
+        let value = self.declare_one(is_state, name, full, ty, init, at)?;
+        if is_state && !value.is_poison() {
+            self.activation.states.insert(&name.name, vec![self.states.len() - 1]);
+        }
+        Ok(value)
+    }
+
+    /// A state for each leaf of `tree`, of its type: `LEAF.NAME`, numbered if one of these names is taken.
+    fn declare_tree(
+        &mut self,
+        is_state: bool,
+        name: &'a Ident,
+        tree: &Tree,
+        init: &'a Expr,
+        at: Span,
+    ) -> Res {
+        if !is_state || self.step.is_none() {
+            return Err(fail(at, "only a state of an estimator or optimizer is like a tree"));
+        }
+        let suffix = self.free_suffix(&format!(".{}", name.name), tree);
+        let (mut leaves, mut positions) = (Vec::new(), Vec::new());
+        for leaf in tree.leaves.iter() {
+            let ty = match &leaf.value {
+                Val::Tensor(v) => self.builder.ty(*v).clone(),
+                _ => leaf.base.clone(),
+            };
+            let full = self.take_name(&format!("{}{suffix}", leaf.name));
+            let value = self.declare_one(true, name, full, ty, init, at)?;
+            if value.is_poison() {
+                return Ok(Val::Poison);
+            }
+            positions.push(self.states.len() - 1);
+            leaves.push(Leaf { value, ..leaf.clone() });
+        }
+        self.activation.states.insert(&name.name, positions);
+        Ok(Val::Tree(Tree::new(leaves)))
+    }
+
+    /// The parameter or state called `full` in the graph.
+    fn declare_one(
+        &mut self,
+        is_state: bool,
+        name: &'a Ident,
+        full: String,
+        ty: Type,
+        init: &'a Expr,
+        at: Span,
+    ) -> Res {
+        let what = if is_state { "state" } else { "param" };
         if !ty.dtype.is_float() {
             let message =
                 format!("{what} `{}` is drawn from real numbers and can't be {}", name.name, ty.dtype);
@@ -83,12 +156,10 @@ impl<'a> Elab<'a> {
         let drawn = self.init(init, 0);
         self.fans = outer;
         let Some(drawn) = drawn? else { return Ok(Val::Poison) };
-        let full = self.activation.qualified(&name.name);
         self.claim(&full, name.span)?;
         let role = if is_state { Role::State(drawn) } else { Role::Param(drawn) };
         let value = self.bound(&full, role, ty, name.span)?;
         if let (true, Val::Tensor(v)) = (is_state, &value) {
-            self.activation.states.insert(&name.name, self.states.len());
             self.states.push(State { name: full, value: *v, update: None });
         }
         Ok(value)

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Options;
+use super::calculus::Calculus;
 use super::items::{Items, is_reserved, reserved};
 use super::names::{Activation, Kind};
+use super::step::Step;
+use super::tree::Tree;
 use super::value::{Fail, Res, Val};
 use crate::builder::Builder;
 use crate::diag::Diagnostic;
@@ -71,7 +74,15 @@ pub(super) struct Elab<'a> {
     pub(super) draws: HashMap<String, u32>,
     /// Results of instances, to be called by their path if the statement gives no other name.
     pub(super) instances: Vec<(Value, String)>,
-    labels: HashMap<String, usize>,
+    /// What differentiates functions.
+    pub(super) calculus: &'a dyn Calculus,
+    /// What is known of the model, where an estimator or optimizer is elaborated.
+    pub(super) step: Option<Step<'a>>,
+    /// The gradient, between two methods of a step.
+    pub(super) gradient: Option<Tree>,
+    /// The learning rate, between two methods of a step, where one has changed it.
+    pub(super) rate: Option<Val>,
+    pub(super) labels: HashMap<String, usize>,
     errors: Vec<Diagnostic>,
     blamed: HashSet<Span>,
     depth: usize,
@@ -82,19 +93,20 @@ pub(super) struct Elab<'a> {
 }
 
 impl<'a> Elab<'a> {
-    /// Prepares the elaboration of `model` of the file `ast`.
+    /// Prepares the elaboration of what the file `ast` holds to a graph called `name`.
     pub(super) fn new(
+        name: &str,
         ast: &'a File,
         prelude: &'a File,
         prelude_file: u32,
-        model: &'a Model,
         options: &'a Options,
+        calculus: &'a dyn Calculus,
     ) -> Elab<'a> {
         let (user, mut early) = Items::of(ast);
         let (prelude, wrong) = Items::of(prelude);
         early.extend(wrong);
         Elab {
-            builder: Builder::new(model.name.name.as_str()),
+            builder: Builder::new(name),
             float: options.float,
             user,
             prelude,
@@ -112,6 +124,10 @@ impl<'a> Elab<'a> {
             seed: None,
             draws: HashMap::new(),
             instances: Vec::new(),
+            calculus,
+            step: None,
+            gradient: None,
+            rate: None,
             labels: HashMap::new(),
             errors: Vec::new(),
             blamed: HashSet::new(),
@@ -144,11 +160,27 @@ impl<'a> Elab<'a> {
         self.block(&model.body, false);
         let loss = self.activation.vars.remove("loss");
         self.results(model, loss);
+        self.done(model.name.span)
+    }
+
+    /// The graph, or what is wrong; `at` is to blame for what is found only now.
+    pub(super) fn done(self, at: Span) -> Result<Graph, Vec<Diagnostic>> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        let at = model.name.span;
         self.builder.finish().map_err(|e| vec![Diagnostic::new(at, e.message)])
+    }
+
+    /// Whether something was found to be wrong.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// Marks `v` as a site of the model, called by the path of the instance that runs.
+    pub(super) fn mark_site(&mut self, v: Value) {
+        let path = self.activation.qualified("site");
+        let name = path.strip_suffix(".site").map_or(path.clone(), str::to_owned);
+        self.builder.site(name, v);
     }
 
     fn input(&mut self, name: &'a crate::text::ast::Ident, ty: &'a crate::text::ast::TypeExpr) -> Res {
@@ -345,15 +377,24 @@ impl<'a> Elab<'a> {
         }
         let help = match self.activation.kind {
             Kind::Function(_) => "give each call a name of its own with `as`",
-            Kind::Item | Kind::Model => "give them different names",
+            Kind::Item | Kind::Model | Kind::Method(_) => "give them different names",
         };
         Err(Box::new(error.help(help)))
     }
 
     /// Gives `value` the name of the variable `name` in the printed graph.
     pub(super) fn name_value(&mut self, name: &str, value: &Val) {
-        if let (Val::Tensor(v), Some(label)) = (value, self.activation.label(name)) {
-            self.label(*v, label);
+        let Some(label) = self.activation.label(name) else { return };
+        match value {
+            Val::Tensor(v) => self.label(*v, label),
+            Val::Tree(tree) => {
+                for leaf in tree.leaves.iter() {
+                    if let Val::Tensor(v) = leaf.value {
+                        self.label(v, format!("{}.{label}", leaf.name));
+                    }
+                }
+            }
+            _ => {}
         }
     }
 

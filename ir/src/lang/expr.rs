@@ -1,5 +1,6 @@
 //! Expressions.
 
+use super::callable::Callable;
 use super::eval::{Elab, fail};
 use super::value::{Res, Val};
 use crate::diag::{Diagnostic, nearest};
@@ -100,6 +101,12 @@ impl<'a> Elab<'a> {
         if let Some(value) = self.visible(name, span) {
             return Ok(value.clone());
         }
+        if let Some(known) = self.known(name, span) {
+            return known;
+        }
+        if self.is_function(name, span) {
+            return Ok(Val::Fn(Callable::Named(name.into(), span)));
+        }
         match (name, self.fans) {
             ("inf", _) => return Ok(Val::Float(f64::INFINITY)),
             ("fan_in", Some((fan, _))) | ("fan_out", Some((_, fan))) => return Ok(Val::Int(fan)),
@@ -112,9 +119,6 @@ impl<'a> Elab<'a> {
                 "`{name}` names a result only; assign it first: `{name} = …`, then `output {name}`"
             )),
             Some(near) => error.help(format!("did you mean `{near}`?")),
-            None if self.is_function(name, span) => {
-                error.help(format!("`{name}` is a function; call it: `{name}(…)`"))
-            }
             None => error,
         };
         // The next use of the name isn't one more mistake.

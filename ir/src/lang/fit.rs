@@ -27,7 +27,9 @@ pub fn models(sources: &Sources, file: u32) -> Vec<String> {
     let name = |item: &Item| match item {
         Item::Model(model) => Some(model.name.name.clone()),
         Item::Graph(graph) => Some(graph.name.name.clone()),
-        Item::Const { .. } | Item::Init { .. } | Item::Fn(_) => None,
+        Item::Const { .. } | Item::Init { .. } | Item::Fn(_) | Item::Estimator(_) | Item::Optimizer(_) => {
+            None
+        }
     };
     ast.items.iter().filter_map(name).collect()
 }

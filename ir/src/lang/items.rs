@@ -42,6 +42,8 @@ impl<'a> Items<'a> {
                 Item::Const { name, .. } => ("const", name, &[]),
                 Item::Init { name, params, .. } => ("initialiser", name, params),
                 Item::Fn(f) => ("function", &f.name, &f.params),
+                Item::Estimator(f) => ("estimator", &f.name, &f.params),
+                Item::Optimizer(f) => ("optimizer", &f.name, &f.params),
                 Item::Model(model) => ("model", &model.name, &[]),
                 Item::Graph(graph) => ("model", &graph.name, &[]),
             };
@@ -68,7 +70,7 @@ impl<'a> Items<'a> {
                 Item::Fn(f) => {
                     items.fns.insert(&f.name.name, f);
                 }
-                Item::Model(_) | Item::Graph(_) => {}
+                Item::Estimator(_) | Item::Optimizer(_) | Item::Model(_) | Item::Graph(_) => {}
             }
         }
         (items, errors)
@@ -100,18 +102,7 @@ impl<'a> Elab<'a> {
             if is_reserved(&name.name) {
                 continue;
             }
-            self.activation = Activation::new(Kind::Item);
-            self.evaluating_consts = true;
-            let mut value = self.expr(expr);
-            self.evaluating_consts = false;
-            if let Val::Tensor(_) = value {
-                self.report(
-                    Diagnostic::new(expr.span, format!("const `{}` isn't known at compile time", name.name))
-                        .here(value.describe(&self.builder))
-                        .help("a const is a number, a truth value, a text or a list"),
-                );
-                value = Val::Poison;
-            }
+            let mut value = self.constant_value(name, expr);
             if let Some((_, text)) = options.set.iter().rev().find(|(n, _)| *n == name.name) {
                 value = match literal(text, &value) {
                     Ok(value) => value,
@@ -135,6 +126,36 @@ impl<'a> Elab<'a> {
     }
 }
 
+impl<'a> Elab<'a> {
+    /// The value of the const `name`.
+    fn constant_value(&mut self, name: &Ident, expr: &'a Expr) -> Val {
+        self.activation = Activation::new(Kind::Item);
+        self.evaluating_consts = true;
+        let value = self.expr(expr);
+        self.evaluating_consts = false;
+        if let Val::Tensor(_) | Val::Tree(_) = value {
+            self.report(
+                Diagnostic::new(expr.span, format!("const `{}` isn't known at compile time", name.name))
+                    .here(value.describe(&self.builder))
+                    .help("a const is a number, a truth value, a text or a list"),
+            );
+            return Val::Poison;
+        }
+        value
+    }
+
+    /// Evaluates the consts of a file of methods.
+    pub(super) fn method_consts(&mut self, consts: &[(&'a Ident, &'a Expr)]) {
+        for (name, expr) in consts {
+            if is_reserved(&name.name) {
+                continue;
+            }
+            let value = self.constant_value(name, expr);
+            self.constants.insert(&name.name, value);
+        }
+    }
+}
+
 fn unknown_const(name: &str, consts: &[(&Ident, &Expr)], model: &Model) -> Diagnostic {
     let names = || consts.iter().map(|(c, _)| c.name.as_str());
     let near = nearest(name, names());
@@ -153,7 +174,7 @@ fn unknown_const(name: &str, consts: &[(&Ident, &Expr)], model: &Model) -> Diagn
 }
 
 /// The literal `text` as a value of the kind of `default`.
-fn literal(text: &str, default: &Val) -> Result<Val, String> {
+pub(super) fn literal(text: &str, default: &Val) -> Result<Val, String> {
     let text = text.trim();
     let wrong = |what: &str| Err(format!("that isn't {what}"));
     match default {
@@ -165,7 +186,7 @@ fn literal(text: &str, default: &Val) -> Result<Val, String> {
         Val::Bool(_) => text.parse().map(Val::Bool).or_else(|_| wrong("`true` or `false`")),
         Val::Str(_) => Ok(Val::Str(text.into())),
         Val::Poison => Ok(Val::Poison),
-        Val::List(_) | Val::Tensor(_) | Val::Nothing => {
+        Val::List(_) | Val::Tensor(_) | Val::Tree(_) | Val::Fn(_) | Val::Nothing => {
             Err("only numbers, truth values and texts can be set".to_owned())
         }
     }

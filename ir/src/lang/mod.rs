@@ -8,7 +8,9 @@
 mod arith;
 mod broadcast;
 pub mod builtins;
+pub mod calculus;
 mod call;
+mod callable;
 mod declare;
 mod eval;
 mod expr;
@@ -16,9 +18,12 @@ mod fit;
 mod index;
 mod items;
 mod names;
+pub mod step;
 mod stmt;
+mod tree;
 mod value;
 
+pub use calculus::{Calculus, Derivative, Perturbed};
 pub use fit::{consts_of_input, models};
 
 use crate::diag::{Diagnostic, Sources};
@@ -65,11 +70,17 @@ impl Default for Options {
 
 /// The graph of the model, or of the `graph` in core form, that `file` of `sources` holds.
 ///
-/// The prelude is added to `sources`, since errors may point into it.
+/// The prelude is added to `sources`, since errors may point into it. `calculus` differentiates functions of the model,
+/// where it asks for that.
 ///
 /// # Errors
 /// What is wrong with the text, as much of it as could be found at once; never empty.
-pub fn load(sources: &mut Sources, file: u32, options: &Options) -> Result<Graph, Vec<Diagnostic>> {
+pub fn load(
+    sources: &mut Sources,
+    file: u32,
+    options: &Options,
+    calculus: &dyn Calculus,
+) -> Result<Graph, Vec<Diagnostic>> {
     let (ast, errors) = text::parser::parse(sources, file);
     if !errors.is_empty() {
         return Err(errors);
@@ -89,7 +100,8 @@ pub fn load(sources: &mut Sources, file: u32, options: &Options) -> Result<Graph
             if !errors.is_empty() {
                 return Err(errors);
             }
-            eval::Elab::new(&ast, &prelude, prelude_file, model, options).run(model)
+            let name = model.name.name.as_str();
+            eval::Elab::new(name, &ast, &prelude, prelude_file, options, calculus).run(model)
         }
     }
 }
@@ -107,7 +119,11 @@ fn choose<'a>(ast: &'a File, file: u32, options: &Options) -> Result<Chosen<'a>,
         .filter_map(|item| match item {
             Item::Model(model) => Some((&model.name, Chosen::Model(model))),
             Item::Graph(graph) => Some((&graph.name, Chosen::Core(graph))),
-            Item::Const { .. } | Item::Init { .. } | Item::Fn(_) => None,
+            Item::Const { .. }
+            | Item::Init { .. }
+            | Item::Fn(_)
+            | Item::Estimator(_)
+            | Item::Optimizer(_) => None,
         })
         .collect();
     let Some((first, _)) = entries.first() else {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::step::MethodKind;
 use super::value::Val;
 use crate::graph::Span;
 
@@ -60,6 +61,8 @@ pub(super) enum Kind<'a> {
     Model,
     /// The body of a function.
     Function(&'a str),
+    /// The body of an estimator or optimizer.
+    Method(MethodKind),
 }
 
 /// One run of a body: its variables and what the names of its declarations depend on.
@@ -75,8 +78,8 @@ pub(super) struct Activation<'a> {
     pub(super) turns: Vec<usize>,
     /// For each function, how many calls without `as` there were.
     pub(super) unnamed: HashMap<&'a str, usize>,
-    /// The states declared here: positions in the list of all states.
-    pub(super) states: HashMap<&'a str, usize>,
+    /// The states declared here: positions in the list of all states; several of one declaration for the leaves of a tree.
+    pub(super) states: HashMap<&'a str, Vec<usize>>,
     /// The call.
     pub(super) call: Option<Span>,
     /// The innermost call that stands in the user's file.

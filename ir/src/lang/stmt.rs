@@ -3,6 +3,8 @@
 use super::eval::{Elab, fail};
 use super::items::{is_reserved, reserved};
 use super::names::Kind;
+use super::step::{KNOWN, LR, MethodKind};
+use super::tree::Tree;
 use super::value::{Res, Val};
 use crate::diag::{Diagnostic, nearest};
 use crate::graph::{OutputKind, Span};
@@ -93,6 +95,15 @@ impl<'a> Elab<'a> {
         for target in targets {
             if is_reserved(&target.name) {
                 return Err(Box::new(reserved(target)));
+            }
+            let fixed = KNOWN.contains(&target.name.as_str()) && target.name != LR;
+            if self.step.is_some() && fixed {
+                let message = format!("`{}` is known here, and can't be assigned", target.name);
+                let error = Diagnostic::new(target.span, message);
+                return Err(Box::new(match target.name.as_str() {
+                    "params" => error.help("what they become is said by `update params = …`"),
+                    _ => error,
+                }));
             }
         }
         let value = self.expr(value);
@@ -242,12 +253,15 @@ impl<'a> Elab<'a> {
         let help = match self.activation.kind {
             Kind::Function(_) => "only the last line of a function is its result",
             Kind::Item | Kind::Model => "assign it to a name, or make it an `output`",
+            Kind::Method(_) => "assign it to a name",
         };
         Err(Box::new(Diagnostic::new(expr.span, "this value isn't used").help(help)))
     }
 
     fn metric(&mut self, name: &'a Ident, value: &'a Expr, span: Span) -> Res<()> {
-        self.only_in_model("metric", span)?;
+        if !matches!(self.activation.kind, Kind::Method(_)) {
+            self.only_in_model("metric", span)?;
+        }
         let at = value.span;
         let value = self.expr(value);
         let Some(v) = self.result_tensor(value, at)? else { return Ok(()) };
@@ -281,7 +295,11 @@ impl<'a> Elab<'a> {
             }));
         }
         self.name_value(&name.name, &Val::Tensor(v));
-        self.outputs.push((name.name.clone(), kind, v));
+        let full = match self.step {
+            Some(_) => self.take_name(&name.name),
+            None => name.name.clone(),
+        };
+        self.outputs.push((full, kind, v));
         Ok(())
     }
 
@@ -300,6 +318,9 @@ impl<'a> Elab<'a> {
                 Diagnostic::new(span, format!("`{what}` belongs in a model, not in a function"))
                     .help(format!("let `{name}` return the value")),
             )),
+            Kind::Method(method) => {
+                Err(fail(span, format!("`{what}` belongs in a model, not in an {}", method.name())))
+            }
             Kind::Item | Kind::Model => Ok(()),
         }
     }
@@ -307,7 +328,10 @@ impl<'a> Elab<'a> {
     fn update(&mut self, name: &'a Ident, value: &'a Expr) -> Res<()> {
         let at = value.span;
         let value = self.expr(value);
-        let Some(&position) = self.activation.states.get(name.name.as_str()) else {
+        if self.step.is_some() && name.name == "params" {
+            return self.update_params(value, at, name.span);
+        }
+        let Some(positions) = self.activation.states.get(name.name.as_str()).cloned() else {
             if self.activation.vars.get(name.name.as_str()).is_some_and(Val::is_poison) {
                 return Ok(());
             }
@@ -318,11 +342,24 @@ impl<'a> Elab<'a> {
                 None => error.help(format!("declare it with `state {}: f32[…] ~ zeros`", name.name)),
             }));
         };
+        match value {
+            Val::Tree(tree) if tree.leaves.len() == positions.len() => {
+                for (position, leaf) in positions.into_iter().zip(tree.leaves.iter()) {
+                    self.update_one(position, leaf.value.clone(), at, name.span)?;
+                }
+                Ok(())
+            }
+            value => positions.into_iter().try_for_each(|p| self.update_one(p, value.clone(), at, name.span)),
+        }
+    }
+
+    /// Says what the state at `position` becomes.
+    fn update_one(&mut self, position: usize, value: Val, at: Span, name: Span) -> Res<()> {
         let Some(state) = self.states.get(position) else { return Ok(()) };
         let (current, full, before) = (state.value, state.name.clone(), state.update);
         if let Some((_, first)) = before {
             let message = format!("state `{full}` is updated twice");
-            return Err(Box::new(super::items::twice(&message, first, name.span)));
+            return Err(Box::new(super::items::twice(&message, first, name)));
         }
         let ty = self.builder.ty(current).clone();
         let next = match value {
@@ -338,9 +375,34 @@ impl<'a> Elab<'a> {
             let message = format!("state `{full}` is {ty}, but its update is {found}");
             return Err(fail(at, message));
         }
-        if let Some(state) = self.states.get_mut(position) {
-            state.update = Some((next, name.span));
+        if self.step.is_some() {
+            self.label(next, format!("{full}.next"));
         }
+        if let Some(state) = self.states.get_mut(position) {
+            state.update = Some((next, name));
+        }
+        Ok(())
+    }
+
+    /// Says what the parameters become.
+    fn update_params(&mut self, value: Val, at: Span, name: Span) -> Res<()> {
+        if self.activation.kind != Kind::Method(MethodKind::Optimizer) {
+            let error = Diagnostic::new(name, "only an optimizer says what the parameters become");
+            return Err(Box::new(error.help("an estimator assigns its estimate to `grad`")));
+        }
+        let tree: Tree = match value {
+            Val::Poison => return Ok(()),
+            Val::Tree(tree) if self.is_of_params(&tree) => tree,
+            other => {
+                let found = other.describe(&self.builder);
+                return Err(fail(at, format!("`params` become a tree of their types, not {found}")));
+            }
+        };
+        let Some(step) = &mut self.step else { unreachable!("methods are of steps") };
+        if let Some((_, first)) = step.updated {
+            return Err(Box::new(super::items::twice("the parameters are updated twice", first, name)));
+        }
+        step.updated = Some((tree, name));
         Ok(())
     }
 

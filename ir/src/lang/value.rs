@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use super::callable::Callable;
+use super::tree::Tree;
 use crate::builder::Builder;
 use crate::diag::Diagnostic;
 use crate::graph::Value;
@@ -34,6 +36,10 @@ pub(super) enum Val {
     List(List),
     /// A value of the graph.
     Tensor(Value),
+    /// Named tensors.
+    Tree(Tree),
+    /// A function.
+    Fn(Callable),
     /// The result of a function that has none.
     Nothing,
     /// What an error left behind; whatever is made of it is this too, silently.
@@ -111,6 +117,8 @@ impl Val {
             Val::Str(s) => format!("the text \"{}\"", shorten(s)),
             Val::List(_) => format!("the list {}", self.show(b)),
             Val::Tensor(v) => b.ty(*v).to_string(),
+            Val::Tree(tree) => tree.describe(),
+            Val::Fn(f) => f.describe(),
             Val::Nothing => "nothing".to_owned(),
             Val::Poison => "unknown".to_owned(),
         }
@@ -131,7 +139,7 @@ impl Val {
                 }
                 format!("[{}]", parts.join(", "))
             }
-            Val::Tensor(_) | Val::Nothing | Val::Poison => self.describe(b),
+            Val::Tensor(_) | Val::Tree(_) | Val::Fn(_) | Val::Nothing | Val::Poison => self.describe(b),
         }
     }
 }

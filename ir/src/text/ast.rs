@@ -6,12 +6,13 @@
 //!        | "init" NAME "(" params ")" "=" expr
 //!        | "fn" NAME "(" params ")" block
 //!        | "model" NAME "(" [ NAME ":" type { "," NAME ":" type } ] ")" block
+//!        | ( "estimator" | "optimizer" ) NAME "(" params ")" block
 //!        | "graph" DOTTED "{" { core line } "}"
 //! params = [ NAME [ "=" expr ] { "," NAME [ "=" expr ] } ]
 //! type   = DTYPE "[" [ expr { "," expr } ] "]"
 //! block  = "{" { stmt } "}"                       statements end at a line's end or at ";"
 //! stmt   = NAME { "," NAME } "=" expr
-//!        | ("param" | "state") NAME ":" type "~" expr
+//!        | ("param" | "state") NAME ":" ( type | "like" expr ) "~" expr
 //!        | "update" NAME "=" expr
 //!        | "metric" NAME "=" expr
 //!        | "output" NAME [ "=" expr ]
@@ -32,6 +33,7 @@
 //! ```text
 //! %h' = dot[contract=[1:0]] %x, %fc.0.w' : f32[64, 512]
 //! loss loss = %31                     also: output, metric, update
+//! site fc.0 = %12                     where estimators may perturb it
 //! ```
 
 use crate::attrs::Attrs;
@@ -77,6 +79,10 @@ pub enum Item {
     Fn(Function),
     /// `model NAME(inputs) { … }`.
     Model(Model),
+    /// `estimator NAME(params) { … }`: how the gradient of a model's loss is come by.
+    Estimator(Function),
+    /// `optimizer NAME(params) { … }`: what becomes of a gradient.
+    Optimizer(Function),
     /// `graph NAME { … }`.
     Graph(CoreGraph),
 }
@@ -123,6 +129,15 @@ pub struct TypeExpr {
     pub span: Span,
 }
 
+/// What a declaration says of its type.
+#[derive(Clone, PartialEq, Debug)]
+pub enum DeclaredType {
+    /// A type.
+    Stated(TypeExpr),
+    /// `like expr`: the types of the leaves of a tree, one declaration for each, or that of a tensor.
+    Like(Expr),
+}
+
 /// `{ … }`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Block {
@@ -158,7 +173,7 @@ pub enum StmtKind {
         /// Its name within the instance.
         name: Ident,
         /// Its type.
-        ty: TypeExpr,
+        ty: DeclaredType,
         /// A call of an initialiser, or its bare name.
         init: Expr,
     },
@@ -383,6 +398,13 @@ pub enum CoreLine {
         /// Its name, which may have dots.
         name: Ident,
         /// The value returned.
+        value: ValueRef,
+    },
+    /// `site fc.0 = %12`.
+    Site {
+        /// Its name, which may have dots.
+        name: Ident,
+        /// The value at which the graph may be perturbed.
         value: ValueRef,
     },
 }

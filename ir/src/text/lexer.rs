@@ -15,7 +15,7 @@ pub const RESERVED: [&str; 11] =
     ["and", "or", "not", "true", "false", "as", "if", "else", "repeat", "return", "require"];
 
 /// The words that begin an item when a name follows.
-pub const ITEMS: [&str; 5] = ["const", "init", "fn", "model", "graph"];
+pub const ITEMS: [&str; 7] = ["const", "init", "fn", "model", "graph", "estimator", "optimizer"];
 
 /// A kind of token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,6 +8,9 @@ use crate::ops::OpRules;
 /// Columns line up behind the longest name, but not behind one that is longer than this.
 const MAX_PAD: usize = 20;
 
+/// The keyword of the lines that say where a graph may be perturbed.
+pub(super) const SITE: &str = "site";
+
 /// The canonical text of `g`, which reads back as the same graph if `g` is valid.
 pub fn print(g: &Graph) -> String {
     g.to_string()
@@ -36,6 +39,9 @@ impl fmt::Display for Graph {
         for Output { name, kind, value } in &self.outputs {
             let kind = kind.name();
             writeln!(f, "  {kind:kind_pad$} {name:name_pad$} = {}", reference(*value))?;
+        }
+        for (name, value) in &self.sites {
+            writeln!(f, "  {SITE:kind_pad$} {name:name_pad$} = {}", reference(*value))?;
         }
         f.write_str("}\n")
     }

@@ -4,10 +4,11 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 
+use fgc::Model;
+use fgc_ir::OutputKind;
 use fgc_ir::diag::nearest;
 use fgc_ir::lang::Options;
 use fgc_train::{Interface, Result, step_settings};
-use fgc_transforms::{Estimator, StepNames};
 
 use super::models::Models;
 use crate::spec::{File, Plan, Wanted};
@@ -29,23 +30,19 @@ impl Quantities {
         for plan in plans {
             let choice = &plan.choice;
             let key = (choice.model(), &choice.set);
-            let of_model = match models.entry(key) {
+            let model: &Model = match models.entry(key) {
                 Entry::Occupied(found) => found.into_mut(),
-                Entry::Vacant(place) => place.insert(metrics(plan, texts).map_err(|e| plan.error(e))?),
+                Entry::Vacant(place) => place.insert(model(plan, texts).map_err(|e| plan.error(e))?),
             };
-            let (metrics, names): &(Vec<String>, StepNames) = of_model;
+            let metrics = Interface::of(model.graph())?.metrics;
             let quantities = all.entry(plan.matrix.clone()).or_default();
             for split in ["train", "test"] {
                 let named = metrics.iter().map(String::as_str).chain([LOSS]);
                 quantities.extend(named.map(|name| format!("{split}_{name}")));
             }
-            let config = step_settings::config(&choice.step_args()?)?;
-            if config.metrics {
-                quantities.insert(format!("train_{}", names.grad_norm));
-                if matches!(config.estimator, Estimator::Forward { .. }) {
-                    quantities.insert(format!("train_{}", names.directional));
-                }
-            }
+            let step = model.step(&step_settings::config(&choice.step_args()?)?)?;
+            let of_step = step.graph().outputs.iter().filter(|o| o.kind == OutputKind::Metric);
+            quantities.extend(of_step.map(|o| format!("train_{}", o.name)));
         }
         Ok(Quantities(all))
     }
@@ -74,16 +71,13 @@ impl Quantities {
     }
 }
 
-/// The metrics of the model of `plan`, and how a step of it calls its own.
-fn metrics(plan: &Plan, texts: &Models) -> Result<(Vec<String>, StepNames)> {
+/// The model of `plan`.
+fn model(plan: &Plan, texts: &Models) -> Result<Model> {
     let options = Options {
         default_batch: plan.choice.batch.map_or(fgc_ir::lang::DEFAULT_BATCH, NonZero::get),
         training: true,
         set: plan.choice.set.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..Options::default()
     };
-    let model = texts.text(plan.choice.model())?.load(&options)?;
-    let graph = model.graph();
-    let metrics = Interface::of(graph)?.metrics;
-    Ok((metrics, StepNames::of(graph)))
+    texts.text(plan.choice.model())?.load(&options)
 }

@@ -3,8 +3,9 @@
 use fgc_ir::{Arrays, DType, Graph, Limits, OutputKind, Tensor, interpret, interpret_within};
 use fgc_tests::generate;
 use fgc_tests::numeric::{arrays_to_f64, distance, graph_to_f64, parse_graph, random, random_arrays};
+use fgc_tests::steps::config;
 use fgc_transforms::eqsat::{self, optimise};
-use fgc_transforms::{Direction, Estimator, Optimiser, StepConfig, grad, hvp, jvp, jvp_many, params, step};
+use fgc_transforms::{grad, hvp, jvp, jvp_many, params, step};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -95,23 +96,14 @@ fn models_keep_their_meaning_in_all_modes() {
 fn steps_keep_their_meaning() {
     let mut failures = Vec::new();
     let mut rng = StdRng::seed_from_u64(3);
-    let estimators = [
-        Estimator::Backprop,
-        Estimator::Forward { tangents: 1, direction: Direction::Normal, clip: None },
-        Estimator::Forward { tangents: 2, direction: Direction::Rademacher, clip: Some(0.5) },
-    ];
-    let optimisers = [
-        Optimiser::Sgd,
-        Optimiser::Nesterov { beta: 0.9 },
-        Optimiser::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-    ];
+    let estimators = ["backprop", "forward", "forward:tangents=2,draw=rademacher,clip=0.5"];
+    let optimizers = ["sgd", "nesterov", "adam"];
     for (name, set) in MODELS {
         let g = model(name, set, DType::F64, true);
         let known = arrays(&g, &mut rng);
         for estimator in estimators {
-            for optimiser in optimisers {
-                let config =
-                    StepConfig { estimator, optimiser, weight_decay: 1e-3, clip: Some(1.0), metrics: true };
+            for optimizer in optimizers {
+                let config = config(estimator, &format!("clip+weight_decay:rate=1e-3+{optimizer}"));
                 let stepped = step(&g, &config).unwrap();
                 let mut inputs = Arrays::new();
                 for (v, name, _) in stepped.bindings() {
@@ -119,7 +111,7 @@ fn steps_keep_their_meaning() {
                     inputs.insert(name.to_owned(), known.get(name).cloned().unwrap_or(start));
                 }
                 if let Err(e) = compare(&stepped, &inputs, 1e-9) {
-                    failures.push(format!("{name} {estimator:?} {optimiser:?}: {e}"));
+                    failures.push(format!("{name} {estimator} {optimizer}: {e}"));
                 }
             }
         }

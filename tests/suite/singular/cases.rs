@@ -3,6 +3,7 @@
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
 use fgc_ir::{Arrays, DType, Graph, Tensor, Type};
+use fgc_transforms::Derivatives;
 
 use super::{WAYS, Way, assert_none, forward, hessians, reverse};
 
@@ -78,9 +79,9 @@ const CASES: &[Case] = &[
 fn model(loss: &str, n: usize, float: DType) -> Graph {
     let mut sources = Sources::new();
     let file = sources.add("m.fg", format!("model m() {{\n param x: f32[{n}] ~ zeros\n loss = {loss}\n}}\n"));
-    load(&mut sources, file, &Options { float, ..Options::default() }).unwrap_or_else(|errors| {
-        panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<String>())
-    })
+    load(&mut sources, file, &Options { float, ..Options::default() }, &Derivatives).unwrap_or_else(
+        |errors| panic!("{}", errors.iter().map(|e| e.render(&sources, false)).collect::<String>()),
+    )
 }
 
 /// Whether two numbers are the same, up to `tolerance`; none that isn't finite is a number.

@@ -1,11 +1,14 @@
 //! The functions that are built in, with what each is called and takes.
 
 mod args;
+mod calculus;
 mod contract;
+mod draw;
 mod index;
 mod make;
 mod reduce;
 mod shape;
+mod tree;
 mod window;
 
 pub(super) use args::{Arg, Args};
@@ -39,6 +42,8 @@ pub struct Builtin {
     pub params: &'static [Param],
     /// What it gives, in a line.
     pub doc: &'static str,
+    /// Whether it takes trees as they are; others are computed leaf by leaf.
+    pub(super) of_trees: bool,
     pub(super) run: for<'a> fn(&mut Elab<'a>, &Args) -> Res,
 }
 
@@ -55,20 +60,22 @@ impl Builtin {
 
 /// The builtin called `name`.
 pub fn find(name: &str) -> Option<&'static Builtin> {
-    TABLE.iter().find(|b| b.name == name)
+    all().find(|b| b.name == name)
 }
 
 /// Every builtin, in the order of the manual.
 pub fn all() -> impl Iterator<Item = &'static Builtin> {
-    TABLE.iter()
+    TABLE.iter().chain(OF_TREES)
 }
 
 macro_rules! table {
-    ($($name:literal ($($param:literal $(= $default:literal)?),*) $run:path: $doc:literal;)*) => {
-        const TABLE: &[Builtin] = &[$(Builtin {
+    ($TABLE:ident $of_trees:literal
+     $($name:literal ($($param:literal $(= $default:literal)?),*) $run:path: $doc:literal;)*) => {
+        const $TABLE: &[Builtin] = &[$(Builtin {
             name: $name,
             params: &[$(Param($param, table!(@default $($default)?))),*],
             doc: $doc,
+            of_trees: $of_trees,
             run: $run,
         }),*];
     };
@@ -77,6 +84,7 @@ macro_rules! table {
 }
 
 table! {
+    TABLE false
     "shape" ("x") shape::shape: "the sizes of `x` as a list";
     "dim" ("x", "axis") shape::dim: "the size of dimension `axis`";
     "rank" ("x") shape::rank: "the number of dimensions";
@@ -113,4 +121,31 @@ table! {
     "tensor" ("list") make::tensor: "a constant of the numbers of a nested list: f32, i32 or bool";
     "random_uniform" ("shape") make::random_uniform: "independent uniform numbers in [0, 1), new in each step";
     "random_normal" ("shape") make::random_normal: "independent standard normal numbers, new in each step";
+}
+
+table! {
+    OF_TREES true
+    "jvp" ("f", "at", "along") calculus::jvp:
+        "the derivative of `f` at `at` along `along`, or along each of several directions; several arguments are lists";
+    "vjp" ("f", "at", "ct", "inner"="false") calculus::vjp:
+        "the cotangents of `at` that `ct` of the result of `f` has; `inner` ends derivatives at the model's sites";
+    "grad" ("f", "at") calculus::grad: "the gradient of `f`, a scalar, at `at`";
+    "vmap" ("f", "xs") calculus::vmap: "`f` of each slice of `xs` along the leading dimension";
+    "site" ("x") calculus::site: "`x`, marked as a value at which estimators may perturb the model";
+    "dot" ("a", "b", "each"="false") tree::dot:
+        "the sum of the products of all elements, for each direction where there are several; `each`: for each sample";
+    "map" ("f", "trees") tree::map: "`f` of each leaf; of several trees, or with arguments that are the same for each, a list";
+    "only" ("tree") tree::only: "the tensor of a tree of one";
+    "gram" ("v") tree::gram: "the products of all pairs of directions of `v`";
+    "norm" ("x") tree::norm: "the root of the sum of the squares of all elements, for each direction";
+    "combine" ("w", "v") tree::combine: "the sum of the directions of the tree `v`, each times its weight";
+    "hidden" ("sites") tree::hidden: "the sites but the last";
+    "head" ("sites") tree::head: "the last site";
+    "join" ("a", "b") tree::join: "the leaves of one tree, then those of another";
+    "named" ("tree", "pattern") tree::named: "1 for each leaf called like `pattern`, with `*` for any characters, else 0";
+    "active" ("sites") tree::active: "1 where what is computed next from a site has a slope, else 0";
+    "normal" ("like", "count"="1") draw::normal: "standard normal directions of the form of `like`";
+    "rademacher" ("like", "count"="1") draw::rademacher: "directions of signs";
+    "sphere" ("like", "count"="1") draw::sphere: "directions of one length, the root of the number of elements";
+    "rank1" ("like", "count"="1") draw::rank1: "directions that are outer products of signs in each matrix";
 }

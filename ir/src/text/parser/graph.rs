@@ -8,6 +8,7 @@ use crate::diag::Diagnostic;
 use crate::diag::nearest;
 use crate::graph::{Label, OutputKind, Span};
 use crate::types::DType;
+use crate::text::print::SITE;
 use crate::verify::is_name;
 
 impl Parser<'_> {
@@ -50,9 +51,15 @@ impl Parser<'_> {
 
     fn core_output(&mut self) -> Parse<CoreLine> {
         let word = self.word_at(self.at).unwrap_or("");
+        if word == SITE {
+            self.bump();
+            let name = self.dotted("the site's name")?;
+            self.expect("=")?;
+            return Ok(CoreLine::Site { name, value: self.value_ref()? });
+        }
         let Some(kind) = OutputKind::ALL.into_iter().find(|k| k.name() == word) else {
-            let expected = "`%name = …`, `loss`, `output`, `metric`, `update` or `}`";
-            return Err(match nearest(word, OutputKind::ALL.map(OutputKind::name)) {
+            let expected = "`%name = …`, `loss`, `output`, `metric`, `update`, `site` or `}`";
+            return Err(match nearest(word, OutputKind::ALL.map(OutputKind::name).into_iter().chain([SITE])) {
                 Some(meant) => self.unexpected_help(expected, &format!("did you mean `{meant}`?")),
                 None => self.unexpected(expected),
             });

@@ -1,7 +1,7 @@
 //! Items and statements.
 
 use super::super::ast::{
-    Block, Expr, ExprKind, FnParam, Function, Ident, Item, Model, Stmt, StmtKind, TypeExpr,
+    Block, DeclaredType, Expr, ExprKind, FnParam, Function, Ident, Item, Model, Stmt, StmtKind, TypeExpr,
 };
 use super::super::lexer::{ITEMS, Kind};
 use super::{Parse, Parser, Reported};
@@ -43,17 +43,20 @@ impl Parser<'_> {
         match word {
             "const" => self.constant(),
             "init" => self.init(),
-            "fn" => self.function(),
+            "fn" => self.function("the function's name").map(Item::Fn),
             "model" => self.model(),
+            "estimator" => self.function("the estimator's name").map(Item::Estimator),
+            "optimizer" => self.function("the optimizer's name").map(Item::Optimizer),
             "graph" => self.graph(),
             _ => Err(self.no_item(word)),
         }
     }
 
     fn no_item(&mut self, word: &str) -> Reported {
-        let expected = "`const`, `init`, `fn`, `model` or `graph`";
+        let expected = "`const`, `init`, `fn`, `model`, `estimator`, `optimizer` or `graph`";
         match word {
             "def" | "function" | "func" => self.unexpected_help(expected, "functions are declared with `fn`"),
+            "optimiser" => self.unexpected_help(expected, "it is spelt `optimizer`"),
             "let" | "var" => self.unexpected_help(expected, "constants are declared with `const`"),
             _ => match nearest(word, ITEMS) {
                 Some(item) => self.unexpected_help(expected, &format!("did you mean `{item}`?")),
@@ -80,11 +83,12 @@ impl Parser<'_> {
         Ok(Item::Init { name, params, body: self.value() })
     }
 
-    fn function(&mut self) -> Parse<Item> {
+    /// What has a name, parameters and a body.
+    fn function(&mut self, what: &str) -> Parse<Function> {
         self.bump();
-        let head = |p: &mut Self| Ok((p.name("the function's name")?, p.list("(", ")", Self::fn_param)?));
+        let head = |p: &mut Self| Ok((p.name(what)?, p.list("(", ")", Self::fn_param)?));
         let ((name, params), body) = self.headed(head)?;
-        Ok(Item::Fn(Function { name, params, body }))
+        Ok(Function { name, params, body })
     }
 
     fn model(&mut self) -> Parse<Item> {
@@ -274,7 +278,12 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("a name")?;
         self.expect(":")?;
-        let ty = self.type_expr()?;
+        let ty = if self.is_word("like") {
+            self.bump();
+            DeclaredType::Like(self.expr()?)
+        } else {
+            DeclaredType::Stated(self.type_expr()?)
+        };
         if !self.is("~") {
             let (what, like) = if is_state { ("state", "zeros") } else { ("param", "lecun_normal") };
             let help = format!("say how it starts: `{what} {}: … ~ {like}`", name.name);

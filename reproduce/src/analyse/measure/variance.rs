@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use fgc_plot::{Axis, Figure, Panel, Point, Series};
-use fgc_train::step_settings::{self, Tangent};
 
 use super::{Judgement, Show, bounded};
 use crate::analyse::section::{Case, Section, Table};
 use crate::analyse::text::number;
 use crate::run::measure::variance::VarianceRecord;
 use crate::spec::Bounds;
-use crate::spec::measure::{FigureText, Part, Sampled, Shown, Variance, VarianceCheck, distribution};
+use crate::spec::measure::{
+    FigureText, Part, Sampled, Shown, Tangent, Variance, VarianceCheck, distribution,
+};
 
 /// How many standard errors the bands of figures are wide, either way.
 const BAND: f64 = 2.0;
@@ -18,7 +19,7 @@ const BAND: f64 = 2.0;
 impl VarianceRecord {
     /// κ of the distribution.
     fn kurtosis(&self) -> f64 {
-        step_settings::direction(self.tangent).kurtosis()
+        self.tangent.direction().kurtosis()
     }
 
     /// The variance by the closed form for distributions with this κ.

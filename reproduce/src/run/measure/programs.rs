@@ -1,28 +1,35 @@
 //! The programs that are measured, from models.
 
-use fgc::{CompileOptions, Estimator, Model, Options, Result, StepConfig};
+use fgc::{CompileOptions, Direction, Method, MethodKind, Model, Options, Result, StepConfig, method};
 use fgc_ir::{Graph, OutputKind};
-use fgc_train::step_settings::{self, Tangent};
-use fgc_transforms::estimate;
 
 use super::Context;
-use crate::spec::measure::{Consts, Program};
+use crate::spec::measure::{Consts, Program, Tangent};
+
+/// The forward gradient of Baydin et al. (2022), of `tangents` directions.
+///
+/// # Errors
+/// None that is known: it comes with fgc.
+pub fn forward(tangents: usize, direction: Direction) -> Result<Method> {
+    let forward = method(MethodKind::Estimator, "forward")?;
+    Ok(forward.with("tangents", tangents).with("draw", direction.name()))
+}
 
 /// The program that `model` is made into.
 ///
 /// # Errors
 /// If it has no loss or no parameters.
 pub fn derived(program: Program, model: &Model, tangents: usize, tangent: Tangent) -> Result<Model> {
-    let forward = Estimator::Forward { tangents, direction: step_settings::direction(tangent), clip: None };
+    let forward = || forward(tangents, tangent.direction());
     let stepped = |estimator| model.step(&StepConfig { estimator, metrics: false, ..StepConfig::default() });
     match program {
         Program::Forward => Ok(model.clone()),
         Program::Jvp if tangents == 1 => model.jvp(),
         Program::Jvp => model.jvp_many(&model.params(), tangents),
-        Program::ForwardGradient => model.with(|g| estimate(g, &model.params(), &forward)),
+        Program::ForwardGradient => model.estimate(&forward()?),
         Program::Backprop => model.grad(),
-        Program::ForwardStep => stepped(forward),
-        Program::BackpropStep => stepped(Estimator::Backprop),
+        Program::ForwardStep => stepped(forward()?),
+        Program::BackpropStep => stepped(method(MethodKind::Estimator, "backprop")?),
     }
 }
 

@@ -10,14 +10,13 @@ use fgc_ir::{Arrays, Role};
 use fgc_train::Result;
 use fgc_train::data::{self, Batches, Dataset};
 use fgc_train::step::{LABELS, SAMPLES};
-use fgc_train::step_settings::{self, Tangent};
 use fgc_transforms::Suffix;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{compiled, load};
 use super::{Context, Measure, error};
-use crate::spec::measure::{Sampled, Variance, distribution};
+use crate::spec::measure::{Sampled, Tangent, Variance, distribution};
 
 use moments::{Moments, measure};
 
@@ -85,7 +84,7 @@ impl Variance {
         let model = load(ctx, &case.model, &set, case.batch)?;
         let at = self.arrays(case, &model, ctx)?;
         let gradient = gradient(&model, &at, ctx)?;
-        let direction = step_settings::direction(tangent);
+        let direction = tangent.direction();
         let calls = case.draws.div_ceil(self.at_once.max(1) as u64);
         let moments = measure(&model, &at, &gradient, direction, self.at_once.max(1), calls, self.seed, ctx)?;
         Ok(moments.map_or_else(Vec::new, |moments| self.records(case, x, tangent, &gradient, &moments)))

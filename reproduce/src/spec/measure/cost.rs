@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
-use super::{Consts, Kind, Program, all_known, check_names, check_values};
+use super::{Consts, Kind, Program, Tangent, all_known, check_names, check_values};
 
 /// The settings of an experiment of kind `cost`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

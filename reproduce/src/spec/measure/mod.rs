@@ -6,8 +6,8 @@ mod variance;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fgc::Direction;
 use fgc_train::ranges::at_most;
-use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,26 @@ impl Program {
             Program::Backprop => "backprop",
             Program::ForwardStep => "forward-step",
             Program::BackpropStep => "backprop-step",
+        }
+    }
+}
+
+/// What directions are drawn from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tangent {
+    /// The standard normal distribution.
+    Normal,
+    /// −1 or 1, equally likely.
+    Rademacher,
+}
+
+impl Tangent {
+    /// The distribution.
+    pub fn direction(self) -> Direction {
+        match self {
+            Tangent::Normal => Direction::Normal,
+            Tangent::Rademacher => Direction::Rademacher,
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
-use super::{Consts, Kind, all_known, check_names};
+use super::{Consts, Kind, Tangent, all_known, check_names};
 use crate::spec::limits::product;
 
 /// The most steps of a run, the most places that are kept of all runs, and the most contours.

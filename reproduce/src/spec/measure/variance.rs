@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use fgc_train::step_settings::Tangent;
 use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
-use super::{Consts, Kind, all_known, check_names, check_values, distribution};
+use super::{Consts, Kind, Tangent, all_known, check_names, check_values, distribution};
 
 /// The most directions that a call draws, and the most that are drawn at a value.
 const MAX_AT_ONCE: usize = 1 << 16;

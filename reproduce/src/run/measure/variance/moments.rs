@@ -1,13 +1,13 @@
 //! Moments of the forward gradient, added up by the compiled program that draws it.
 
 use fgc::keys::step_key;
-use fgc::{Model, Result};
+use fgc::{Direction, Model, Result};
 use fgc_ir::ops::{Init, Role};
 use fgc_ir::{Arrays, Builder, Built, DType, Graph, OutputKind, Real, Scalar, Tensor, Type, Value, random};
-use fgc_transforms::{Direction, Estimator, Passed, Suffix, estimate, params, vmap};
+use fgc_transforms::{Passed, Suffix, vmap};
 
 use crate::run::measure::Context;
-use crate::run::measure::programs::compiled;
+use crate::run::measure::programs::{compiled, forward};
 
 /// Sums of powers of the differences e between estimates and the gradient, over all draws.
 pub struct Moments {
@@ -52,7 +52,8 @@ pub fn measure(
     seed: u64,
     ctx: &Context,
 ) -> Result<Option<Moments>> {
-    let added = model.with(|g| graph(g, direction, at_once))?;
+    let one = model.estimate(&forward(1, direction)?)?;
+    let added = one.with(|one| graph(model, one, at_once))?;
     let mut program = compiled(&added, ctx)?;
     let graph = added.graph();
     let centres = |name: &str| gradient.iter().find(|(param, _)| centre_name(param) == name).map(|(_, g)| g);
@@ -93,15 +94,13 @@ pub fn measure(
     Ok(Some(Moments { draws: calls * at_once as u64, sums, total, total_squares }))
 }
 
-/// The program: `at_once` independent estimates, as training has them, and what is added up of them.
-fn graph(model: &Graph, direction: Direction, at_once: usize) -> Passed {
-    let wrt = params(model);
-    let forward = Estimator::Forward { tangents: 1, direction, clip: None };
-    let one = estimate(model, &wrt, &forward)?;
-    let many = vmap(&one, &[random::SEED], at_once)?;
-    let suffix = Suffix::grad(model, &wrt);
+/// The program: `at_once` independent estimates like `one` of the gradient of `model`, and what is added up of them.
+fn graph(model: &Model, one: &Graph, at_once: usize) -> Passed {
+    let wrt = model.params();
+    let many = vmap(one, &[random::SEED], at_once)?;
+    let suffix = Suffix::grad(model.graph(), &wrt);
     let build = || -> Built<Graph> {
-        let mut b = Builder::new(format!("{}.moments", model.name));
+        let mut b = Builder::new(format!("{}.moments", model.name()));
         let map = b.inline(&many, &vec![true; many.len()], |_, _| Ok(None))?;
         let mut totals = None;
         for name in &wrt {

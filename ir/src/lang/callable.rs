@@ -1,0 +1,504 @@
+//! Functions as values, and their derivatives.
+
+use std::rc::Rc;
+
+use super::builtins::Arg;
+use super::calculus::{Derivative, Perturbed};
+use super::eval::{Elab, fail};
+use super::tree::{Leaf, Tree};
+use super::value::{Fail, Res, Val};
+use crate::builder::Builder;
+use crate::diag::Diagnostic;
+use crate::graph::{Graph, OutputKind, Span, Value};
+use crate::ops::Role;
+use crate::types::Type;
+
+/// A function that is a value.
+#[derive(Clone, Debug)]
+pub(super) enum Callable {
+    /// One that has a name, as seen from a place.
+    Named(Rc<str>, Span),
+    /// The loss of the model, of its parameters.
+    Loss,
+    /// What each sample adds to the loss of the model, of its parameters.
+    Losses,
+    /// The sites of the model, of its parameters: the function whose value `sites` is.
+    Sites(Tree),
+}
+
+impl Callable {
+    /// What it is, for messages.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Callable::Named(name, _) => format!("the function `{name}`"),
+            Callable::Loss => "the function `loss`".to_owned(),
+            Callable::Losses => "the function `losses`".to_owned(),
+            Callable::Sites(_) => "the function `sites`".to_owned(),
+        }
+    }
+}
+
+/// A function as a graph of its own, ready to be differentiated.
+pub(super) struct Traced {
+    graph: Graph,
+    /// What the function is differentiated by.
+    entries: Vec<Value>,
+    /// Where tangents end.
+    cuts: Vec<Value>,
+    /// The leaves that stand for the arguments, by name, with the values that they stand for.
+    arguments: Vec<(String, Value)>,
+    /// The result, of which the tensors are the outputs of `graph`, in order.
+    result: Val,
+}
+
+/// The values of a function's argument: itself, or the leaves of a tree, or the items of a list.
+fn tensors(value: &Val, into: &mut Vec<Val>) {
+    match value {
+        Val::List(list) => list.items().iter().for_each(|item| tensors(item, into)),
+        Val::Tree(tree) => into.extend(tree.leaves.iter().map(|leaf| leaf.value.clone())),
+        other => into.push(other.clone()),
+    }
+}
+
+/// `value` with what [`tensors`] gives of it replaced, in that order.
+fn replaced(value: &Val, by: &mut impl Iterator<Item = Val>) -> Val {
+    let mut next = || by.next().unwrap_or_else(|| unreachable!("as many values as were taken out"));
+    match value {
+        Val::List(list) => {
+            let items = list.items().iter().map(|item| replaced(item, by)).collect();
+            Val::list(items).unwrap_or_else(|e| unreachable!("a list of the form of another: {e}"))
+        }
+        Val::Tree(tree) => {
+            let leaf = |leaf: &Leaf| Leaf { value: next(), ..leaf.clone() };
+            Val::Tree(Tree::new(tree.leaves.iter().map(leaf).collect()))
+        }
+        _ => next(),
+    }
+}
+
+impl<'a> Elab<'a> {
+    /// `f(args)`.
+    pub(super) fn apply(&mut self, f: &Callable, args: Vec<Arg>, span: Span) -> Res {
+        let which = match f {
+            Callable::Named(name, from) => return self.call_named(name, *from, args, span),
+            which => which,
+        };
+        let [arg] = args.as_slice() else {
+            let message =
+                format!("{} takes the parameters, one argument, not {}", which.describe(), args.len());
+            return Err(fail(span, message));
+        };
+        let wrong = |e: &Self| {
+            let found = arg.value.describe(&e.builder);
+            fail(arg.span, format!("{} is of parameters, as `params` is, not of {found}", which.describe()))
+        };
+        let Val::Tree(tree) = &arg.value else { return Err(wrong(self)) };
+        match which {
+            _ if tree.sites.is_some() && !matches!(which, Callable::Sites(_)) => {
+                self.model_result(which, None, span)
+            }
+            _ if !self.is_of_params(tree) => Err(wrong(self)),
+            _ => {
+                let values = self.leaf_values(tree, arg.span)?;
+                self.model_result(which, Some(&values), span)
+            }
+        }
+    }
+
+    /// `f` as a graph of its own, at `args`.
+    pub(super) fn trace(
+        &mut self,
+        f: &Callable,
+        args: &[Arg],
+        moves: &[bool],
+        inner: bool,
+        span: Span,
+    ) -> Res<Traced> {
+        let mut flat = Vec::new();
+        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
+        let types: Vec<Option<Type>> = flat
+            .iter()
+            .map(|v| if let Val::Tensor(v) = v { Some(self.builder.ty(*v).clone()) } else { None })
+            .collect();
+        let labels: Vec<Option<String>> = flat
+            .iter()
+            .map(|v| match v {
+                Val::Tensor(v) => self.builder.graph().label(*v).name.as_deref().map(str::to_owned),
+                _ => None,
+            })
+            .collect();
+        let at_sites = match args {
+            [Arg { value: Val::Tree(tree), .. }] if !matches!(f, Callable::Sites(_)) => tree.sites.clone(),
+            _ => None,
+        };
+        let prefix = self.free_prefix("at");
+
+        let outer = self.enter_trace();
+        let traced = (|| {
+            let (mut arguments, mut inside) = (Vec::new(), Vec::new());
+            if at_sites.is_none() {
+                for (k, (value, ty)) in flat.iter().zip(&types).enumerate() {
+                    inside.push(match (value, ty) {
+                        (Val::Tensor(v), Some(ty)) => {
+                            let name = format!("{prefix}{k}");
+                            let built = self.builder.bound_as(&name, Role::Input, ty.clone());
+                            let leaf = built.map_err(|e| fail(span, e.message))?;
+                            if let Some(label) = &labels[k] {
+                                self.builder.label(leaf, label, "");
+                            }
+                            arguments.push((name, *v));
+                            Val::Tensor(leaf)
+                        }
+                        (other, _) => other.clone(),
+                    });
+                }
+            }
+            let result = match &at_sites {
+                Some(_) => self.model_result(f, None, span)?,
+                None => {
+                    let mut inside = inside.into_iter();
+                    let given = args
+                        .iter()
+                        .map(|arg| Arg { value: replaced(&arg.value, &mut inside), span: arg.span })
+                        .collect();
+                    self.apply(f, given, span)?
+                }
+            };
+            let mut outputs = Vec::new();
+            tensors(&result, &mut outputs);
+            let mut ends = Vec::with_capacity(outputs.len());
+            for value in &outputs {
+                match value {
+                    Val::Tensor(v) if self.builder.ty(*v).dtype.is_float() => ends.push(*v),
+                    Val::Poison => return Ok(None),
+                    other => {
+                        let found = other.describe(&self.builder);
+                        return Err(fail(span, format!("only floats can be differentiated, not {found}")));
+                    }
+                }
+            }
+            // Values whose positions are asked for once the graph is done: those at which tangents enter and end.
+            let mut points: Vec<Value> = match &at_sites {
+                Some(sites) => self.model_values(sites),
+                None => Vec::new(),
+            };
+            let entered = points.len();
+            if inner {
+                let all: Vec<Value> = self.model_sites().into_iter().map(|(_, v)| v).collect();
+                points.extend(self.model_values(&all));
+            }
+            for (k, v) in ends.iter().chain(&points).enumerate() {
+                self.builder.output(format!("{prefix}out.{k}"), OutputKind::Value, *v);
+            }
+            Ok(Some((arguments, result, ends.len(), entered)))
+        })();
+        let inner_builder = self.leave_trace(outer);
+        let Some((arguments, result, ends, entered)) = traced? else {
+            return Ok(Traced {
+                graph: Graph::default(),
+                entries: Vec::new(),
+                cuts: Vec::new(),
+                arguments: Vec::new(),
+                result: Val::Poison,
+            });
+        };
+        let mut graph = inner_builder.finish().map_err(|e| fail(span, e.message))?;
+        let points: Vec<Value> = graph.outputs.drain(ends..).map(|o| o.value).collect();
+        let (entries, cuts) = points.split_at(entered);
+        let mut entries = entries.to_vec();
+        if at_sites.is_none() {
+            let leaves = graph.leaves();
+            // Which of the arguments move is said for each of the flattened values.
+            let moving = flat.iter().zip(moves).filter(|(v, _)| matches!(v, Val::Tensor(_))).map(|(_, m)| *m);
+            entries = arguments
+                .iter()
+                .zip(moving)
+                .filter(|(_, moves)| *moves)
+                .map(|((name, _), _)| {
+                    *leaves
+                        .get(name.as_str())
+                        .unwrap_or_else(|| unreachable!("a bound leaf stays in its graph"))
+                })
+                .collect();
+        }
+        Ok(Traced { graph, entries, cuts: cuts.to_vec(), arguments, result })
+    }
+
+    /// Adds what `derivative` gives to the graph, with `seeds` for what it reads beside the arguments of `traced`.
+    fn inlined(
+        &mut self,
+        traced: &Traced,
+        derivative: &Derivative,
+        seeds: &[Value],
+        span: Span,
+    ) -> Res<Vec<Value>> {
+        let g = &derivative.graph;
+        let outputs = g.outputs_by_name();
+        let ends: Vec<Value> = derivative
+            .results
+            .iter()
+            .map(|name| match outputs.get(name.as_str()) {
+                Some(output) => output.value,
+                None => unreachable!("a derivative has the outputs that it names"),
+            })
+            .collect();
+        let given = |name: &str| {
+            let argument = traced.arguments.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+            argument.or_else(|| derivative.seeds.iter().position(|n| n == name).map(|k| seeds[k]))
+        };
+        let needed = g.dependencies(ends.iter().copied());
+        let map = self.builder.inline(g, &needed, |_, v| Ok(g.binding(v).and_then(|(name, _)| given(name))));
+        let map = map.map_err(|e| fail(span, e.message))?;
+        let mut results = Vec::with_capacity(ends.len());
+        for end in ends {
+            let value = map[end.index()].unwrap_or_else(|| unreachable!("an output is needed by itself"));
+            results.push(self.checked(value, span)?);
+        }
+        self.charge(g.len() / 16, span);
+        Ok(results)
+    }
+
+    /// The derivative of `f` at `args` along `along`: of the form of its result.
+    pub(super) fn jvp(&mut self, f: &Callable, args: &[Arg], along: &[Arg], span: Span) -> Res {
+        if args.len() != along.len() {
+            let message = format!("{} arguments, but tangents for {}", args.len(), along.len());
+            return Err(fail(span, message));
+        }
+        let (mut points, mut tangents) = (Vec::new(), Vec::new());
+        for (arg, along) in args.iter().zip(along) {
+            let (mut at, mut t) = (Vec::new(), Vec::new());
+            tensors(&arg.value, &mut at);
+            match (&along.value, &arg.value) {
+                // A number stands for every component.
+                (Val::Int(_) | Val::Float(_), _) => t = vec![along.value.clone(); at.len()],
+                (value, _) => tensors(value, &mut t),
+            }
+            if at.len() != t.len() {
+                let (x, y) = (arg.value.describe(&self.builder), along.value.describe(&self.builder));
+                let error =
+                    Diagnostic::new(along.span, format!("a tangent of {x} has its form, which {y} hasn't"));
+                return Err(Box::new(error.also(arg.span, "of this")));
+            }
+            points.extend(at.into_iter().map(|v| (v, arg.span)));
+            tangents.extend(t.into_iter().map(|v| (v, along.span)));
+        }
+        let mut count: Option<Option<usize>> = None;
+        let (mut moves, mut seeds) = (Vec::new(), Vec::new());
+        for ((at, _), (t, t_at)) in points.iter().zip(&tangents) {
+            let Val::Tensor(x) = at else {
+                moves.push(false);
+                continue;
+            };
+            let ty = self.builder.ty(*x).clone();
+            let zero = t.number() == Some(0.0);
+            moves.push(!zero && ty.dtype.is_float());
+            if zero || !ty.dtype.is_float() {
+                continue;
+            }
+            let t = match t {
+                Val::Tensor(t) => *t,
+                number => {
+                    let c = self.element(number, ty.dtype, *t_at)?;
+                    self.constant(ty.clone(), c, *t_at)?
+                }
+            };
+            let tangent = self.builder.ty(t).clone();
+            let its = match tangent.rank().checked_sub(ty.rank()) {
+                Some(0) if tangent == ty => None,
+                Some(1) if tangent.dtype == ty.dtype && tangent.shape[1..] == ty.shape[..] => {
+                    Some(tangent.shape[0])
+                }
+                _ => return Err(fail(*t_at, format!("{tangent} is no tangent of {ty}"))),
+            };
+            if *count.get_or_insert(its) != its {
+                return Err(fail(*t_at, "the tangents differ in how many directions they are"));
+            }
+            seeds.push(t);
+        }
+        let traced = self.trace(f, args, &moves, false, span)?;
+        if traced.result.is_poison() {
+            return Ok(Val::Poison);
+        }
+        let at = Perturbed { entries: &traced.entries, cuts: &traced.cuts };
+        let derivative =
+            self.calculus.jvp(&traced.graph, at, count.flatten()).map_err(|e| called_here(e, span))?;
+        let results = self.inlined(&traced, &derivative, &seeds, span)?;
+        Ok(replaced(&traced.result, &mut results.into_iter().map(Val::Tensor)))
+    }
+
+    /// The cotangents of `args`, in their form, that the cotangent `ct` of the result of `f` has there. If `inner`, tangents
+    /// end at the sites of the model.
+    pub(super) fn vjp(&mut self, f: &Callable, args: &[Arg], ct: &Arg, inner: bool, span: Span) -> Res {
+        let mut flat = Vec::new();
+        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
+        let is_float = |e: &Self, v: &Val| matches!(v, Val::Tensor(v) if e.builder.ty(*v).dtype.is_float());
+        let moves: Vec<bool> = flat.iter().map(|v| is_float(self, v)).collect();
+        let traced = self.trace(f, args, &moves, inner, span)?;
+        if traced.result.is_poison() {
+            return Ok(Val::Poison);
+        }
+        let mut given = Vec::new();
+        match &ct.value {
+            number @ (Val::Int(_) | Val::Float(_)) => {
+                given = vec![number.clone(); traced.graph.outputs.len()]
+            }
+            value => tensors(value, &mut given),
+        }
+        let types: Vec<Type> =
+            traced.graph.outputs.iter().map(|o| traced.graph.ty(o.value).clone()).collect();
+        if given.len() != types.len() {
+            let found = ct.value.describe(&self.builder);
+            return Err(fail(
+                ct.span,
+                format!("a cotangent of {} results has their form, not that of {found}", types.len()),
+            ));
+        }
+        let mut seeds = Vec::with_capacity(given.len());
+        for (value, ty) in given.iter().zip(types) {
+            let value = match value {
+                Val::Tensor(v) => *v,
+                number => {
+                    let c = self.element(number, ty.dtype, ct.span)?;
+                    self.constant(ty.clone(), c, ct.span)?
+                }
+            };
+            if *self.builder.ty(value) != ty {
+                let found = self.builder.ty(value).clone();
+                return Err(fail(ct.span, format!("{found} is no cotangent of {ty}")));
+            }
+            seeds.push(value);
+        }
+        let at = Perturbed { entries: &traced.entries, cuts: &traced.cuts };
+        let derivative = self.calculus.vjp(&traced.graph, at).map_err(|e| called_here(e, span))?;
+        let mut results = self.inlined(&traced, &derivative, &seeds, span)?.into_iter().map(Val::Tensor);
+        // What isn't a float has no cotangent.
+        let mut all = moves.iter().map(|moves| match moves {
+            true => results.next().unwrap_or_else(|| unreachable!("a cotangent for each entry")),
+            false => Val::Int(0),
+        });
+        match args {
+            [one] => Ok(replaced(&one.value, &mut all)),
+            several => {
+                let items = several.iter().map(|arg| replaced(&arg.value, &mut all)).collect();
+                self.list(items, span)
+            }
+        }
+    }
+
+    /// `f` of each slice of `args` along their leading dimension.
+    pub(super) fn vmap(&mut self, f: &Callable, args: &[Arg], span: Span) -> Res {
+        let mut flat = Vec::new();
+        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
+        let mut size = None;
+        let mut slices = Vec::with_capacity(flat.len());
+        for value in &flat {
+            slices.push(match value {
+                Val::Tensor(v) => {
+                    let ty = self.builder.ty(*v).clone();
+                    let Some((&first, rest)) = ty.shape.split_first() else {
+                        return Err(fail(span, format!("{ty} has no dimension to map over")));
+                    };
+                    if *size.get_or_insert(first) != first {
+                        return Err(fail(span, "the leading dimensions of the arguments differ"));
+                    }
+                    Some(Type::new(ty.dtype, rest))
+                }
+                _ => None,
+            });
+        }
+        let Some(size) = size else { return Err(fail(span, "there is no tensor to map over")) };
+        let prefix = self.free_prefix("at");
+        let outer = self.enter_trace();
+        let traced = (|| {
+            let mut inside = Vec::with_capacity(flat.len());
+            for (k, (value, slice)) in flat.iter().zip(&slices).enumerate() {
+                inside.push(match slice {
+                    Some(ty) => {
+                        let built = self.builder.bound_as(&format!("{prefix}{k}"), Role::Input, ty.clone());
+                        Val::Tensor(built.map_err(|e| fail(span, e.message))?)
+                    }
+                    None => value.clone(),
+                });
+            }
+            let mut inside = inside.into_iter();
+            let given =
+                args.iter().map(|a| Arg { value: replaced(&a.value, &mut inside), span: a.span }).collect();
+            let result = self.apply(f, given, span)?;
+            let mut ends = Vec::new();
+            tensors(&result, &mut ends);
+            for (k, end) in ends.iter().enumerate() {
+                match end {
+                    Val::Tensor(v) => self.builder.output(format!("{prefix}out.{k}"), OutputKind::Value, *v),
+                    other => {
+                        let found = other.describe(&self.builder);
+                        return Err(fail(
+                            span,
+                            format!("a function that is mapped gives tensors, not {found}"),
+                        ));
+                    }
+                }
+            }
+            Ok(result)
+        })();
+        let inner = self.leave_trace(outer);
+        let result = traced?;
+        let graph = inner.finish().map_err(|e| fail(span, e.message))?;
+        let arguments: Vec<(String, Value)> = flat
+            .iter()
+            .enumerate()
+            .filter_map(
+                |(k, v)| if let Val::Tensor(v) = v { Some((format!("{prefix}{k}"), *v)) } else { None },
+            )
+            .collect();
+        let over: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
+        let mapped = self.calculus.vmap(&graph, &over, size).map_err(|e| called_here(e, span))?;
+        let results = mapped.outputs.iter().map(|o| o.name.clone()).collect();
+        let derivative = Derivative { graph: mapped, seeds: Vec::new(), results };
+        let traced = Traced { graph, entries: Vec::new(), cuts: Vec::new(), arguments, result };
+        let results = self.inlined(&traced, &derivative, &[], span)?;
+        Ok(replaced(&traced.result, &mut results.into_iter().map(Val::Tensor)))
+    }
+}
+
+/// The error of a pass, at the call that asked for it.
+fn called_here(error: Diagnostic, span: Span) -> Fail {
+    let at = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
+    Box::new(if at == Span::default() {
+        Diagnostic { labels: vec![(span, String::new())], ..error }
+    } else {
+        error.also(span, "asked for here")
+    })
+}
+
+/// What an elaboration has put aside while it traces a function.
+pub(super) struct Outer {
+    builder: Builder,
+    seed: Option<Value>,
+    states: usize,
+    labels: std::collections::HashMap<String, usize>,
+    primal: Option<Rc<[Option<Value>]>>,
+}
+
+impl<'a> Elab<'a> {
+    /// Goes on with a graph of its own.
+    fn enter_trace(&mut self) -> Outer {
+        Outer {
+            builder: std::mem::replace(&mut self.builder, Builder::new("traced")),
+            seed: self.seed.take(),
+            states: self.states.len(),
+            labels: std::mem::take(&mut self.labels),
+            primal: self.step.as_mut().and_then(|step| step.primal.take()),
+        }
+    }
+
+    /// Goes on with the graph put aside; gives the one that was made meanwhile.
+    fn leave_trace(&mut self, outer: Outer) -> Builder {
+        self.seed = outer.seed;
+        self.states.truncate(outer.states);
+        self.labels = outer.labels;
+        if let Some(step) = &mut self.step {
+            step.primal = outer.primal;
+        }
+        std::mem::replace(&mut self.builder, outer.builder)
+    }
+}

@@ -1,0 +1,255 @@
+//! What estimators and optimizers know of the model: its parameters, sites and loss.
+
+use std::rc::Rc;
+
+use super::free;
+use crate::diag::Diagnostic;
+use crate::graph::{Graph, Span, Value};
+use crate::lang::callable::Callable;
+use crate::lang::eval::{Elab, fail};
+use crate::lang::tree::{Leaf, Tree};
+use crate::lang::value::{Res, Val};
+use crate::ops::{Binary, Leaf as LeafOp, Op, Reduce, Role};
+use crate::random;
+use crate::types::Type;
+
+/// The names that are known in estimators and optimizers.
+pub(in crate::lang) const KNOWN: [&str; 5] = ["params", "sites", "loss", "losses", "lr"];
+
+impl<'a> Elab<'a> {
+    /// What `name` is in an estimator or optimizer, if it is known there.
+    pub(in crate::lang) fn known(&mut self, name: &str, span: Span) -> Option<Res> {
+        self.step.as_ref()?;
+        Some(match name {
+            "params" => self.params(span).map(Val::Tree),
+            "sites" => self.sites(span),
+            "loss" => Ok(Val::Fn(Callable::Loss)),
+            "losses" => Ok(Val::Fn(Callable::Losses)),
+            "lr" => self.rate(span),
+            _ => return None,
+        })
+    }
+
+    /// The model that a step is made of.
+    fn model(&self) -> &'a Graph {
+        match &self.step {
+            Some(step) => step.model,
+            None => unreachable!("only steps ask for the model that they are of"),
+        }
+    }
+
+    fn rate(&mut self, span: Span) -> Res {
+        let Some(step) = &self.step else { unreachable!("the rate is of a step") };
+        let name = step.lr.clone();
+        self.bound(&name, Role::Input, Type::scalar(self.float), span)
+    }
+
+    /// The parameters of the model.
+    fn params(&mut self, span: Span) -> Res<Tree> {
+        let model = self.model();
+        let mut leaves = Vec::new();
+        for v in model.params() {
+            let Some((name, _)) = model.binding(v) else { continue };
+            let built = self.builder.copy(model, v, &[]).map_err(|e| fail(span, e.message));
+            let value = Val::Tensor(self.checked(built?, span)?);
+            leaves.push(Leaf { name: name.into(), base: model.ty(v).clone(), value });
+        }
+        Ok(Tree::new(leaves))
+    }
+
+    /// The sites of the model, with their values.
+    fn sites(&mut self, span: Span) -> Res {
+        let sites = self.model_sites();
+        if sites.is_empty() {
+            let message = format!("`{}` has no sites", self.model().name);
+            return Err(Box::new(
+                Diagnostic::new(span, message)
+                    .help("the layers of the prelude have; mark others with `site(x)`"),
+            ));
+        }
+        let values: Vec<Value> = sites.iter().map(|(_, v)| *v).collect();
+        let inside = self.model_values(&values);
+        let model = self.model();
+        let leaf = |((name, v), value): (&(Rc<str>, Value), Value)| Leaf {
+            name: name.clone(),
+            base: model.ty(*v).clone(),
+            value: Val::Tensor(value),
+        };
+        let leaves = sites.iter().zip(inside).map(leaf).collect::<Vec<_>>();
+        Ok(Val::Tree(Tree { leaves: leaves.into(), sites: Some(values.into()) }))
+    }
+
+    /// The sites of the model, values of its graph.
+    pub(in crate::lang) fn model_sites(&self) -> Vec<(Rc<str>, Value)> {
+        self.model().sites.iter().map(|(name, v)| (Rc::from(&**name), *v)).collect()
+    }
+
+    /// The values of the model's graph in the one that is being made.
+    pub(in crate::lang) fn primal(&mut self) -> Rc<[Option<Value>]> {
+        if let Some(primal) = self.step.as_ref().and_then(|step| step.primal.clone()) {
+            return primal;
+        }
+        let model = self.model();
+        let everything = vec![true; model.len()];
+        let map = self.builder.inline(model, &everything, |_, _| Ok(None));
+        let map: Rc<[Option<Value>]> =
+            map.unwrap_or_else(|e| unreachable!("what is valid in one graph is in another: {e}")).into();
+        if let Some(step) = &mut self.step {
+            step.primal = Some(map.clone());
+        }
+        map
+    }
+
+    /// Values of the model's graph in the one that is being made.
+    pub(in crate::lang) fn model_values(&mut self, of: &[Value]) -> Vec<Value> {
+        let primal = self.primal();
+        of.iter()
+            .map(|v| primal[v.index()].unwrap_or_else(|| unreachable!("all of the model is inlined")))
+            .collect()
+    }
+
+    /// Whether `tree` has a leaf of its type for each parameter.
+    pub(in crate::lang) fn is_of_params(&self, tree: &Tree) -> bool {
+        let model = self.model();
+        let params = model.params();
+        tree.leaves.len() == params.len()
+            && tree.leaves.iter().zip(params).all(|(leaf, v)| {
+                let named = model.binding(v).is_some_and(|(name, _)| name == &*leaf.name);
+                let typed = match &leaf.value {
+                    Val::Tensor(x) => self.builder.ty(*x) == model.ty(v),
+                    number => number.number().is_some(),
+                };
+                named && typed
+            })
+    }
+
+    /// What `which` of the model is at the parameters `at`, or at its own.
+    pub(in crate::lang) fn model_result(
+        &mut self,
+        which: &Callable,
+        at: Option<&[Value]>,
+        span: Span,
+    ) -> Res {
+        let model = self.model();
+        let map: Rc<[Option<Value>]> = match at {
+            None => self.primal(),
+            Some(values) => {
+                let params = model.params();
+                let everything = vec![true; model.len()];
+                let given = |v: Value| params.iter().position(|p| *p == v).map(|k| values[k]);
+                let map = self.builder.inline(model, &everything, |_, v| Ok(given(v)));
+                map.map_err(|e| fail(span, e.message))?.into()
+            }
+        };
+        self.charge(model.len() / 16, span);
+        let inside = |v: Value| map[v.index()].unwrap_or_else(|| unreachable!("all of the model is inlined"));
+        let loss = match model.loss() {
+            Some(loss) => loss.value,
+            None => unreachable!("a model that a step is made of has a loss"),
+        };
+        match which {
+            Callable::Loss => Ok(Val::Tensor(inside(loss))),
+            Callable::Losses => {
+                let Some((each, count)) = mean_of(model, loss) else {
+                    let message =
+                        format!("the loss of `{}` isn't the mean of losses of the examples", model.name);
+                    return Err(Box::new(
+                        Diagnostic::new(span, message).also(model.span(loss), "the loss").help(
+                            "`losses` are known of a loss like `mean(softmax_cross_entropy(logits, y))`",
+                        ),
+                    ));
+                };
+                let each = inside(each);
+                let ty = self.builder.ty(each).clone();
+                let count = self.constant(ty, count, span)?;
+                let shares = self.push(Binary::Div, &[each, count], span)?;
+                let rest: Vec<usize> = (1..self.builder.ty(shares).rank()).collect();
+                let built = self.builder.sum(shares, &rest).map_err(|e| fail(span, e.message));
+                self.checked(built?, span).map(Val::Tensor)
+            }
+            Callable::Sites(tree) => {
+                let Some(sites) = &tree.sites else { unreachable!("made of sites alone") };
+                let leaf =
+                    |(leaf, v): (&Leaf, &Value)| Leaf { value: Val::Tensor(inside(*v)), ..leaf.clone() };
+                Ok(Val::Tree(Tree::new(tree.leaves.iter().zip(sites.iter()).map(leaf).collect())))
+            }
+            Callable::Named(name, _) => unreachable!("`{name}` isn't of the model"),
+        }
+    }
+
+    /// A prefix that no leaf or output of what is being made begins with.
+    pub(in crate::lang) fn free_prefix(&self, stem: &str) -> String {
+        let taken = |prefix: &str| {
+            let of_step =
+                self.step.as_ref().is_some_and(|step| step.taken.iter().any(|n| n.starts_with(prefix)));
+            of_step || self.builder.graph().bindings().any(|(_, name, _)| name.starts_with(prefix))
+        };
+        let numbered = (2..).map(|count| format!("{stem}{count}."));
+        let mut all = std::iter::once(format!("{stem}.")).chain(numbered);
+        all.find(|prefix| !taken(prefix)).unwrap_or_else(|| unreachable!("numbers don't end"))
+    }
+
+    /// `suffix`, or with a number behind it where the names of the leaves of `tree` with it are taken.
+    pub(in crate::lang) fn free_suffix(&self, suffix: &str, tree: &Tree) -> String {
+        let Some(step) = &self.step else { unreachable!("names are taken in steps") };
+        let clash =
+            |suffix: &str| tree.leaves.iter().any(|l| step.taken.contains(&format!("{}{suffix}", l.name)));
+        let numbered = (2..).map(|count| format!("{suffix}{count}"));
+        let mut all = std::iter::once(suffix.to_owned()).chain(numbered);
+        all.find(|suffix| !clash(suffix)).unwrap_or_else(|| unreachable!("numbers don't end"))
+    }
+
+    /// Takes the name `stem`, or one with a number where that is taken.
+    pub(in crate::lang) fn take_name(&mut self, stem: &str) -> String {
+        let Some(step) = &mut self.step else { unreachable!("names are taken in steps") };
+        let name = free(&step.taken, stem);
+        step.taken.insert(name.clone());
+        name
+    }
+
+    /// The key of random numbers: that of the model, or a new one.
+    pub(in crate::lang) fn step_key(&mut self, span: Span) -> Res<Value> {
+        let model = self.model();
+        let own = model.bindings().find(|(_, _, role)| **role == Role::Seed).map(|(v, ..)| v);
+        let built = match own {
+            Some(v) => self.builder.copy(model, v, &[]),
+            None => {
+                let Some(step) = &self.step else { unreachable!("the key is of a step") };
+                let outputs_and_leaves = |name: &str| step.taken.contains(name);
+                let mut name = random::SEED.to_owned();
+                let mut count = 1;
+                while outputs_and_leaves(&name) {
+                    count += 1;
+                    name = format!("{}{count}", random::SEED);
+                }
+                self.builder.bound(&name, Role::Seed, random::key_type())
+            }
+        };
+        let key = built.map_err(|e| fail(span, e.message))?;
+        self.checked(key, span)
+    }
+
+    /// A stream of random numbers called `name`.
+    pub(in crate::lang) fn stream(&mut self, name: &str) -> u32 {
+        match &mut self.step {
+            Some(step) => step.streams.claim(name),
+            None => unreachable!("streams are given out in steps"),
+        }
+    }
+}
+
+/// What `v` of `g` is the mean of, over all its elements, and how many these are.
+fn mean_of(g: &Graph, v: Value) -> Option<(Value, f64)> {
+    let node = g.node(v);
+    let (Op::Binary(Binary::Div), &[total, count]) = (&node.op, node.args.as_slice()) else { return None };
+    let (Op::Reduce(reduce), &[each]) = (&g.node(total).op, g.node(total).args.as_slice()) else {
+        return None;
+    };
+    let ty = g.ty(each);
+    let all: Vec<usize> = (0..ty.rank()).collect();
+    let whole = *reduce == Reduce::sum(&all) && ty.rank() > 0;
+    // The divisor of a mean is the number of elements.
+    let elements = LeafOp::constant(Type::scalar(ty.dtype), ty.elements() as f64);
+    let same = g.node(count).op == elements.into();
+    (whole && same).then_some((each, ty.elements() as f64))
+}

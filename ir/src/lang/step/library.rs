@@ -1,0 +1,118 @@
+//! The estimators and optimizers that come with fgc: the files of `estimators/` and `optimizers/`.
+
+use super::config::{Method, MethodKind, StepConfig};
+use crate::diag::Sources;
+use crate::text::ast::{BinaryOp, Expr, ExprKind, Item};
+use crate::text::parser;
+
+include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+/// The names and texts of all of `kind`, in the order of their names.
+pub fn all(kind: MethodKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        MethodKind::Estimator => ESTIMATORS,
+        MethodKind::Optimizer => OPTIMIZERS,
+    }
+}
+
+/// The one of `kind` called `name`.
+pub fn find(kind: MethodKind, name: &str) -> Option<Method> {
+    let (name, text) = all(kind).iter().find(|(its, _)| *its == name)?;
+    Some(Method {
+        kind,
+        place: format!("{}s/{name}.fg", kind.name()),
+        text: (*text).to_owned(),
+        settings: Vec::new(),
+    })
+}
+
+/// The one of `kind` that is meant where none is named: whose text has `const standard = true`.
+pub fn standard(kind: MethodKind) -> Method {
+    let mut all = all(kind).iter().filter_map(|(name, _)| find(kind, name));
+    all.find(|method| method.facts().standard)
+        .unwrap_or_else(|| unreachable!("one of the {}s that come with fgc is the standard", kind.name()))
+}
+
+impl Default for StepConfig {
+    /// The standard estimator and optimizer, with metrics.
+    fn default() -> StepConfig {
+        StepConfig {
+            estimator: standard(MethodKind::Estimator),
+            optimizer: vec![standard(MethodKind::Optimizer)],
+            metrics: true,
+        }
+    }
+}
+
+/// What a file says of its method beside what it does, as consts.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Facts {
+    /// `standard`: meant where none is named.
+    pub standard: bool,
+    /// `unbiased`: the mean over its draws is the gradient.
+    pub unbiased: bool,
+    /// `adaptive`: the size of an update doesn't follow that of the gradient.
+    pub adaptive: bool,
+    /// `rate`: of an optimizer, the learning rate where none is given; of an estimator, what to multiply that by.
+    pub rate: Option<f64>,
+    /// `adaptive_rate`: of an estimator, what to multiply the learning rate of adaptive optimizers by.
+    pub adaptive_rate: Option<f64>,
+    /// The parameters.
+    pub params: Vec<String>,
+    /// The first sentence of the comment that the file begins with.
+    pub about: String,
+}
+
+impl Method {
+    /// What its text says of it; as far as it can be read.
+    pub fn facts(&self) -> Facts {
+        let mut sources = Sources::new();
+        let file = sources.add(self.place.clone(), self.text.clone());
+        let (ast, _) = parser::parse(&sources, file);
+        let comment: Vec<&str> =
+            self.text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
+        let mut facts = Facts { about: comment.join(" "), ..Facts::default() };
+        for item in &ast.items {
+            match item {
+                Item::Const { name, value } => {
+                    let holds = value.kind == ExprKind::Bool(true);
+                    match name.name.as_str() {
+                        "standard" => facts.standard = holds,
+                        "unbiased" => facts.unbiased = holds,
+                        "adaptive" => facts.adaptive = holds,
+                        "rate" => facts.rate = number(value),
+                        "adaptive_rate" => facts.adaptive_rate = number(value),
+                        _ => {}
+                    }
+                }
+                Item::Estimator(f) | Item::Optimizer(f) => {
+                    facts.params = f.params.iter().map(|p| p.name.name.clone()).collect();
+                }
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    /// The name of the method, as far as its text can be read.
+    pub fn name(&self) -> String {
+        let mut sources = Sources::new();
+        let file = sources.add(self.place.clone(), self.text.clone());
+        let (ast, _) = parser::parse(&sources, file);
+        let name = ast.items.iter().find_map(|item| match item {
+            Item::Estimator(f) | Item::Optimizer(f) => Some(f.name.name.clone()),
+            _ => None,
+        });
+        name.unwrap_or_else(|| self.kind.name().to_owned())
+    }
+}
+
+/// A number, or the quotient of two.
+fn number(e: &Expr) -> Option<f64> {
+    match &e.kind {
+        ExprKind::Int(i) => Some(*i as f64),
+        ExprKind::Float(x) => Some(*x),
+        ExprKind::Binary { op: BinaryOp::Div, args } => Some(number(&args.0)? / number(&args.1)?),
+        _ => None,
+    }
+}
