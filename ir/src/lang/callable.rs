@@ -184,8 +184,7 @@ impl<'a> Elab<'a> {
             };
             let entered = points.len();
             if inner {
-                let all: Vec<Value> = self.model_sites().into_iter().map(|(_, v)| v).collect();
-                points.extend(self.model_values(&all));
+                points.extend(self.sites_of_copies());
             }
             for (k, v) in ends.iter().chain(&points).enumerate() {
                 self.builder.output(format!("{prefix}out.{k}"), OutputKind::Value, *v);
@@ -477,6 +476,7 @@ pub(super) struct Outer {
     states: usize,
     labels: std::collections::HashMap<String, usize>,
     primal: Option<Rc<[Option<Value>]>>,
+    copies: Vec<Rc<[Option<Value>]>>,
 }
 
 impl<'a> Elab<'a> {
@@ -488,6 +488,7 @@ impl<'a> Elab<'a> {
             states: self.states.len(),
             labels: std::mem::take(&mut self.labels),
             primal: self.step.as_mut().and_then(|step| step.primal.take()),
+            copies: self.step.as_mut().map(|step| std::mem::take(&mut step.copies)).unwrap_or_default(),
         }
     }
 
@@ -498,6 +499,7 @@ impl<'a> Elab<'a> {
         self.labels = outer.labels;
         if let Some(step) = &mut self.step {
             step.primal = outer.primal;
+            step.copies = outer.copies;
         }
         std::mem::replace(&mut self.builder, outer.builder)
     }

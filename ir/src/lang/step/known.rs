@@ -96,6 +96,7 @@ impl<'a> Elab<'a> {
             map.unwrap_or_else(|e| unreachable!("what is valid in one graph is in another: {e}")).into();
         if let Some(step) = &mut self.step {
             step.primal = Some(map.clone());
+            step.copies.push(map.clone());
         }
         map
     }
@@ -106,6 +107,18 @@ impl<'a> Elab<'a> {
         of.iter()
             .map(|v| primal[v.index()].unwrap_or_else(|| unreachable!("all of the model is inlined")))
             .collect()
+    }
+
+    /// The sites of the model, in every copy of it in the graph that is being made.
+    pub(in crate::lang) fn sites_of_copies(&self) -> Vec<Value> {
+        let Some(step) = &self.step else { unreachable!("sites are of a step") };
+        let mut all = Vec::new();
+        for copy in &step.copies {
+            all.extend(step.model.sites.iter().filter_map(|(_, v)| copy[v.index()]));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether `tree` has a leaf of its type for each parameter.
@@ -138,7 +151,11 @@ impl<'a> Elab<'a> {
                 let everything = vec![true; model.len()];
                 let given = |v: Value| params.iter().position(|p| *p == v).map(|k| values[k]);
                 let map = self.builder.inline(model, &everything, |_, v| Ok(given(v)));
-                map.map_err(|e| fail(span, e.message))?.into()
+                let map: Rc<[Option<Value>]> = map.map_err(|e| fail(span, e.message))?.into();
+                if let Some(step) = &mut self.step {
+                    step.copies.push(map.clone());
+                }
+                map
             }
         };
         self.charge(model.len() / 16, span);

@@ -39,6 +39,8 @@ pub(super) struct Step<'a> {
     pub(super) model: &'a Graph,
     /// Its values in the graph that is being made, once they are there.
     pub(super) primal: Option<Rc<[Option<Value>]>>,
+    /// Where the values of the model are in it: of every time that the model was put there.
+    pub(super) copies: Vec<Rc<[Option<Value>]>>,
     /// The streams of random numbers that are left.
     pub(super) streams: Streams,
     /// The names of leaves and outputs that are taken.
@@ -180,7 +182,7 @@ impl<'m> Texts<'m> {
         taken.extend(g.outputs.iter().map(|o| o.name.clone()));
         let lr = free(&taken, LR);
         taken.insert(lr.clone());
-        e.step = Some(Step { model: g, primal: None, streams: Streams::beside(g), taken, lr, updated: None });
+        e.step = Some(Step { model: g, primal: None, copies: Vec::new(), streams: Streams::beside(g), taken, lr, updated: None });
         Ok(e)
     }
 

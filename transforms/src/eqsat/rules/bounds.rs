@@ -21,6 +21,8 @@ pub struct Bounds {
     pub hi: f64,
     /// No element but 0 is smaller in magnitude. 0 says nothing.
     pub least: f64,
+    /// No element is 0.
+    pub nonzero: bool,
 }
 
 /// The smallest normal and the largest finite number of a float type.
@@ -33,16 +35,16 @@ pub fn limits(dtype: DType) -> (f64, f64) {
 
 impl Bounds {
     /// Of what nothing is known.
-    pub const UNKNOWN: Bounds = Bounds { lo: f64::NEG_INFINITY, hi: f64::INFINITY, least: 0.0 };
+    pub const UNKNOWN: Bounds = Bounds { lo: f64::NEG_INFINITY, hi: f64::INFINITY, least: 0.0, nonzero: false };
 
     /// From `lo` to `hi`.
     fn new(lo: f64, hi: f64) -> Bounds {
-        Bounds { lo, hi, least: 0.0 }
+        Bounds { lo, hi, ..Bounds::UNKNOWN }
     }
 
     /// The number `c`, or nothing known if that is NaN.
     fn number(c: f64) -> Bounds {
-        if c.is_nan() { Bounds::UNKNOWN } else { Bounds { lo: c, hi: c, least: c.abs() } }
+        if c.is_nan() { Bounds::UNKNOWN } else { Bounds { lo: c, hi: c, least: c.abs(), nonzero: c != 0.0 } }
     }
 
     /// The largest magnitude.
@@ -52,7 +54,7 @@ impl Bounds {
 
     /// The smallest magnitude, 0 included.
     pub fn nearest(self) -> f64 {
-        self.lo.max(-self.hi).max(0.0)
+        self.lo.max(-self.hi).max(if self.nonzero { self.least } else { 0.0 })
     }
 
     /// Elements of one or the other.
@@ -62,7 +64,8 @@ impl Bounds {
             (_, true) => self.least,
             _ => self.least.min(other.least),
         };
-        Bounds { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi), least }
+        let nonzero = self.nonzero && other.nonzero;
+        Bounds { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi), least, nonzero }
     }
 
     /// What both say of one value, and whether it is more than `self` does. A change within rounding is none, so that
@@ -81,6 +84,7 @@ impl Bounds {
         if tighter(other.least, self.least) {
             both.least = other.least;
         }
+        both.nonzero |= other.nonzero;
         (both, both != self)
     }
 
@@ -109,8 +113,8 @@ impl Bounds {
         // An end beyond all finite numbers on its own side bounds nothing; one on the other side is exact.
         let lo = if self.lo > 0.0 { self.lo.min(huge) } else { open(self.lo) };
         let hi = if self.hi < 0.0 { self.hi.max(-huge) } else { open(self.hi) };
-        let closed = Bounds { lo, hi, least: self.least }.closed();
-        Bounds { least: if closed.least < tiny { 0.0 } else { closed.least }, ..closed }
+        let closed = Bounds { lo, hi, ..self }.closed();
+        if closed.least >= tiny { closed } else { Bounds { least: 0.0, nonzero: false, ..closed } }
     }
 
     fn map(self, f: impl Fn(f64) -> f64) -> Bounds {
@@ -130,7 +134,7 @@ impl Bounds {
         // Of two numbers of one sign the sum is no smaller than either.
         let one_sign = self.lo >= 0.0 && other.lo >= 0.0 || self.hi <= 0.0 && other.hi <= 0.0;
         let least = if one_sign { self.or(other).least } else { 0.0 };
-        Bounds { lo: self.lo + other.lo, hi: self.hi + other.hi, least }
+        Bounds { least, ..Bounds::new(self.lo + other.lo, self.hi + other.hi) }
     }
 
     /// The products.
@@ -145,15 +149,16 @@ impl Bounds {
         ];
         let lo = ends.iter().copied().fold(f64::INFINITY, f64::min);
         let hi = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Bounds { lo, hi, least: self.least * other.least }
+        Bounds { lo, hi, least: self.least * other.least, nonzero: self.nonzero && other.nonzero }
     }
 
     fn div(self, other: Bounds) -> Bounds {
-        if other.nearest() == 0.0 {
-            return Bounds { least: self.least / other.size(), ..Bounds::UNKNOWN };
+        let least = 1.0 / other.size();
+        // Between divisors of both signs, or at 0, there is no end.
+        if other.lo <= 0.0 && other.hi >= 0.0 {
+            return Bounds { least: self.least * least, ..Bounds::UNKNOWN };
         }
-        let inverse = Bounds { lo: 1.0 / other.hi, hi: 1.0 / other.lo, least: 1.0 / other.size() };
-        self.mul(inverse)
+        self.mul(Bounds { least, ..Bounds::new(1.0 / other.hi, 1.0 / other.lo) })
     }
 
     /// The sum of `n` numbers, with room for its rounding.
@@ -166,7 +171,7 @@ impl Bounds {
         if n == 0.0 {
             return Bounds::number(0.0);
         }
-        Bounds { lo, hi, least: if one_sign { self.least } else { 0.0 } }
+        Bounds { least: if one_sign { self.least } else { 0.0 }, ..Bounds::new(lo, hi) }
     }
 
     /// The sums of up to `n` elements that may cancel, as factors of what they are taken from.
@@ -421,7 +426,7 @@ fn unary(f: Unary, x: Bounds) -> Bounds {
     match f {
         Unary::Neg => x.neg(),
         Unary::Abs => x.abs(),
-        Unary::Sign => Bounds { lo: -1.0, hi: 1.0, least: 1.0 },
+        Unary::Sign => Bounds { least: 1.0, ..Bounds::new(-1.0, 1.0) },
         Unary::Square => {
             let size = x.abs();
             size.mul(size)
@@ -448,7 +453,7 @@ fn unary(f: Unary, x: Bounds) -> Bounds {
         Unary::Silu => Bounds::new(-1.0, x.hi.max(0.0)),
         Unary::Relu => Bounds { least: x.least, ..x.map(|x| x.max(0.0)) },
         Unary::StopGradient => x,
-        Unary::Floor | Unary::Ceil | Unary::Round => Bounds { lo: x.lo.floor(), hi: x.hi.ceil(), least: 1.0 },
+        Unary::Floor | Unary::Ceil | Unary::Round => Bounds { least: 1.0, ..Bounds::new(x.lo.floor(), x.hi.ceil()) },
         // Nothing is known of other rows, and no rule relies on them.
         _ => Bounds::UNKNOWN,
     }
@@ -469,8 +474,8 @@ fn binary(f: Binary, ty: &Type, [x, y]: [Bounds; 2], by: &Span) -> Bounds {
         Binary::Div if ty.dtype.is_float() => x.div(y),
         Binary::StrongMul => x.mul(y).or_zero(),
         Binary::StrongDiv => x.div(y).or_zero(),
-        Binary::Maximum => Bounds { lo: x.lo.max(y.lo), hi: x.hi.max(y.hi), least: x.or(y).least },
-        Binary::Minimum => Bounds { lo: x.lo.min(y.lo), hi: x.hi.min(y.hi), least: x.or(y).least },
+        Binary::Maximum => Bounds { lo: x.lo.max(y.lo), hi: x.hi.max(y.hi), ..x.or(y) },
+        Binary::Minimum => Bounds { lo: x.lo.min(y.lo), hi: x.hi.min(y.hi), ..x.or(y) },
         Binary::Pow if x.lo >= 0.0 => Bounds::new(0.0, f64::INFINITY),
         Binary::Shr if ty.dtype == DType::U32 && by.bounds.lo == by.bounds.hi => {
             Bounds::new(0.0, (x.hi / y.lo.exp2()).floor())

@@ -196,7 +196,10 @@ fn dot_zero(g: Values, n: &ENode, r: &mut Rewriter) {
 fn dot_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
     let Some(form) = dims(g, n) else { return };
     for side in 0..2 {
-        for [x, k] in g.either(n.args[side], Binary::Mul).filter(|&[x, _]| !g.is_spread(x)) {
+        // What can be taken out as well isn't left behind; a factor that repeats along dimensions that stay, but not along
+        // what is contracted, as the rows of an outer product do, can't.
+        let stays = |x| !g.spreads(x).any(|s| s.dims.iter().all(|&d| form.out(side, d).is_some()));
+        for [x, k] in g.either(n.args[side], Binary::Mul).filter(|&[x, _]| stays(x)) {
             let place = |s: Spread| {
                 let at: Option<Vec<usize>> = s.dims.iter().map(|&d| form.out(side, d)).collect();
                 at.map(|at| (s, at))

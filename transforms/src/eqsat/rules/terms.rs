@@ -74,7 +74,7 @@ impl<'g> Values<'g> {
     /// sums on the left may cancel in the end, so that it isn't enough that a + b does.
     pub fn adds_products(self, op: &Op, [a, b]: [Id; 2], k: Bounds, depth: usize) -> bool {
         let sum = self.bounds(a).size() + self.bounds(b).size();
-        let products = Bounds { lo: -sum, hi: sum, least: 0.0 }.mul(k);
+        let products = Bounds { lo: -sum, hi: sum, ..Bounds::UNKNOWN }.mul(k);
         !self.dtype(a).is_float()
             || self.adds(op, [a, b], Bounds::UNKNOWN)
                 && products.sum_fits(self.dtype(a), depth, Bounds::UNKNOWN)
