@@ -2,6 +2,7 @@
 
 use egg::Id;
 use fgc_ir::ops::conv::Layout;
+use fgc_ir::Shape;
 use fgc_ir::ops::{Binary, Conv, Op, Unary};
 
 use super::bounds::Bounds;
@@ -13,6 +14,7 @@ rules! {
     "conv-neg"       Exact    Op::Conv(_)      => conv_neg,       "A convolution of −x is minus that of x, and so for the kernel.";
     "conv-zero"      Finite   Op::Conv(_)      => conv_zero,      "A convolution of zeros is zero; with what isn't finite it would be NaN.";
     "conv-scaled"    Wider Op::Conv(_)      => conv_scaled,    "A convolution of x · k is that of x times k, if k repeats along all but the batch; of a kernel, along all but the output features; and if that of x is known to stay in range where the whole does.";
+    "conv-broadcast" Exact    Op::Conv(_)      => conv_broadcast, "A convolution with a kernel that is the same for all output features gives the same for all.";
     "conv-transpose" Exact    Op::Conv(_)      => conv_transpose, "A transposed operand is absorbed: its dimensions mean what they meant.";
     "transpose-conv" Exact    Op::Transpose(_) => transpose_conv, "A transposed result is absorbed likewise.";
     "conv-reverse"   Exact    Op::Conv(_)      => conv_reverse,   "A kernel that runs backwards in all spatial dimensions is the convolution flipped.";
@@ -57,8 +59,10 @@ fn conv_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
         } else {
             (conv.dims.rhs.outer, conv.dims.out.inner)
         };
-        for [x, k] in g.either(n.args[side], Binary::Mul).filter(|&[x, _]| !g.is_spread(x)) {
-            let fits = |s: &Spread| s.dims.iter().all(|&d| d == mine);
+        let fits = |s: &Spread| s.dims.iter().all(|&d| d == mine);
+        // What can be taken out as well isn't left behind.
+        let stays = |x| !g.spreads(x).any(|s| fits(&s));
+        for [x, k] in g.either(n.args[side], Binary::Mul).filter(|&[x, _]| stays(x)) {
             let Some(spread) = g.spreads(k).find(fits) else { continue };
             let kernel = g.shape(n.args[1]);
             let depth = kernel.elements() / kernel[conv.dims.rhs.outer].max(1);
@@ -73,6 +77,26 @@ fn conv_scaled(g: Values, n: &ENode, r: &mut Rewriter) {
                 r.mul(product, by)
             });
         }
+    }
+}
+
+fn conv_broadcast(g: Values, n: &ENode, r: &mut Rewriter) {
+    let Some(conv) = form(n) else { return };
+    let (features, out) = (conv.dims.rhs.outer, conv.dims.out.inner);
+    for (b, y) in g.broadcasts(n.args[1]) {
+        if b.dims.contains(&features) || b.shape[features] == 1 {
+            continue;
+        }
+        let one = |k: usize, size: usize, at: usize| if k == at { 1 } else { size };
+        let kernel: Shape = b.shape.iter().enumerate().map(|(k, &d)| one(k, d, features)).collect();
+        let rest: Vec<usize> = (0..r.root().rank()).filter(|&k| k != out).collect();
+        r.offer(|r| {
+            let kernel = r.broadcast(y, kernel, &b.dims)?;
+            let product = r.op(conv.clone(), &with(n, 1, kernel))?;
+            let (shape, kept) = (r.root().shape.clone(), r.root().shape.pick(&rest));
+            let product = r.reshape(product, kept)?;
+            r.broadcast(product, shape, &rest)
+        });
     }
 }
 
