@@ -9,7 +9,9 @@ use fgc_ir::ops::index::{Index, IndexKind};
 use fgc_ir::ops::random::Random;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::window::{Window, WindowKind, WindowSpec};
-use fgc_ir::ops::{Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reverse, Slice, Transpose};
+use fgc_ir::ops::{
+    Binary, Broadcast, Cast, Concat, Dot, Init, Linalg, Pad, Reduce, Reshape, Reverse, Slice, Transpose,
+};
 use fgc_ir::ops::{Op, Unary};
 use fgc_ir::{Builder, DType, Graph, Leaf, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value};
 use rand::rngs::StdRng;
@@ -197,18 +199,20 @@ impl<R: Rng> Maker<R> {
 
     /// Adds a random operation, if what is drawn fits.
     fn step(&mut self) {
-        let drawn = match self.below(22) {
-            0..7 => self.row(),
-            7 => self.cast(),
-            8 | 9 => self.movement(),
-            10..13 => self.ranges(),
-            13 => self.concat(),
-            14 | 15 => self.reduce(),
-            16 => self.dot(),
-            17 => self.conv(),
-            18 => self.window(),
-            19 => self.index(),
-            20 => self.random(),
+        // Halves of 22, as which the inputs of the fuzzers' corpus were found.
+        let drawn = match self.below(44) {
+            0..14 => self.row(),
+            14 | 15 => self.cast(),
+            16..20 => self.movement(),
+            20..26 => self.ranges(),
+            26 | 27 => self.concat(),
+            28..32 => self.reduce(),
+            32 | 33 => self.dot(),
+            34 | 35 => self.conv(),
+            36 | 37 => self.window(),
+            38 | 39 => self.index(),
+            40 | 41 => self.random(),
+            42 => self.linalg(),
             _ => {
                 let ty = self.some_type();
                 self.leaf(ty);
@@ -438,6 +442,31 @@ impl<R: Rng> Maker<R> {
         let y = self.of(&gathered)?;
         let kind = IndexKind::ScatterAdd(ty.shape.clone());
         Some((Index { kind, batch, axis }.into(), vec![y, index]))
+    }
+
+    /// Linear algebra of matrices that are far from singular: their diagonals are large.
+    fn linalg(&mut self) -> Option<(Op, Vec<Value>)> {
+        let n = self.size();
+        let lead: Vec<usize> = (0..self.below(3)).map(|_| self.size()).collect();
+        let of = |sizes: &[usize]| [&lead[..], sizes].concat();
+        let ty = Type::new([DType::F32, DType::F64][self.below(2)], of(&[n, n]));
+        if ty.elements() > MAX_ELEMENTS {
+            return None;
+        }
+        let rest = self.of(&ty)?;
+        let rest = self.b.push(Unary::Tanh, &[rest]).ok()?;
+        let scale = self.b.constant(ty.clone(), 0.5 / n.max(1) as f64).ok()?;
+        let rest = self.b.push(Binary::Mul, &[rest, scale]).ok()?;
+        let on_diagonal = |i: usize| i % (n * n) % (n + 1) == 0;
+        let diagonal = Tensor::generate(&ty, |i| if on_diagonal(i) { 2.0 } else { 0.0 });
+        let diagonal = self.b.push(Leaf::array(&diagonal), &[]).ok()?;
+        let a = self.b.push(Binary::Add, &[rest, diagonal]).ok()?;
+        if self.rng.random() {
+            return Some((Linalg::Cholesky.into(), vec![a]));
+        }
+        let ty = ty.reshaped(of(&[n, self.size()]));
+        let b = if ty.elements() > MAX_ELEMENTS { return None } else { self.of(&ty)? };
+        Some((Linalg::solve(self.rng.random(), self.rng.random()).into(), vec![a, b]))
     }
 
     fn random(&mut self) -> Option<(Op, Vec<Value>)> {

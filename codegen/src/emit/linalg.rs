@@ -4,8 +4,8 @@
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::types::{F64, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use fgc_ir::ops::linalg::{Linalg, TriangularSolve, pivot};
 use fgc_ir::ops::Emit;
+use fgc_ir::ops::linalg::{Linalg, TriangularSolve, pivot};
 use fgc_ir::scalar::{Float, Scalar};
 use fgc_ir::{DType, Type, View};
 
@@ -48,13 +48,7 @@ impl Matrix {
 }
 
 /// Emits `op` for operands at their addresses. `split` is a range of the first dimension of the batch.
-pub fn emit(
-    e: &mut Emitter<'_, '_>,
-    op: Linalg,
-    args: &[(&View, Value)],
-    out: (&Type, Value),
-    split: Split,
-) {
+pub fn emit(e: &mut Emitter<'_, '_>, op: Linalg, args: &[(&View, Value)], out: (&Type, Value), split: Split) {
     let (dtype, view) = (out.0.dtype, View::dense(&out.0.shape));
     let [batch @ .., n, m] = &out.0.shape[..] else { unreachable!("a matrix has two dimensions") };
     each_in(e, batch, split, &mut |e, at| {

@@ -1,10 +1,9 @@
 //! Dense linear algebra on the two innermost dimensions: Cholesky's decomposition and triangular systems.
 
-use super::compare::Compare;
 use super::reduce::{Reduce, ReduceKind};
 use super::rows::spread;
 use super::{
-    Batched, Binary, Dot, Emit, Leaf, Lower, OpRules, Operand, Positions, Sample, Select, Unary, batch_all,
+    Batched, Binary, Dot, Emit, Leaf, Lower, OpRules, Operand, Positions, Sample, Unary, batch_all,
     expect_args, not_linear,
 };
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
@@ -341,8 +340,7 @@ impl OpRules for Linalg {
         let outward: Vec<usize> = [rank - 2].into_iter().chain(0..rank - 2).chain([rank - 1]).collect();
         let beside = b.transpose(rhs.value, &inward)?;
         let apart = b.shape(beside).clone();
-        let joined: Shape =
-            apart[..rank - 2].iter().copied().chain([size * shape[rank - 1]]).collect();
+        let joined: Shape = apart[..rank - 2].iter().copied().chain([size * shape[rank - 1]]).collect();
         let beside = b.reshape(beside, joined)?;
         let solved = b.push(*self, &[*t, beside])?;
         let solved = b.reshape(solved, apart)?;

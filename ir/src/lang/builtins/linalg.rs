@@ -30,7 +30,9 @@ pub(super) fn triangular_solve(e: &mut Elab, args: &Args) -> Res {
         let message = match error.arg {
             Some(1) if q.dtype == p.dtype => {
                 let sizes = Shape::from(&p.shape[..p.rank() - 1]);
-                format!("`{name}` with {p} takes vectors {sizes}, or matrices with any number of columns, not {q}")
+                format!(
+                    "`{name}` with {p} takes vectors {sizes}, or matrices with any number of columns, not {q}"
+                )
             }
             _ => error.message,
         };
@@ -38,5 +40,9 @@ pub(super) fn triangular_solve(e: &mut Elab, args: &Args) -> Res {
         return Err(Box::new(error.also(args.at(0), p.to_string()).also(args.at(1), q.to_string())));
     }
     let x = e.push(op, &[l, right], args.span)?;
-    if is_vector { e.push(Reshape { shape: q.shape }, &[x], args.span).map(Val::Tensor) } else { Ok(Val::Tensor(x)) }
+    if is_vector {
+        e.push(Reshape { shape: q.shape }, &[x], args.span).map(Val::Tensor)
+    } else {
+        Ok(Val::Tensor(x))
+    }
 }
