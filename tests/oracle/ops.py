@@ -453,7 +453,7 @@ for name, attrs, lower, transpose in [
 ]:
     solve = functools.partial(lax.linalg.triangular_solve, left_side=True, lower=lower, transpose_a=transpose)
     case(f"triangular_solve_{name}", f"triangular_solve{attrs} %t, %b", solve, t=dominant(4, 4), b=normal(4, 3))
-    case(f"triangular_solve_{name}_batched", f"triangular_solve{attrs} %t, %b", solve, t=dominant(2, 3, 3), b=normal(2, 3, 1))
+    case(f"triangular_solve_{name}_batched", f"triangular_solve{attrs} %t, %b", solve, t=dominant(2, 3, 3), b=normal(2, 3, 2))
 case(
     "cholesky_solve",
     [

@@ -1,5 +1,7 @@
 //! Random valid graphs.
 
+mod linalg;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::OnceLock;
@@ -10,7 +12,7 @@ use fgc_ir::ops::random::Random;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::window::{Window, WindowKind, WindowSpec};
 use fgc_ir::ops::{
-    Binary, Broadcast, Cast, Concat, Dot, Init, Linalg, Pad, Reduce, Reshape, Reverse, Slice, Transpose,
+    Binary, Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reverse, Slice, Transpose,
 };
 use fgc_ir::ops::{Op, Unary};
 use fgc_ir::{Builder, DType, Graph, Leaf, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value};
@@ -442,31 +444,6 @@ impl<R: Rng> Maker<R> {
         let y = self.of(&gathered)?;
         let kind = IndexKind::ScatterAdd(ty.shape.clone());
         Some((Index { kind, batch, axis }.into(), vec![y, index]))
-    }
-
-    /// Linear algebra of matrices that are far from singular: their diagonals are large.
-    fn linalg(&mut self) -> Option<(Op, Vec<Value>)> {
-        let n = self.size();
-        let lead: Vec<usize> = (0..self.below(3)).map(|_| self.size()).collect();
-        let of = |sizes: &[usize]| [&lead[..], sizes].concat();
-        let ty = Type::new([DType::F32, DType::F64][self.below(2)], of(&[n, n]));
-        if ty.elements() > MAX_ELEMENTS {
-            return None;
-        }
-        let rest = self.of(&ty)?;
-        let rest = self.b.push(Unary::Tanh, &[rest]).ok()?;
-        let scale = self.b.constant(ty.clone(), 0.5 / n.max(1) as f64).ok()?;
-        let rest = self.b.push(Binary::Mul, &[rest, scale]).ok()?;
-        let on_diagonal = |i: usize| i % (n * n) % (n + 1) == 0;
-        let diagonal = Tensor::generate(&ty, |i| if on_diagonal(i) { 2.0 } else { 0.0 });
-        let diagonal = self.b.push(Leaf::array(&diagonal), &[]).ok()?;
-        let a = self.b.push(Binary::Add, &[rest, diagonal]).ok()?;
-        if self.rng.random() {
-            return Some((Linalg::Cholesky.into(), vec![a]));
-        }
-        let ty = ty.reshaped(of(&[n, self.size()]));
-        let b = if ty.elements() > MAX_ELEMENTS { return None } else { self.of(&ty)? };
-        Some((Linalg::solve(self.rng.random(), self.rng.random()).into(), vec![a, b]))
     }
 
     fn random(&mut self) -> Option<(Op, Vec<Value>)> {

@@ -183,7 +183,10 @@ fn factor_tangent(b: &mut Builder, l: Value, da: Value) -> Built {
     let tangent = b.push(matrix_product(rank, (rank - 1, rank - 2)), &[l, inner])?;
     let slope = b.select(found, zero, nan);
     let missing = b.strong_mul(da, slope);
-    Ok(b.add(tangent, missing))
+    let tangent = b.add(tangent, missing);
+    // It is 0 above the diagonal whatever a cotangent has there.
+    let lower = b.le(columns, rows);
+    Ok(b.select(lower, tangent, zero))
 }
 
 impl From<TriangularSolve> for Linalg {
