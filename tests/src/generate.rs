@@ -11,9 +11,7 @@ use fgc_ir::ops::index::{Index, IndexKind};
 use fgc_ir::ops::random::Random;
 use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::ops::window::{Window, WindowKind, WindowSpec};
-use fgc_ir::ops::{
-    Binary, Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reverse, Slice, Transpose,
-};
+use fgc_ir::ops::{Broadcast, Cast, Concat, Dot, Init, Pad, Reduce, Reshape, Reverse, Slice, Transpose};
 use fgc_ir::ops::{Op, Unary};
 use fgc_ir::{Builder, DType, Graph, Leaf, OpRules, OutputKind, Real, Role, Shape, Tensor, Type, Value};
 use rand::rngs::StdRng;

@@ -379,7 +379,7 @@ impl OpRules for Linalg {
         let square = |lead: &[usize], n: usize, salt: usize| {
             let ty = Type::new(DType::F32, [lead, &[n, n]].concat());
             let rest = spread(&ty, -0.9, 0.9, salt).to_f64();
-            let diagonal = |i: usize| n > 0 && i % (n * n) % (n + 1) == 0;
+            let diagonal = |i: usize| n > 0 && (i % (n * n)).is_multiple_of(n + 1);
             Tensor::generate(&ty, |i| rest[i] + if diagonal(i) { 1.5 + 0.5 * n as f64 } else { 0.0 })
         };
         let factors: [(&[usize], usize); 5] = [(&[], 3), (&[2], 4), (&[2, 1], 2), (&[], 1), (&[2], 0)];

@@ -20,7 +20,7 @@ impl<R: Rng> Maker<R> {
         let rest = self.b.push(Unary::Tanh, &[rest]).ok()?;
         let scale = self.b.constant(ty.clone(), 0.5 / n.max(1) as f64).ok()?;
         let rest = self.b.push(Binary::Mul, &[rest, scale]).ok()?;
-        let on_diagonal = |i: usize| i % (n * n) % (n + 1) == 0;
+        let on_diagonal = |i: usize| (i % (n * n)).is_multiple_of(n + 1);
         let diagonal = Tensor::generate(&ty, |i| if on_diagonal(i) { 2.0 } else { 0.0 });
         let diagonal = self.b.push(Leaf::array(&diagonal), &[]).ok()?;
         let a = self.b.push(Binary::Add, &[rest, diagonal]).ok()?;
