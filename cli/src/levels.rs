@@ -23,11 +23,11 @@ const MIN_CALLS: usize = 5;
 /// What a model is made into.
 const PASSES: [&str; 3] = ["primal", "jvp", "grad"];
 
-/// The names of what a model is made into: by passes, and steps of the estimators that say a learning rate, or need none.
+/// The names of what a model is made into: by passes, and steps of the usual estimators.
 fn programs() -> Vec<String> {
     let estimators = library::all(MethodKind::Estimator).iter().filter_map(|(name, _)| {
         let facts = library::find(MethodKind::Estimator, name)?.facts();
-        (facts.standard || facts.rate.is_some()).then(|| format!("{name}{STEP}"))
+        facts.usual.then(|| format!("{name}{STEP}"))
     });
     PASSES.into_iter().map(str::to_owned).chain(estimators).collect()
 }

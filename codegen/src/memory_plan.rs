@@ -186,7 +186,7 @@ fn may_overwrite(program: &Program, uses: &Uses, from: BufferId, to: BufferId, l
                 let multiplied = sums.terms.iter().flat_map(|t| &t.args).any(|s| s.buffer == to);
                 !multiplied && sums.epilogue.as_ref().is_some_and(|e| in_place(&e.nest, from, to))
             }
-            Kernel::Window(..) | Kernel::Gather(..) => false,
+            Kernel::Window(..) | Kernel::Gather(..) | Kernel::Linalg(..) => false,
         },
     }
 }

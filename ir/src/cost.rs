@@ -28,6 +28,8 @@ const CONTRACTED: f64 = 1.0;
 const ADDITION: f64 = 3.0;
 /// Of an addition more in a loop that is there anyway, and in part waits for memory.
 const ADDED_ADDITION: f64 = 2.0;
+/// Of an operation in a chain of scalars, each of which waits for the one before.
+const CHAINED: f64 = 60.0;
 /// Of beginning a kernel.
 const KERNEL: f64 = 20_000.0;
 /// Of another operation in a loop, whatever its size: of two programs of equal work the shorter is better.
@@ -137,6 +139,7 @@ impl Work {
             Lower::Dot(_) | Lower::Conv(_) => {
                 (WorkClass::Kernel, KERNEL + CONTRACTED * flops() + BYTE * bytes)
             }
+            Lower::Linalg(_) => (WorkClass::Kernel, KERNEL + CHAINED * flops() + BYTE * bytes),
             Lower::Place(_) | Lower::Window(_) | Lower::Gather(_) | Lower::Random(_) => {
                 (WorkClass::Kernel, KERNEL + ADDITION * flops() + BYTE * bytes)
             }

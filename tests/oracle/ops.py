@@ -429,6 +429,43 @@ case(
     i=ints([3, 0, 3], [1, 2, 0]),
 )
 
+# ---- Linear algebra --------------------------------------------------------------------------
+
+
+def dominant(*shape):
+    """Matrices with a large diagonal. What isn't read is as it comes."""
+    return lambda rng: np.float32(rng.uniform(-1, 1, shape) + (1 + 0.5 * shape[-1]) * np.eye(shape[-1]))
+
+
+def cholesky(a):
+    """Of the lower triangle: `symmetrize_input` would read the other one too."""
+    a = jnp.tril(a) + jnp.swapaxes(jnp.tril(a, -1), -1, -2)
+    return lax.linalg.cholesky(a, symmetrize_input=False)
+
+
+for name, shape in [("matrix", (4, 4)), ("batched", (2, 3, 3, 3)), ("one", (1, 1))]:
+    case(f"cholesky_{name}", "cholesky %a", cholesky, a=dominant(*shape))
+for name, attrs, lower, transpose in [
+    ("lower", "", True, False),
+    ("lower_transposed", "[transpose=true]", True, True),
+    ("upper", "[upper=true]", False, False),
+    ("upper_transposed", "[upper=true, transpose=true]", False, True),
+]:
+    solve = functools.partial(lax.linalg.triangular_solve, left_side=True, lower=lower, transpose_a=transpose)
+    case(f"triangular_solve_{name}", f"triangular_solve{attrs} %t, %b", solve, t=dominant(4, 4), b=normal(4, 3))
+    case(f"triangular_solve_{name}_batched", f"triangular_solve{attrs} %t, %b", solve, t=dominant(2, 3, 3), b=normal(2, 3, 2))
+case(
+    "cholesky_solve",
+    [
+        "%factor = cholesky %a : f32[2, 4, 4]",
+        "%x = triangular_solve %factor, %b : f32[2, 4, 2]",
+        "triangular_solve[transpose=true] %factor, %x",
+    ],
+    lambda a, b: jax.scipy.linalg.cho_solve((cholesky(a), True), b),
+    a=dominant(2, 4, 4),
+    b=normal(2, 4, 2),
+)
+
 # ---- Together --------------------------------------------------------------------------------
 
 case(

@@ -1,5 +1,7 @@
 //! Random valid graphs.
 
+mod linalg;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::OnceLock;
@@ -197,18 +199,20 @@ impl<R: Rng> Maker<R> {
 
     /// Adds a random operation, if what is drawn fits.
     fn step(&mut self) {
-        let drawn = match self.below(22) {
-            0..7 => self.row(),
-            7 => self.cast(),
-            8 | 9 => self.movement(),
-            10..13 => self.ranges(),
-            13 => self.concat(),
-            14 | 15 => self.reduce(),
-            16 => self.dot(),
-            17 => self.conv(),
-            18 => self.window(),
-            19 => self.index(),
-            20 => self.random(),
+        // Halves of 22, as which the inputs of the fuzzers' corpus were found.
+        let drawn = match self.below(44) {
+            0..14 => self.row(),
+            14 | 15 => self.cast(),
+            16..20 => self.movement(),
+            20..26 => self.ranges(),
+            26 | 27 => self.concat(),
+            28..32 => self.reduce(),
+            32 | 33 => self.dot(),
+            34 | 35 => self.conv(),
+            36 | 37 => self.window(),
+            38 | 39 => self.index(),
+            40 | 41 => self.random(),
+            42 => self.linalg(),
             _ => {
                 let ty = self.some_type();
                 self.leaf(ty);

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 /// Modules whose tests run compiled code: against the interpreter, against JAX, at edges, at extreme numbers, and against
 /// double precision.
-const COMPILED: [&str; 5] = ["jit::", "oracle::", "edges::", "samples::", "sums::"];
+const COMPILED: [&str; 6] = ["jit::", "linalg::", "oracle::", "edges::", "samples::", "sums::"];
 
 fn suite(isa: &str, modules: &[&str]) -> Output {
     let suite = std::env::current_exe().expect("the suite is a file");

@@ -18,6 +18,7 @@ mod jit;
 mod kept;
 mod language;
 mod laws;
+mod linalg;
 mod models;
 mod oracle;
 mod points;

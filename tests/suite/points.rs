@@ -23,14 +23,15 @@ const DIFFERENCE: f64 = 2e-7;
 /// How far two exact ways of computing may be apart in `f64`.
 const EXACT: f64 = 1e-9;
 
-/// Operands of floats anywhere between the least and the largest that the sample has; all others as they are there.
-fn point(arrays: &Arrays, rng: &mut StdRng) -> Arrays {
+/// Operands of floats, drawn anywhere between the least and the largest that the sample has, and then moved that `part`
+/// of the way from the sample's own; all others as they are there.
+fn point(arrays: &Arrays, part: f64, rng: &mut StdRng) -> Arrays {
     let mut drawn = |x: &Tensor| {
         let numbers = x.to_f64();
         let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
         let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if x.dtype().is_float() && least < most {
-            Tensor::generate(&x.ty(), |_| rng.random_range(least..most))
+            Tensor::generate(&x.ty(), |i| numbers[i] + part * (rng.random_range(least..most) - numbers[i]))
         } else {
             x.clone()
         }
@@ -102,8 +103,10 @@ fn derivatives(g: &Graph, arrays: &Arrays, wrt: &[&str], rng: &mut StdRng) -> La
 /// A point of `g` beside which it and its gradient are smooth.
 fn smooth(g: &Graph, arrays: &Arrays, wrt: &[&str], rng: &mut StdRng) -> Law<Arrays> {
     let gradient = passed(grad(g, wrt))?;
-    for _ in 0..DRAWS {
-        let at = point(arrays, rng);
+    for draw in 0..DRAWS {
+        // Few matrices are definite, but all near one that is.
+        let part = 1.0 - draw as f64 / DRAWS as f64;
+        let at = point(arrays, part, rng);
         if is_smooth(g, &at, wrt, rng)? && is_smooth(&gradient, &at, wrt, rng)? {
             return Ok(at);
         }

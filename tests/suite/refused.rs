@@ -225,8 +225,8 @@ fn attributes_that_do_not_fit_are_refused() {
     }
 }
 
-/// A line of a graph with `%x`, `%y` of f32[2, 3], `%i` of i32[2, 3], `%b` of bool[2, 3], `%u` of u32[2, 3] and `%s` of
-/// f32[], by family, and what is said of it.
+/// A line of a graph with `%x`, `%y` of f32[2, 3], `%i` of i32[2, 3], `%b` of bool[2, 3], `%u` of u32[2, 3], `%s` of
+/// f32[] and `%q` of f32[3, 3], by family, and what is said of it.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("Unary", "exp %i : i32[2, 3]", "`exp` doesn't apply to i32"),
     ("Unary", "not %x : f32[2, 3]", "`not` doesn't apply to f32"),
@@ -300,6 +300,20 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("Index", "gather[axis=2] %x, %i : f32[2, 3]", "2"),
     ("Index", "gather[axis=0, batch=1] %x, %i : f32[2, 3]", "axis 0 isn't one of [2, 3] behind 1"),
     ("Index", "gather[axis=0] %s, %i : f32[2, 3]", "axis 0 isn't one of []"),
+    ("Linalg", "cholesky %x : f32[2, 3]", "takes square matrices […, n, n]: those of f32[2, 3] are 2 × 3"),
+    ("Linalg", "cholesky %s : f32[]", "`cholesky` takes matrices […, n, n], not f32[]"),
+    ("Linalg", "cholesky %i : i32[2, 3]", "`cholesky` doesn't apply to i32"),
+    ("Linalg", "cholesky %x, %y : f32[2, 3]", "`cholesky` takes 1 operand, not 2"),
+    ("Linalg", "cholesky[upper=true] %x : f32[2, 3]", "unknown attribute `upper`"),
+    ("Linalg", "triangular_solve %x, %y : f32[2, 3]", "takes square matrices"),
+    (
+        "Linalg",
+        "triangular_solve %q, %x : f32[2, 3]",
+        "with f32[3, 3] takes matrices [3] with any number of columns",
+    ),
+    ("Linalg", "triangular_solve %q, %s : f32[]", "with any number of columns, not f32[]"),
+    ("Linalg", "triangular_solve %q, %i : i32[2, 3]", "are of one element type, not f32[3, 3] and i32[2, 3]"),
+    ("Linalg", "triangular_solve[upper=1] %q, %q : f32[3, 3]", "`upper` is `true` or `false`, not `1`"),
     (
         "Random",
         "random_bits[stream=0, shape=[3]] %x : u32[2, 3]",
@@ -327,7 +341,7 @@ fn each_family_says_what_it_refuses() {
         let text = format!(
             "graph g {{\n  %x = input[\"x\"] : f32[2, 3]\n  %y = input[\"y\"] : f32[2, 3]\n  %i = input[\"i\"] : i32[2, 3]\n  \
              %b = input[\"b\"] : bool[2, 3]\n  %u = input[\"u\"] : u32[2, 3]\n  %s = input[\"s\"] : f32[]\n  \
-             %e = input[\"e\"] : f32[2, 0]\n  %z = {line}\n\n  output z = %z\n}}\n"
+             %e = input[\"e\"] : f32[2, 0]\n  %q = input[\"q\"] : f32[3, 3]\n  %z = {line}\n\n  output z = %z\n}}\n"
         );
         match parse_graph(&text, DType::F32) {
             Ok(_) => failures.push(format!("{family}: `{line}` is accepted")),

@@ -242,7 +242,7 @@ fn each_family_answers_every_question() {
 const RULES: &str = "transforms/src/eqsat/rules/";
 
 /// The families that a class of [`Lower`](fgc_ir::Lower) carries, so that code generation may name them.
-const CLASSES: [&str; 7] = ["Reduce", "Dot", "Conv", "Window", "Index", "Random", "Leaf"];
+const CLASSES: [&str; 8] = ["Reduce", "Dot", "Conv", "Window", "Index", "Linalg", "Random", "Leaf"];
 
 /// Code generation knows of an operation its class, and what its row says to a context that emits code.
 #[test]

@@ -4,6 +4,7 @@ mod control;
 mod elementwise;
 mod emitter;
 mod gather;
+mod linalg;
 mod math;
 mod random;
 mod reduce;
@@ -14,7 +15,7 @@ mod window;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use cranelift_frontend::FunctionBuilder;
-use fgc_ir::DType;
+use fgc_ir::{DType, View};
 
 use crate::program::{BufferId, Contract, Epilogue, Kernel, Program, Source};
 use crate::schedule::{self, Division, LoopSchedule};
@@ -86,6 +87,11 @@ pub fn emit(
                 (ty(*out), to),
                 shared(kernel),
             );
+        }
+        Kernel::Linalg(op, args, out) => {
+            let args: Vec<(&View, Value)> = args.iter().map(|s| (&s.view, first(e, s))).collect();
+            let to = whole(e, *out);
+            linalg::emit(e, *op, &args, (ty(*out), to), shared(kernel));
         }
         Kernel::Window(op, args, out) => {
             let at: Vec<Value> = args.iter().map(|s| first(e, s)).collect();

@@ -212,6 +212,7 @@ impl Lowering<'_> {
             Lower::Conv(op) => self.contract(v, Product::Conv(op)),
             Lower::Gather(op) => self.gather(v, op),
             Lower::Window(op) => self.window(v, op),
+            Lower::Linalg(op) => self.other(v, |args, out| Kernel::Linalg(op, args, out)),
             Lower::Random(op) => self.random(v, op),
         }
     }

@@ -10,7 +10,7 @@ pub fn prune(program: &mut Program) {
         match kernel {
             Kernel::Loop(nest) => prune_loop(nest),
             Kernel::Contract(Contract { epilogue: Some(epilogue), .. }) => prune_loop(&mut epilogue.nest),
-            Kernel::Contract(_) | Kernel::Window(..) | Kernel::Gather(..) => {}
+            Kernel::Contract(_) | Kernel::Window(..) | Kernel::Gather(..) | Kernel::Linalg(..) => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{BufferId, Contract, ContractTerm, Kernel, Loop, Program, Source, Ste
 pub struct KernelInfo {
     /// Class, shape, operations, and the buffers that it fills, as [`Lowered`](crate::Lowered) shows them.
     pub name: String,
-    /// The class alone: `loop`, `dot`, `conv`, `window`, `gather` or `copy`.
+    /// The class alone: `loop`, `dot`, `conv`, `window`, `gather`, `linalg` or `copy`.
     pub class: &'static str,
     /// Its operations, a fused multiply-add counted as two.
     pub flops: u64,
@@ -82,6 +82,7 @@ impl Description<'_> {
             }
             Kernel::Window(op, _, out) => format!("{} {}", op.name(), whole(out)),
             Kernel::Gather(op, _, out) => format!("{} {}", op.name(), whole(out)),
+            Kernel::Linalg(op, _, out) => format!("{} {}", op.name(), whole(out)),
         };
         let mut made = kernel.writes();
         made.dedup();
@@ -105,6 +106,9 @@ impl Description<'_> {
             }
             Kernel::Gather(op, [x, i], out) => of(&|a, t| op.flops(a, t), &[x, i], *out),
             Kernel::Window(op, args, out) => {
+                of(&|a, t| op.flops(a, t), &args.iter().collect::<Vec<_>>(), *out)
+            }
+            Kernel::Linalg(op, args, out) => {
                 of(&|a, t| op.flops(a, t), &args.iter().collect::<Vec<_>>(), *out)
             }
         }
@@ -168,6 +172,7 @@ fn class(kernel: &Kernel) -> &'static str {
         Kernel::Contract(sums) => sums.terms[0].op.name(),
         Kernel::Window(..) => "window",
         Kernel::Gather(..) => "gather",
+        Kernel::Linalg(..) => "linalg",
     }
 }
 

@@ -9,7 +9,7 @@ pub mod view;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use fgc_ir::ops::{Index, Op, Random, Reduce, Window};
+use fgc_ir::ops::{Index, Linalg, Op, Random, Reduce, Window};
 use fgc_ir::{DType, OutputKind, Real, Shape, Tensor, Type, Value, View};
 
 use crate::gemm::{Contraction, Product};
@@ -207,6 +207,8 @@ pub enum Kernel {
     Window(Window, Vec<Source>, BufferId),
     /// Reads or writes at indices.
     Gather(Index, [Source; 2], BufferId),
+    /// Linear algebra on each matrix of a batch.
+    Linalg(Linalg, Vec<Source>, BufferId),
 }
 
 impl Kernel {
@@ -220,7 +222,7 @@ impl Kernel {
                 sums.terms.iter().flat_map(|t| &t.args).chain(others).collect()
             }
             Kernel::Gather(_, args, _) => args.iter().collect(),
-            Kernel::Window(_, args, _) => args.iter().collect(),
+            Kernel::Window(_, args, _) | Kernel::Linalg(_, args, _) => args.iter().collect(),
         }
     }
 
@@ -233,7 +235,7 @@ impl Kernel {
                 let epilogue = sums.epilogue.iter().flat_map(|e| e.nest.writes());
                 stored.map(|(r, _)| *r).chain(epilogue).collect()
             }
-            Kernel::Window(.., out) | Kernel::Gather(.., out) => vec![*out],
+            Kernel::Window(.., out) | Kernel::Gather(.., out) | Kernel::Linalg(.., out) => vec![*out],
         }
     }
 }

@@ -38,6 +38,9 @@ impl Description<'_> {
             Kernel::Window(op, args, out) => {
                 (format!("{}{}", op.name(), op.attrs()), of(&args.iter().collect::<Vec<_>>()), out)
             }
+            Kernel::Linalg(op, args, out) => {
+                (format!("{}{}", op.name(), op.attrs()), of(&args.iter().collect::<Vec<_>>()), out)
+            }
         };
         writeln!(f, "{} = {name} {args}", self.names[out.0])
     }

@@ -23,8 +23,8 @@
 //! 9. From planning on a contraction has a plan, and before it has none. The plan is of its terms: of their
 //!    element type and number, operands and results as large, and with the same results stored.
 //!
-//! Windows and gathers
-//! 10. The result has the type that the operation infers, or is a sum of `f32` in `f64`.
+//! Windows, gathers and linear algebra
+//! 10. The result has the type that the operation infers; that of a window or gather may be a sum of `f32` in `f64`.
 //!
 //! The program
 //! 11. Kernels write only computed buffers, and none reads what it writes itself.
@@ -157,6 +157,10 @@ impl Verifier<'_> {
             Kernel::Contract(sums) => self.contraction(sums),
             Kernel::Gather(op, args, out) => self.scattered(|types| op.infer(types), args, *out),
             Kernel::Window(op, args, out) => self.scattered(|types| op.infer(types), args, *out),
+            Kernel::Linalg(op, args, out) => {
+                let (ty, to) = (self.inferred(|types| op.infer(types), args)?, self.ty(*out)?);
+                check(*to == ty, || format!("a result of {ty} in buffer {}, {to}", out.0))
+            }
         }
     }
 
@@ -292,6 +296,16 @@ impl Verifier<'_> {
         self.reductions(nest, Some(sums.plan().row_starts().len()))
     }
 
+    /// The type of the result of an operation on `args`.
+    fn inferred(
+        &self,
+        infer: impl Fn(&[&Type]) -> Result<Type, TypeError>,
+        args: &[Source],
+    ) -> Result<Type, String> {
+        let types = args.iter().map(|s| self.source(s)).collect::<Result<Vec<Type>, String>>()?;
+        infer(&types.iter().collect::<Vec<_>>()).map_err(|e| e.to_string())
+    }
+
     /// A window or gather, whose sums may be in `f64`.
     fn scattered(
         &self,
@@ -299,9 +313,7 @@ impl Verifier<'_> {
         args: &[Source],
         out: BufferId,
     ) -> Checked {
-        let types = args.iter().map(|s| self.source(s)).collect::<Result<Vec<Type>, String>>()?;
-        let ty = infer(&types.iter().collect::<Vec<_>>()).map_err(|e| e.to_string())?;
-        let to = self.ty(out)?;
+        let (ty, to) = (self.inferred(infer, args)?, self.ty(out)?);
         let fits = to.shape == ty.shape
             && (to.dtype == ty.dtype || (ty.dtype, to.dtype) == (DType::F32, DType::F64));
         check(fits, || format!("a result of {ty} in buffer {}, {to}", out.0))

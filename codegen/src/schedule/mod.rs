@@ -83,6 +83,10 @@ pub fn division(program: &Program, kernel: &Kernel) -> Division {
         Kernel::Gather(op, ..) if matches!(op.kind, IndexKind::ScatterAdd(_)) => Division::WHOLE,
         Kernel::Window(op, _, to) => rows(to, op.spec.size.iter().product()),
         Kernel::Gather(_, _, to) => rows(to, 1),
+        // The rows of a matrix depend on each other.
+        Kernel::Linalg(_, _, to) if out(to).rank() == 2 => Division::WHOLE,
+        // Each element is a sum over rows before its own.
+        Kernel::Linalg(_, _, to) => rows(to, out(to)[out(to).rank() - 2]),
     }
 }
 

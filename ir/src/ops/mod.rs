@@ -20,6 +20,7 @@ pub mod conv;
 pub mod dot;
 pub mod index;
 pub mod leaf;
+pub mod linalg;
 pub mod pad;
 pub mod random;
 pub mod reduce;
@@ -137,6 +138,8 @@ pub enum Lower {
     Window(Window),
     /// Reads or writes at computed indices.
     Gather(Index),
+    /// Linear algebra: a matrix after the other.
+    Linalg(Linalg),
     /// Random bits.
     Random(Random),
     /// Bound by the caller, or a constant.
@@ -170,8 +173,8 @@ pub struct Placement {
 
 impl Lower {
     /// The names of all classes.
-    pub const CLASSES: [&'static str; 9] =
-        ["map", "reduce", "view", "place", "contract", "window", "gather", "random", "leaf"];
+    pub const CLASSES: [&'static str; 10] =
+        ["map", "reduce", "view", "place", "contract", "window", "gather", "linalg", "random", "leaf"];
 
     /// The name of the class.
     pub fn class(&self) -> &'static str {
@@ -183,6 +186,7 @@ impl Lower {
             Lower::Dot(_) | Lower::Conv(_) => "contract",
             Lower::Window(_) => "window",
             Lower::Gather(_) => "gather",
+            Lower::Linalg(_) => "linalg",
             Lower::Random(_) => "random",
             Lower::Leaf(_) => "leaf",
         }
@@ -343,6 +347,8 @@ families! {
     window::Window,
     /// Reads and writes at computed indices.
     index::Index,
+    /// Cholesky's decomposition and triangular systems.
+    linalg::Linalg,
     /// Bits from a counter-based generator.
     random::Random,
     /// What has no operands: bound values, constants, index ramps.

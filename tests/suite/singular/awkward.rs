@@ -30,11 +30,17 @@ const AROUND: [Option<Unary>; 7] = [
 fn awkward(sample: &Sample, rng: &mut StdRng) -> Result<(Graph, Arrays), String> {
     let shown = |e: fgc_ir::TypeError| e.to_string();
     let (mut b, mut arrays, mut args) = (Builder::new("awkward"), Arrays::new(), Vec::new());
-    // Products of tensors are none of zeros and infinities.
+    // Products of tensors are none of zeros and infinities. The derivative of a factor has such products in it, and that
+    // of a system by its matrix is one.
     let contracts = sample.class() == "contract";
+    let (factors, solves) = match (sample.class(), sample.args.len()) {
+        ("linalg", n) => (n == 1, n == 2),
+        _ => (false, false),
+    };
     for (k, x) in sample.args.iter().enumerate() {
         let (name, float) = (format!("x{k}"), x.dtype().is_float());
-        let role = if float { Role::Param(Init::Constant(Real::new(0.0))) } else { Role::Input };
+        let varies = float && !(solves && k == 0);
+        let role = if varies { Role::Param(Init::Constant(Real::new(0.0))) } else { Role::Input };
         let mut arg = b.bound(&name, role, x.ty()).map_err(shown)?;
         let values = x.to_f64();
         let mut element = |i: usize| match rng.random_range(0..3) {
@@ -43,7 +49,7 @@ fn awkward(sample: &Sample, rng: &mut StdRng) -> Result<(Graph, Arrays), String>
         };
         let special = float && !contracts;
         arrays.insert(name, if special { Tensor::generate(&x.ty(), &mut element) } else { x.clone() });
-        if let Some(before) = AROUND[rng.random_range(0..AROUND.len())].filter(|_| special) {
+        if let Some(before) = AROUND[rng.random_range(0..AROUND.len())].filter(|_| special && !factors) {
             arg = b.push(before, &[arg]).map_err(shown)?;
         }
         args.push(arg);
@@ -53,7 +59,7 @@ fn awkward(sample: &Sample, rng: &mut StdRng) -> Result<(Graph, Arrays), String>
     if !ty.dtype.is_float() {
         return Ok((b.finish().map_err(shown)?, arrays));
     }
-    if let Some(behind) = AROUND[rng.random_range(0..AROUND.len())].filter(|_| !contracts) {
+    if let Some(behind) = AROUND[rng.random_range(0..AROUND.len())].filter(|_| !contracts && !factors) {
         y = b.push(behind, &[y]).map_err(shown)?;
     }
     // Weights of which no few cancel.

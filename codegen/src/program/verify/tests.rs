@@ -1,6 +1,6 @@
 //! Damaged programs are found, each by the rule that it breaks.
 
-use fgc_ir::ops::{Dot, Index};
+use fgc_ir::ops::{Dot, Index, Linalg};
 use fgc_ir::scalar::Float;
 use fgc_ir::{Builder, DType, Graph, OutputKind, Role, Type};
 
@@ -170,6 +170,29 @@ fn windows_and_gathers() {
     assert!(verify(&program).expect_err("a shape").to_string().contains("a result of f32[4, 3]"));
     program.kernels[0] = of_axis;
     assert!(verify(&program).expect_err("an axis").to_string().contains("axis 7"));
+}
+
+#[test]
+fn linear_algebra() {
+    let mut b = Builder::new("g");
+    let a = b.bound("a", Role::Input, Type::new(DType::F32, [3, 3])).expect("a leaf");
+    let y = b.push(Linalg::Cholesky, &[a]).expect("a factor");
+    b.output("y", OutputKind::Value, y);
+    let program = passes::run(lower(&b.finish().expect("a graph"), Fusion::All), Fusion::All, Isa::best());
+    verify(&program).expect("a program as it is made");
+    let damaged = |damage: &dyn Fn(&mut Linalg, &mut Source, &mut Type)| {
+        let mut program = program.clone();
+        let Kernel::Linalg(op, args, out) = &mut program.kernels[0] else { panic!("linear algebra") };
+        damage(op, &mut args[0], &mut program.buffers[out.0].ty);
+        verify(&program).expect_err("damage").to_string()
+    };
+    // Sums in `f64` are those of windows and gathers alone.
+    let error = damaged(&|_, _, ty| ty.dtype = DType::F64);
+    assert!(error.contains("a result of f32[3, 3] in buffer 1, f64[3, 3]"), "{error}");
+    let error = damaged(&|_, a, _| a.view.shape = Shape::from([3, 2]));
+    assert!(error.contains("takes square matrices"), "{error}");
+    let error = damaged(&|op, _, _| *op = Linalg::solve(false, false));
+    assert!(error.contains("takes 2 operands, not 1"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod calculus;
 mod contract;
 mod draw;
 mod index;
+mod linalg;
 mod make;
 mod reduce;
 mod shape;
@@ -105,6 +106,10 @@ table! {
     "min" ("x", "axes"="all", "keep"="false") reduce::min: "the smallest over axes; of numbers, `min(a, b)`";
     "argmax" ("x", "axis"="-1") reduce::argmax: "the position of the first largest element, as i32";
     "einsum" ("spec", "a", "b") contract::einsum: "a sum of products: `einsum(\"ij,jk->ik\", a, b)`";
+    "cholesky" ("a") linalg::cholesky:
+        "the lower triangular `l` with `l @ transpose(l)` = `a` [..., n, n], symmetric and positive definite";
+    "triangular_solve" ("l", "b", "lower"="true", "transpose"="false") linalg::triangular_solve:
+        "the `x` with `l @ x` = `b`, [..., n] or [..., n, m], of the triangular `l` [..., n, n], or of its transpose";
     "convolve" ("x", "w", "stride"="1", "padding"="\"same\"", "dilation"="1", "groups"="1") window::convolve:
         "convolution of `x` [batch, …, channels] with `w` [size…, channels / groups, features]";
     "window_sum" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_sum:

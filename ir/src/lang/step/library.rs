@@ -49,6 +49,8 @@ impl Default for StepConfig {
 pub struct Facts {
     /// `standard`: meant where none is named.
     pub standard: bool,
+    /// `usual`: one of those that programs are measured with where none is named.
+    pub usual: bool,
     /// `unbiased`: the mean over its draws is the gradient.
     pub unbiased: bool,
     /// `adaptive`: the size of an update doesn't follow that of the gradient.
@@ -78,6 +80,7 @@ impl Method {
                     let holds = value.kind == ExprKind::Bool(true);
                     match name.name.as_str() {
                         "standard" => facts.standard = holds,
+                        "usual" => facts.usual = holds,
                         "unbiased" => facts.unbiased = holds,
                         "adaptive" => facts.adaptive = holds,
                         "rate" => facts.rate = number(value),

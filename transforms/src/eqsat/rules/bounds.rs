@@ -418,6 +418,7 @@ fn bounds(op: &Op, ty: &Type, args: &[(&Type, &Span)]) -> Bounds {
             IndexKind::Gather => of(0).or_zero(),
             IndexKind::ScatterAdd(_) => of(0).or_zero().times(args[0].0.elements()),
         },
+        Op::Linalg(_) => Bounds::UNKNOWN,
         Op::Random(_) => Bounds::UNKNOWN.of_type(ty.dtype),
     }
 }
