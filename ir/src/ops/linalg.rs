@@ -161,7 +161,7 @@ fn half_lower(b: &mut Builder, x: Value) -> Built {
 }
 
 /// L̇ = L·Φ(L⁻¹ȦL⁻ᵀ) for the factor L and the symmetric Ȧ whose lower triangle `da` has: Murray (2016),
-/// "Differentiation of the Cholesky decomposition" (arXiv 1602.07527), eq. 8. Where there is no factor each element of L̇
+/// "Differentiation of the Cholesky decomposition" (arXiv 1602.07527). Where there is no factor each element of L̇
 /// is NaN, unless that of Ȧ is 0.
 fn factor_tangent(b: &mut Builder, l: Value, da: Value) -> Built {
     let ty = b.ty(l).clone();
