@@ -94,7 +94,7 @@ impl<'a> Elab<'a> {
         };
         let Val::Tree(tree) = &arg.value else { return Err(wrong(self)) };
         match which {
-            _ if tree.sites.is_some() && !matches!(which, Callable::Sites(_)) => {
+            _ if tree.sites.is_some() => {
                 self.model_result(which, None, span)
             }
             _ if !self.is_of_params(tree) => Err(wrong(self)),
@@ -128,7 +128,7 @@ impl<'a> Elab<'a> {
             })
             .collect();
         let at_sites = match args {
-            [Arg { value: Val::Tree(tree), .. }] if !matches!(f, Callable::Sites(_)) => tree.sites.clone(),
+            [Arg { value: Val::Tree(tree), .. }] => tree.sites.clone(),
             _ => None,
         };
         let prefix = self.free_prefix("at");
