@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use fgc::Level;
 use fgc::codegen::Code;
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::text::{dot, print};
 use fgc::timing::ms;
+use fgc::{Level, Method, MethodKind, StepConfig, Text, trial};
 
 use crate::args::{Compile, Emit, ModeName};
 use crate::failure::{self, Done, input};
@@ -21,6 +21,9 @@ pub fn compile(args: &Compile) -> Done {
     }
     if let Some(path) = &args.output {
         output::differs(path, &[&args.model.model])?;
+    }
+    if let Some(kind) = fgc::method_in(&args.model.model)? {
+        return method(args, kind);
     }
     let start = Instant::now();
     let model = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
@@ -52,6 +55,31 @@ pub fn compile(args: &Compile) -> Done {
         Emit::Asm => optimized.lower().code(Code::Asm).map_err(input)?,
     };
     written(args, &text)
+}
+
+/// Prints what an estimator or optimizer makes of a small model: what is wrong with its file by itself is found there.
+fn method(args: &Compile, kind: MethodKind) -> Done {
+    let path = args.model.model.to_str().ok_or_else(|| input("the path isn't UTF-8"))?;
+    let text = Text::read(&args.model.model)?.text;
+    let method = Method { kind, place: path.to_owned(), text, settings: args.model.set.clone() };
+    let trial = trial()?;
+    let model = match kind {
+        MethodKind::Estimator => trial.estimate(&method)?,
+        // A gradient that only changes is changed once more by the standard optimizer.
+        MethodKind::Optimizer => {
+            let plain = StepConfig::default();
+            let alone = trial.step(&StepConfig { optimizer: vec![method.clone()], ..plain.clone() });
+            match alone {
+                Err(_) if !method.facts().updates => {
+                    let both = std::iter::once(method).chain(plain.optimizer.clone());
+                    trial.step(&StepConfig { optimizer: both.collect(), ..plain })?
+                }
+                alone => alone?,
+            }
+        }
+    };
+    let level = args.opt.level_or(Level::AsWritten);
+    written(args, &print::print(model.optimize(level)?.graph()))
 }
 
 /// Puts `text` where it is asked for.

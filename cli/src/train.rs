@@ -134,7 +134,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             train_samples: args.train_samples,
             test_samples: args.test_samples,
         },
-        step: toml::Table::try_from(&step).map_err(input)?,
+        step: step.keep_texts()?.into(),
     };
     settings.check()?;
     let data = training::read_data(&settings.data)?;

@@ -294,15 +294,15 @@ fn wrong_input_is_exit_code_1_and_says_what_and_where() {
         (&["compile", "models/mlp.fg", "--tangents", "2"], "--tangents is for modes jvp and step"),
         (&["compile", "models/mlp.fg", "--mode", "jvp", "--grad", "forward"], "--grad is for mode step"),
         (&["compile", "models/mlp.fg", "--mode", "jvp", "--tangent", "normal"], "--tangent is for mode step"),
-        (
-            &["compile", "models/mlp.fg", "--mode", "step", "--tangents", "2"],
-            "--tangents is for --grad ",
-        ),
+        (&["compile", "models/mlp.fg", "--mode", "step", "--tangents", "2"], "--tangents is for --grad "),
         (
             &["compile", "models/mlp.fg", "--mode", "step", "--optimizer", "adam", "--beta", "0.5"],
             "--beta is for",
         ),
-        (&["compile", "models/mlp.fg", "--mode", "step", "--clip", "0"], "the largest norm of a gradient has to be positive"),
+        (
+            &["compile", "models/mlp.fg", "--mode", "step", "--clip", "0"],
+            "the largest norm of a gradient has to be positive",
+        ),
         (&["compile", "models/mlp.fg", "--json"], "--json is for --emit stats"),
         (&["bench", "models/mlp.fg", "--seconds=-1"], "--seconds: "),
         (&["bench", "models/mlp.fg", "--grad", "forward"], "--grad is for mode step"),

@@ -49,7 +49,7 @@ pub use fgc_ir::lang::Options;
 pub use fgc_ir::lang::step::{Method, MethodKind, StepConfig, library};
 pub use fgc_ir::random::Direction;
 pub use fgc_ir::{Arrays, DType, Graph, Tensor, Type};
-pub use method::{method, optimizers, trial};
+pub use method::{method, method_from, method_in, optimizers, optimizers_from, trial};
 pub use model::{Model, Text};
 pub use pipeline::{Level, Optimized, Saturation};
 pub use program::{CompileOptions, Program, Threads};

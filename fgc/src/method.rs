@@ -15,11 +15,23 @@ use crate::model::{Model, read_text};
 /// # Errors
 /// If there is no such method, the file can't be read, or what is behind the colon isn't of that form.
 pub fn method(kind: MethodKind, spec: &str) -> Result<Method> {
+    method_from(kind, spec, |path| read_text(Path::new(path)))
+}
+
+/// [`method`], where `read` gives the texts of files.
+///
+/// # Errors
+/// As there, and of `read`.
+pub fn method_from(
+    kind: MethodKind,
+    spec: &str,
+    read: impl FnOnce(&str) -> Result<String>,
+) -> Result<Method> {
     let (name, settings) = split(spec);
     let mut method = match library::find(kind, name) {
         Some(method) => method,
         None if is_file(name) => {
-            Method { kind, place: name.to_owned(), text: read_text(Path::new(name))?, settings: Vec::new() }
+            Method { kind, place: name.to_owned(), text: read(name)?, settings: Vec::new() }
         }
         None => return Err(unknown(kind, name)),
     };
@@ -38,7 +50,23 @@ pub fn method(kind: MethodKind, spec: &str) -> Result<Method> {
 /// # Errors
 /// As of [`method`].
 pub fn optimizers(spec: &str) -> Result<Vec<Method>> {
-    spec.split('+').map(|one| method(MethodKind::Optimizer, one)).collect()
+    optimizers_from(spec, |path| read_text(Path::new(path)))
+}
+
+/// [`optimizers`], where `read` gives the texts of files.
+///
+/// # Errors
+/// As there, and of `read`.
+pub fn optimizers_from(spec: &str, read: impl Fn(&str) -> Result<String>) -> Result<Vec<Method>> {
+    spec.split('+').map(|one| method_from(MethodKind::Optimizer, one, &read)).collect()
+}
+
+/// What kind of method the file at `path` has, if it has one and no model.
+///
+/// # Errors
+/// If it can't be read.
+pub fn method_in(path: &Path) -> Result<Option<MethodKind>> {
+    Ok(library::kind_of(&path.display().to_string(), &read_text(path)?))
 }
 
 /// A small model that every estimator can be tried on.

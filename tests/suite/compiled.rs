@@ -1,9 +1,9 @@
 //! What is said of compiled programs: their text, their costs, their memory.
 
+use fgc::StepConfig;
 use fgc_codegen::{Code, Executable, Lowered};
 use fgc_ir::lang::{Options, load};
 use fgc_ir::{DType, Graph, OutputKind, diag::Sources, live};
-use fgc::StepConfig;
 use fgc_tests::steps::config;
 use fgc_transforms::{Derivatives, grad, params, step};
 use rand::SeedableRng;

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use crate::models::{MODELS, arrays, model};
 
 /// How far apart results may be, relative to the largest element, in f32 and f64.
-struct Tolerance(f64, f64);
+pub(crate) struct Tolerance(pub(crate) f64, pub(crate) f64);
 
 /// One operation: a few roundings of sums that compiled code keeps in single precision, and of
 /// functions that the host rounds differently.
@@ -58,7 +58,7 @@ fn differs(a: &Tensor, b: &Tensor, tolerance: &Tolerance, scale: f64) -> Option<
 /// derivative by a bias in front of a normalisation is. It has no scale of its own.
 const ZERO: f64 = 1e-6;
 
-fn all_differ(found: &Arrays, expected: &Arrays, tolerance: &Tolerance) -> Result<(), String> {
+pub(crate) fn all_differ(found: &Arrays, expected: &Arrays, tolerance: &Tolerance) -> Result<(), String> {
     let derivative = |name: &str| name.ends_with(".grad") || name.ends_with(".hvp");
     let derivatives = expected.iter().filter(|(name, _)| derivative(name));
     let largest = derivatives.map(|(_, x)| magnitude(x)).fold(0.0, f64::max);

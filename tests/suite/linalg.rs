@@ -1,12 +1,12 @@
 //! Cholesky's decomposition, triangular systems, and `solve`, in models.
 
+use fgc::StepConfig;
 use fgc_codegen::Executable;
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
 use fgc_ir::{Arrays, DType, Graph, Tensor, Type, interpret};
 use fgc_tests::laws;
 use fgc_tests::numeric::{distance, random_arrays, run};
-use fgc::StepConfig;
 use fgc_transforms::{Derivatives, grad, params, step};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -19,6 +19,7 @@ mod kept;
 mod language;
 mod laws;
 mod linalg;
+mod methods;
 mod models;
 mod oracle;
 mod points;

@@ -5,8 +5,8 @@
 
 use fgc::random::carried_out;
 use fgc_ir::parts::{PART, Parts};
-use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
 use fgc_ir::random::Direction;
+use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
 
 /// Numbers drawn at once.
 const CHUNK: usize = 500_000;

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
+use fgc::StepConfig;
 use fgc::{CompileOptions, Level, Model, Threads};
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
 use fgc_ir::ops::Lower;
 use fgc_ir::{Arrays, Builder, DType, Graph, OpRules, OutputKind, Role, Tensor, prune};
-use fgc::StepConfig;
 use fgc_tests::steps::config;
 use fgc_transforms::Derivatives;
 use rand::SeedableRng;
@@ -28,19 +28,10 @@ const MODELS: [(&str, &str); 7] = [
     ("transformer", "image=4 patch=2 width=16 heads=2"),
 ];
 
-const ESTIMATORS: [&str; 4] = [
-    "backprop",
-    "forward",
-    "forward:tangents=3,draw=rademacher",
-    "forward:tangents=2,clip=0.2",
-];
+const ESTIMATORS: [&str; 4] =
+    ["backprop", "forward", "forward:tangents=3,draw=rademacher", "forward:tangents=2,clip=0.2"];
 
-const OPTIMIZERS: [&str; 4] = [
-    "sgd",
-    "momentum",
-    "nesterov:beta=0.8",
-    "adam",
-];
+const OPTIMIZERS: [&str; 4] = ["sgd", "momentum", "nesterov:beta=0.8", "adam"];
 
 fn model(name: &str, set: &str) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{name}.fg"));

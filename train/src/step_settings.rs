@@ -1,7 +1,12 @@
 //! What a step of training does, by the names that flags and TOML have for it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use fgc::library::{self, Facts};
-use fgc::{Error, Method, MethodKind, Result, StepConfig, method, optimizers, trial};
+use fgc::model::read_text;
+use fgc::{Error, Method, MethodKind, Result, StepConfig, method_from, optimizers_from, trial};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -17,6 +22,8 @@ pub struct StepSettings {
     pub no_metrics: bool,
     /// Values for [`SHORTHANDS`], by their key.
     pub shorthands: Table,
+    /// The texts of the files that are named, by their paths, where they have been [kept](StepSettings::keep_texts).
+    pub texts: BTreeMap<String, String>,
 }
 
 /// A flag, or key of a file, for a parameter of an estimator or optimizer.
@@ -190,6 +197,9 @@ impl TryFrom<Table> for StepSettings {
                 ("no_metrics" | "no_figures", other) => {
                     return Err(format!("`{key}` is `true` or `false`, not {other}"));
                 }
+                ("texts", value) => {
+                    settings.texts = value.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
+                }
                 (name, value) => {
                     let Some(shorthand) = shorthand(name) else {
                         let known =
@@ -215,6 +225,10 @@ impl From<StepSettings> for Table {
             }
         }
         table.insert("no_metrics".to_owned(), Value::Boolean(settings.no_metrics));
+        if !settings.texts.is_empty() {
+            let texts = settings.texts.into_iter().map(|(path, text)| (path, Value::String(text)));
+            table.insert("texts".to_owned(), Value::Table(texts.collect()));
+        }
         table
     }
 }
@@ -246,15 +260,37 @@ impl StepSettings {
 
     /// The estimator and the optimizers, as they are named.
     fn methods(&self) -> Result<(Method, Vec<Method>)> {
+        self.methods_from(|path| match self.texts.get(path) {
+            Some(text) => Ok(text.clone()),
+            None => read_text(Path::new(path)),
+        })
+    }
+
+    fn methods_from(&self, read: impl Fn(&str) -> Result<String>) -> Result<(Method, Vec<Method>)> {
         let estimator = match &self.grad {
-            Some(spec) => method(MethodKind::Estimator, spec)?,
+            Some(spec) => method_from(MethodKind::Estimator, spec, &read)?,
             None => library::standard(MethodKind::Estimator),
         };
         let optimizer = match &self.optimizer {
-            Some(spec) => optimizers(spec)?,
+            Some(spec) => optimizers_from(spec, &read)?,
             None => vec![library::standard(MethodKind::Optimizer)],
         };
         Ok((estimator, optimizer))
+    }
+
+    /// Keeps the texts of the files that are named, so that no edit of them changes what a run does.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn keep_texts(mut self) -> Result<StepSettings> {
+        let texts = RefCell::new(BTreeMap::new());
+        self.methods_from(|path| {
+            let text = read_text(Path::new(path))?;
+            texts.borrow_mut().insert(path.to_owned(), text.clone());
+            Ok(text)
+        })?;
+        self.texts = texts.into_inner();
+        Ok(self)
     }
 
     /// The learning rate where none is given: that of the optimizer, times what the estimator says of it.

@@ -1,5 +1,7 @@
 //! The arguments that say what a step of training does.
 
+use std::collections::BTreeMap;
+
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use fgc::library;
 use fgc::{MethodKind, method, optimizers};
@@ -79,6 +81,7 @@ impl FromArgMatches for StepArgs {
             optimizer: text("optimizer"),
             no_metrics: matches.get_flag("no_metrics"),
             shorthands: SHORTHANDS.iter().filter_map(given).collect(),
+            texts: BTreeMap::new(),
         }))
     }
 

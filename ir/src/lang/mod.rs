@@ -20,6 +20,7 @@ mod items;
 mod names;
 pub mod step;
 mod stmt;
+mod trace;
 mod tree;
 mod value;
 

@@ -293,7 +293,7 @@ fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environme
         },
         model,
         data: DataSettings { name: data::everywhere(&data.name)?, ..data },
-        step: choice.step(),
+        step: choice.step_args()?.keep_texts()?.into(),
     })
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::data;
 use crate::hash::hex;
 use crate::{ranges, versions};
-use fgc::{Error, Result};
+use fgc::{Error, MethodKind, Result, library};
 
 /// The form of the folder of a run: of `run.toml` and of `metrics.jsonl`. The first had no number.
 pub const FORMAT: u64 = 2;
@@ -55,7 +55,8 @@ pub struct Environment {
     pub fgc: String,
     /// The instruction set that products are summed by: the order of a sum depends on it.
     pub isa: String,
-    /// The SHA-256 of the prelude, whose functions the model calls.
+    /// The SHA-256 of what fgc has of its own that is written in the language: the prelude, whose functions the model
+    /// calls, and the estimators and optimizers.
     pub prelude: String,
 }
 
@@ -68,7 +69,7 @@ impl Environment {
         Ok(Environment {
             fgc: env!("CARGO_PKG_VERSION").to_owned(),
             isa: Isa::chosen().map_err(Error::new)?.to_string(),
-            prelude: hex(&Sha256::digest(lang::PRELUDE)),
+            prelude: own_texts(),
         })
     }
 
@@ -80,7 +81,7 @@ impl Environment {
         let pairs = [
             ("the version of fgc", &self.fgc, &now.fgc, ""),
             ("the instruction set", &self.isa, &now.isa, " (the environment variable FGC_ISA names another)"),
-            ("the SHA-256 of the prelude", &self.prelude, &now.prelude, ""),
+            ("the SHA-256 of the prelude, estimators and optimizers", &self.prelude, &now.prelude, ""),
         ];
         let differ = pairs.into_iter().filter(|(_, was, is, _)| was != is);
         let lines: Vec<String> = differ
@@ -94,6 +95,18 @@ impl Environment {
             ))),
         }
     }
+}
+
+/// The SHA-256 of the prelude, and of the estimators and optimizers that come with fgc.
+fn own_texts() -> String {
+    let mut hash = Sha256::new_with_prefix(lang::PRELUDE);
+    for kind in [MethodKind::Estimator, MethodKind::Optimizer] {
+        for (name, text) in library::all(kind) {
+            hash.update(name);
+            hash.update(text);
+        }
+    }
+    hex(&hash.finalize())
 }
 
 /// How often things are written, and whether training ends where the loss isn't finite.

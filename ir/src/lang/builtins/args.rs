@@ -3,6 +3,7 @@
 use super::Builtin;
 use crate::diag::Diagnostic;
 use crate::graph::{Span, Value};
+use crate::lang::callable::Callable;
 use crate::lang::eval::{Elab, MAX_RANK, fail};
 use crate::lang::value::{Fail, Res, Val, axis, size};
 use crate::types::Shape;
@@ -61,7 +62,10 @@ impl Args {
         let found = self.value(k).describe(&e.builder);
         let error =
             Diagnostic::new(self.at(k), format!("`{param}` of `{}` is {what}, not {found}", self.name()));
-        Box::new(error.help(format!("it is called as `{}`", self.builtin.signature())))
+        Box::new(match self.value(k) {
+            Val::Fn(Callable::Named(name, _)) => error.help(format!("call it: `{name}(…)`")),
+            _ => error.help(format!("it is called as `{}`", self.builtin.signature())),
+        })
     }
 
     /// An error of parameter `k`.

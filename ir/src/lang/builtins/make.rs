@@ -112,6 +112,12 @@ fn draw(e: &mut Elab, args: &Args, from: Draw) -> Res {
         return Err(fail(args.span, "a random number belongs in a model, not in a const"));
     }
     let shape = args.shape(e, 0)?;
+    if e.step.is_some() {
+        let (key, stream) = (e.step_key(args.span)?, e.stream("draw"));
+        let built =
+            from(&mut e.builder, key, stream, &shape, e.float).map_err(|err| args.fail(0, err.message));
+        return e.checked(built?, args.span).map(Val::Tensor);
+    }
     let seed = match e.seed {
         Some(seed) => seed,
         None => {

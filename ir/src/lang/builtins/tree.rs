@@ -96,7 +96,9 @@ pub(super) fn map(e: &mut Elab, args: &Args) -> Res {
     };
     let trees = given.iter().filter_map(|v| if let Val::Tree(t) = v { Some(t.clone()) } else { None });
     let trees: Vec<Tree> = trees.collect();
-    let Some(first) = trees.first().cloned() else { return Err(args.wrong(e, 1, "a tree, or a list with one")) };
+    let Some(first) = trees.first().cloned() else {
+        return Err(args.wrong(e, 1, "a tree, or a list with one"));
+    };
     if trees.iter().any(|tree| !tree.matches(&first)) {
         return Err(args.fail(1, "these trees have different leaves"));
     }
@@ -114,7 +116,9 @@ pub(super) fn map(e: &mut Elab, args: &Args) -> Res {
             number if number.number().is_some() => leaf.base.clone(),
             other => {
                 let found = other.describe(&e.builder);
-                return Err(args.fail(0, format!("a function of leaves gives a tensor or a number, not {found}")));
+                return Err(
+                    args.fail(0, format!("a function of leaves gives a tensor or a number, not {found}"))
+                );
             }
         };
         // What keeps the form of the leaf keeps its directions too.

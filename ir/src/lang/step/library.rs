@@ -2,7 +2,7 @@
 
 use super::config::{Method, MethodKind, StepConfig};
 use crate::diag::Sources;
-use crate::text::ast::{BinaryOp, Expr, ExprKind, Item};
+use crate::text::ast::{BinaryOp, Block, Expr, ExprKind, Item, StmtKind};
 use crate::text::parser;
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
@@ -53,6 +53,8 @@ pub struct Facts {
     pub usual: bool,
     /// `unbiased`: the mean over its draws is the gradient.
     pub unbiased: bool,
+    /// Of an optimizer: it says what the parameters become, rather than to change the gradient or the rate.
+    pub updates: bool,
     /// `adaptive`: the size of an update doesn't follow that of the gradient.
     pub adaptive: bool,
     /// `rate`: of an optimizer, the learning rate where none is given; of an estimator, what to multiply that by.
@@ -90,6 +92,7 @@ impl Method {
                 }
                 Item::Estimator(f) | Item::Optimizer(f) => {
                     facts.params = f.params.iter().map(|p| p.name.name.clone()).collect();
+                    facts.updates = updates_params(&f.body);
                 }
                 _ => {}
             }
@@ -108,6 +111,33 @@ impl Method {
         });
         name.unwrap_or_else(|| self.kind.name().to_owned())
     }
+}
+
+/// Whether a statement of `block` says what the parameters become.
+fn updates_params(block: &Block) -> bool {
+    block.stmts.iter().any(|stmt| match &stmt.kind {
+        StmtKind::Update { name, .. } => name.name == "params",
+        StmtKind::Repeat { body, .. } => updates_params(body),
+        StmtKind::If { then, otherwise, .. } => {
+            updates_params(then) || otherwise.as_ref().is_some_and(updates_params)
+        }
+        _ => false,
+    })
+}
+
+/// What kind of method the text called `place` has: of its first item that is one, unless a model comes with it.
+pub fn kind_of(place: &str, text: &str) -> Option<MethodKind> {
+    let mut sources = Sources::new();
+    let file = sources.add(place, text);
+    let (ast, _) = parser::parse(&sources, file);
+    if ast.items.iter().any(|item| matches!(item, Item::Model(_) | Item::Graph(_))) {
+        return None;
+    }
+    ast.items.iter().find_map(|item| match item {
+        Item::Estimator(_) => Some(MethodKind::Estimator),
+        Item::Optimizer(_) => Some(MethodKind::Optimizer),
+        _ => None,
+    })
 }
 
 /// A number, or the quotient of two.

@@ -77,6 +77,10 @@ pub fn step(
         e.add_norm(gradient);
     }
     for k in 1..texts.parsed.len() {
+        // What goes on from an error would be one more.
+        if e.has_errors() {
+            break;
+        }
         texts.enter(&mut e, k);
         if let Some(gradient) = &gradient
             && k == 1
@@ -182,7 +186,15 @@ impl<'m> Texts<'m> {
         taken.extend(g.outputs.iter().map(|o| o.name.clone()));
         let lr = free(&taken, LR);
         taken.insert(lr.clone());
-        e.step = Some(Step { model: g, primal: None, copies: Vec::new(), streams: Streams::beside(g), taken, lr, updated: None });
+        e.step = Some(Step {
+            model: g,
+            primal: None,
+            copies: Vec::new(),
+            streams: Streams::beside(g),
+            taken,
+            lr,
+            updated: None,
+        });
         Ok(e)
     }
 
@@ -356,7 +368,7 @@ impl<'a> Elab<'a> {
                 }
                 Err(error) => self.report(*error),
             }
-        } else if texts.methods.len() < 2 {
+        } else if texts.methods.len() < 2 && !self.has_errors() {
             self.report(Diagnostic::new(texts.starts[0], "a step has an optimizer"));
         }
         self.add_states();
@@ -434,6 +446,10 @@ impl<'a> Elab<'a> {
                 true => Ok(Val::Fn(super::callable::Callable::Named(text.into(), span))),
                 false => Err("there is no function of that name".to_owned()),
             },
+            Some(Val::Int(_)) => {
+                let whole = text.parse().map(Val::Int).ok();
+                whole.map_or_else(|| super::items::literal(text, &Val::Float(0.0)), Ok)
+            }
             Some(value) => super::items::literal(text, value),
             None => {
                 let number = text.parse().map(Val::Int).or_else(|_| text.parse().map(Val::Float));

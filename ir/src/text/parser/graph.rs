@@ -7,8 +7,8 @@ use crate::attrs::{Attr, Attrs};
 use crate::diag::Diagnostic;
 use crate::diag::nearest;
 use crate::graph::{Label, OutputKind, Span};
-use crate::types::DType;
 use crate::text::print::SITE;
+use crate::types::DType;
 use crate::verify::is_name;
 
 impl Parser<'_> {
@@ -59,10 +59,12 @@ impl Parser<'_> {
         }
         let Some(kind) = OutputKind::ALL.into_iter().find(|k| k.name() == word) else {
             let expected = "`%name = …`, `loss`, `output`, `metric`, `update`, `site` or `}`";
-            return Err(match nearest(word, OutputKind::ALL.map(OutputKind::name).into_iter().chain([SITE])) {
-                Some(meant) => self.unexpected_help(expected, &format!("did you mean `{meant}`?")),
-                None => self.unexpected(expected),
-            });
+            return Err(
+                match nearest(word, OutputKind::ALL.map(OutputKind::name).into_iter().chain([SITE])) {
+                    Some(meant) => self.unexpected_help(expected, &format!("did you mean `{meant}`?")),
+                    None => self.unexpected(expected),
+                },
+            );
         };
         self.bump();
         let name = self.dotted("the output's name")?;

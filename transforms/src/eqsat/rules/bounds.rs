@@ -35,7 +35,8 @@ pub fn limits(dtype: DType) -> (f64, f64) {
 
 impl Bounds {
     /// Of what nothing is known.
-    pub const UNKNOWN: Bounds = Bounds { lo: f64::NEG_INFINITY, hi: f64::INFINITY, least: 0.0, nonzero: false };
+    pub const UNKNOWN: Bounds =
+        Bounds { lo: f64::NEG_INFINITY, hi: f64::INFINITY, least: 0.0, nonzero: false };
 
     /// From `lo` to `hi`.
     fn new(lo: f64, hi: f64) -> Bounds {
@@ -187,35 +188,6 @@ impl Bounds {
     fn or_zero(self) -> Bounds {
         self.or(Bounds::number(0.0))
     }
-}
-
-impl Bounds {
-    /// Whether `n` products of elements of `a` and `b`, and their sum, stay in the range of `dtype` wherever they do with
-    /// the further factor `rest` on each: they don't overflow, and none is so small that it loses digits which the
-    /// product of all three has.
-    pub fn products_fit(dtype: DType, [a, b]: [Bounds; 2], n: usize, rest: Bounds) -> bool {
-        // Half of the smallest normal number has all digits but one.
-        let small = rest.size() <= 2.0 || a.least * b.least >= limits(dtype).0;
-        small && (rest.nearest() >= 1.0 || below(dtype, a.size() * b.size() * n as f64))
-    }
-
-    /// Whether the sum of `n` elements doesn't overflow wherever it doesn't with the factor `rest` on each. A sum has no
-    /// fewer digits for being small.
-    pub fn sum_fits(self, dtype: DType, n: usize, rest: Bounds) -> bool {
-        rest.nearest() >= 1.0 || below(dtype, self.size() * n as f64)
-    }
-
-    /// Whether a quotient of elements of `self` and `by` stays in the range of `dtype` wherever it does with the factor
-    /// `rest`. Divisors that are 0 make what they are to make.
-    pub fn quotient_fits(self, dtype: DType, by: Bounds, rest: Bounds) -> bool {
-        let small = rest.size() <= 2.0 || self.least / by.size() >= limits(dtype).0;
-        small && by.least > 0.0 && below(dtype, self.size() / by.least)
-    }
-}
-
-/// Whether magnitudes of up to `size` are clear of the end of the range of `dtype`, rounding and all.
-fn below(dtype: DType, size: f64) -> bool {
-    size <= limits(dtype).1 / 4.0
 }
 
 /// What is known of a value's elements.
@@ -380,7 +352,7 @@ fn bounds(op: &Op, ty: &Type, args: &[(&Type, &Span)]) -> Bounds {
             if ty.dtype.is_float() && (!from.is_float() || from == ty.dtype) {
                 of(0)
             } else if ty.dtype.is_float() {
-                Bounds { least: 0.0, ..of(0) }
+                Bounds { least: 0.0, nonzero: false, ..of(0) }
             } else if from.is_int() {
                 of(0).of_type(ty.dtype)
             } else {
@@ -454,7 +426,9 @@ fn unary(f: Unary, x: Bounds) -> Bounds {
         Unary::Silu => Bounds::new(-1.0, x.hi.max(0.0)),
         Unary::Relu => Bounds { least: x.least, ..x.map(|x| x.max(0.0)) },
         Unary::StopGradient => x,
-        Unary::Floor | Unary::Ceil | Unary::Round => Bounds { least: 1.0, ..Bounds::new(x.lo.floor(), x.hi.ceil()) },
+        Unary::Floor | Unary::Ceil | Unary::Round => {
+            Bounds { least: 1.0, ..Bounds::new(x.lo.floor(), x.hi.ceil()) }
+        }
         // Nothing is known of other rows, and no rule relies on them.
         _ => Bounds::UNKNOWN,
     }

@@ -1,8 +1,8 @@
 //! Convolutions.
 
 use egg::Id;
-use fgc_ir::ops::conv::Layout;
 use fgc_ir::Shape;
+use fgc_ir::ops::conv::Layout;
 use fgc_ir::ops::{Binary, Conv, Op, Unary};
 
 use super::bounds::Bounds;

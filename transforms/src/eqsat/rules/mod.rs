@@ -10,6 +10,7 @@ pub mod bounds;
 mod constants;
 mod contract;
 mod conv;
+mod fits;
 mod gather;
 mod movement;
 mod place;

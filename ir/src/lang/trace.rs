@@ -1,0 +1,244 @@
+//! Functions traced: elaborated to graphs of their own, which are differentiated and put back.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::builtins::Arg;
+use super::calculus::Derivative;
+use super::callable::Callable;
+use super::eval::{Elab, fail};
+use super::tree::{Leaf, Tree};
+use super::value::{Res, Val};
+use crate::builder::Builder;
+use crate::graph::{Graph, OutputKind, Span, Value};
+use crate::ops::Role;
+use crate::types::Type;
+
+/// A function as a graph of its own, ready to be differentiated.
+pub(super) struct Traced {
+    /// The graph; its outputs are the tensors of the result.
+    pub(super) graph: Graph,
+    /// What the function is differentiated by.
+    pub(super) entries: Vec<Value>,
+    /// Where tangents end.
+    pub(super) cuts: Vec<Value>,
+    /// The leaves that stand for the arguments, by name, with the values that they stand for.
+    pub(super) arguments: Vec<(String, Value)>,
+    /// The result, of which the tensors are the outputs of `graph`, in order.
+    pub(super) result: Val,
+}
+
+/// The values of a function's argument: itself, or the leaves of a tree, or the items of a list.
+pub(super) fn tensors(value: &Val, into: &mut Vec<Val>) {
+    match value {
+        Val::List(list) => list.items().iter().for_each(|item| tensors(item, into)),
+        Val::Tree(tree) => into.extend(tree.leaves.iter().map(|leaf| leaf.value.clone())),
+        other => into.push(other.clone()),
+    }
+}
+
+/// `value` with what [`tensors`] gives of it replaced, in that order.
+pub(super) fn replaced(value: &Val, by: &mut impl Iterator<Item = Val>) -> Val {
+    let mut next = || by.next().unwrap_or_else(|| unreachable!("as many values as were taken out"));
+    match value {
+        Val::List(list) => {
+            let items = list.items().iter().map(|item| replaced(item, by)).collect();
+            Val::list(items).unwrap_or_else(|e| unreachable!("a list of the form of another: {e}"))
+        }
+        Val::Tree(tree) => {
+            let leaf = |leaf: &Leaf| Leaf { value: next(), ..leaf.clone() };
+            Val::Tree(Tree::new(tree.leaves.iter().map(leaf).collect()))
+        }
+        _ => next(),
+    }
+}
+
+impl<'a> Elab<'a> {
+    /// `f` as a graph of its own, at `args`.
+    pub(super) fn trace(
+        &mut self,
+        f: &Callable,
+        args: &[Arg],
+        moves: &[bool],
+        inner: bool,
+        span: Span,
+    ) -> Res<Traced> {
+        let mut flat = Vec::new();
+        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
+        let types: Vec<Option<Type>> = flat
+            .iter()
+            .map(|v| if let Val::Tensor(v) = v { Some(self.builder.ty(*v).clone()) } else { None })
+            .collect();
+        let labels: Vec<Option<String>> = flat
+            .iter()
+            .map(|v| match v {
+                Val::Tensor(v) => self.builder.graph().label(*v).name.as_deref().map(str::to_owned),
+                _ => None,
+            })
+            .collect();
+        let at_sites = match args {
+            [Arg { value: Val::Tree(tree), .. }] => tree.sites.clone(),
+            _ => None,
+        };
+        let prefix = self.free_prefix("at");
+
+        let outer = self.enter_trace();
+        let traced = (|| {
+            let (mut arguments, mut inside) = (Vec::new(), Vec::new());
+            if at_sites.is_none() {
+                for (k, (value, ty)) in flat.iter().zip(&types).enumerate() {
+                    inside.push(match (value, ty) {
+                        (Val::Tensor(v), Some(ty)) => {
+                            let name = format!("{prefix}{k}");
+                            let built = self.builder.bound_as(&name, Role::Input, ty.clone());
+                            let leaf = built.map_err(|e| fail(span, e.message))?;
+                            if let Some(label) = &labels[k] {
+                                self.builder.label(leaf, label, "");
+                            }
+                            arguments.push((name, *v));
+                            Val::Tensor(leaf)
+                        }
+                        (other, _) => other.clone(),
+                    });
+                }
+            }
+            let result = match &at_sites {
+                Some(_) => self.model_result(f, None, span)?,
+                None => {
+                    let mut inside = inside.into_iter();
+                    let given = args
+                        .iter()
+                        .map(|arg| Arg { value: replaced(&arg.value, &mut inside), span: arg.span })
+                        .collect();
+                    self.apply(f, given, span)?
+                }
+            };
+            let mut outputs = Vec::new();
+            tensors(&result, &mut outputs);
+            let mut ends = Vec::with_capacity(outputs.len());
+            for value in &outputs {
+                match value {
+                    Val::Tensor(v) if self.builder.ty(*v).dtype.is_float() => ends.push(*v),
+                    Val::Poison => return Ok(None),
+                    other => {
+                        let found = other.describe(&self.builder);
+                        return Err(fail(span, format!("only floats can be differentiated, not {found}")));
+                    }
+                }
+            }
+            // Values whose positions are asked for once the graph is done: those at which tangents enter and end.
+            let mut points: Vec<Value> = match &at_sites {
+                Some(sites) => self.model_values(sites),
+                None => Vec::new(),
+            };
+            let entered = points.len();
+            if inner {
+                points.extend(self.sites_of_copies());
+            }
+            for (k, v) in ends.iter().chain(&points).enumerate() {
+                self.builder.output(format!("{prefix}out.{k}"), OutputKind::Value, *v);
+            }
+            Ok(Some((arguments, result, ends.len(), entered)))
+        })();
+        let inner_builder = self.leave_trace(outer);
+        let Some((arguments, result, ends, entered)) = traced? else {
+            return Ok(Traced {
+                graph: Graph::default(),
+                entries: Vec::new(),
+                cuts: Vec::new(),
+                arguments: Vec::new(),
+                result: Val::Poison,
+            });
+        };
+        let mut graph = inner_builder.finish().map_err(|e| fail(span, e.message))?;
+        let points: Vec<Value> = graph.outputs.drain(ends..).map(|o| o.value).collect();
+        let (entries, cuts) = points.split_at(entered);
+        let mut entries = entries.to_vec();
+        if at_sites.is_none() {
+            let leaves = graph.leaves();
+            // Which of the arguments move is said for each of the flattened values.
+            let moving = flat.iter().zip(moves).filter(|(v, _)| matches!(v, Val::Tensor(_))).map(|(_, m)| *m);
+            entries = arguments
+                .iter()
+                .zip(moving)
+                .filter(|(_, moves)| *moves)
+                .map(|((name, _), _)| {
+                    *leaves
+                        .get(name.as_str())
+                        .unwrap_or_else(|| unreachable!("a bound leaf stays in its graph"))
+                })
+                .collect();
+        }
+        Ok(Traced { graph, entries, cuts: cuts.to_vec(), arguments, result })
+    }
+
+    /// Adds what `derivative` gives to the graph, with `seeds` for what it reads beside the arguments of `traced`.
+    pub(super) fn inlined(
+        &mut self,
+        traced: &Traced,
+        derivative: &Derivative,
+        seeds: &[Value],
+        span: Span,
+    ) -> Res<Vec<Value>> {
+        let g = &derivative.graph;
+        let outputs = g.outputs_by_name();
+        let ends: Vec<Value> = derivative
+            .results
+            .iter()
+            .map(|name| match outputs.get(name.as_str()) {
+                Some(output) => output.value,
+                None => unreachable!("a derivative has the outputs that it names"),
+            })
+            .collect();
+        let given = |name: &str| {
+            let argument = traced.arguments.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+            argument.or_else(|| derivative.seeds.iter().position(|n| n == name).map(|k| seeds[k]))
+        };
+        let needed = g.dependencies(ends.iter().copied());
+        let map = self.builder.inline(g, &needed, |_, v| Ok(g.binding(v).and_then(|(name, _)| given(name))));
+        let map = map.map_err(|e| fail(span, e.message))?;
+        let mut results = Vec::with_capacity(ends.len());
+        for end in ends {
+            let value = map[end.index()].unwrap_or_else(|| unreachable!("an output is needed by itself"));
+            results.push(self.checked(value, span)?);
+        }
+        self.charge(g.len() / 16, span);
+        Ok(results)
+    }
+}
+
+/// What an elaboration has put aside while it traces a function.
+pub(super) struct Outer {
+    builder: Builder,
+    seed: Option<Value>,
+    states: usize,
+    labels: HashMap<String, usize>,
+    primal: Option<Rc<[Option<Value>]>>,
+    copies: Vec<Rc<[Option<Value>]>>,
+}
+
+impl<'a> Elab<'a> {
+    /// Goes on with a graph of its own.
+    pub(super) fn enter_trace(&mut self) -> Outer {
+        Outer {
+            builder: std::mem::replace(&mut self.builder, Builder::new("traced")),
+            seed: self.seed.take(),
+            states: self.states.len(),
+            labels: std::mem::take(&mut self.labels),
+            primal: self.step.as_mut().and_then(|step| step.primal.take()),
+            copies: self.step.as_mut().map(|step| std::mem::take(&mut step.copies)).unwrap_or_default(),
+        }
+    }
+
+    /// Goes on with the graph put aside; gives the one that was made meanwhile.
+    pub(super) fn leave_trace(&mut self, outer: Outer) -> Builder {
+        self.seed = outer.seed;
+        self.states.truncate(outer.states);
+        self.labels = outer.labels;
+        if let Some(step) = &mut self.step {
+            step.primal = outer.primal;
+            step.copies = outer.copies;
+        }
+        std::mem::replace(&mut self.builder, outer.builder)
+    }
+}
