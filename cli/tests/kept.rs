@@ -180,7 +180,7 @@ fn a_run_goes_on_only_as_it_began() {
     for (from, to, message) in [
         ("fgc = \"", "fgc = \"0.0.", "the version of fgc was 0.0."),
         (line, "isa = \"mmx\"", "the instruction set was mmx, and is "),
-        ("prelude = \"", "prelude = \"0", "the SHA-256 of the prelude was 0"),
+        ("prelude = \"", "prelude = \"0", "the SHA-256 of the prelude, estimators and optimizers was 0"),
         ("opt = 2", "opt = 9", "`opt` is 0, 1 or 2, not 9"),
         ("format = 2", "format = 9", "a run of format 9: this version of fgc, "),
         ("lr = ", "lr = 1", "other settings"),
@@ -334,7 +334,7 @@ fn results_are_made_of_runs_as_they_ended() {
     fs::write(&metrics, &whole).unwrap();
     let toml = fs::read_to_string(runs[0].join("run.toml")).unwrap();
     for (from, to, message) in [
-        ("prelude = \"", "prelude = \"0", "the SHA-256 of the prelude was 0"),
+        ("prelude = \"", "prelude = \"0", "the SHA-256 of the prelude, estimators and optimizers was 0"),
         ("log_every = 2", "log_every = 3", "`run.toml` has other settings than this run"),
         ("format = 2", "format = 3", "a run of format 3"),
     ] {

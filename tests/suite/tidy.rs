@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use fgc::{MethodKind, library};
 use fgc_ir::ops::Op;
 use fgc_ir::{OpRules, ops};
 
@@ -268,6 +269,37 @@ fn code_generation_names_classes_alone() {
 }
 
 /// Passes work from the rules of the op table alone.
+/// No Rust names an estimator or optimizer: they are files, of which the standard ones say themselves that they are.
+#[test]
+fn nothing_names_an_estimator_or_optimizer() {
+    let allowed = [
+        // Flags that are called after the optimizers that they stand for.
+        ("train/src/step_settings.rs", &["clip", "weight_decay"][..]),
+        // What the experiments of Baydin et al. compare.
+        ("reproduce/src/run/measure/programs.rs", &["forward", "backprop"]),
+        ("reproduce/src/spec/measure/mod.rs", &["forward", "backprop"]),
+    ];
+    let kinds = [MethodKind::Estimator, MethodKind::Optimizer];
+    let names: Vec<&str> =
+        kinds.into_iter().flat_map(|k| library::all(k).iter().map(|(name, _)| *name)).collect();
+    assert!(names.contains(&"forward") && names.contains(&"adam"));
+    let mut problems = Vec::new();
+    for (file, text) in sources() {
+        if file.split('/').any(|part| ["tests", "tests.rs", "examples", "fuzz"].contains(&part)) {
+            continue;
+        }
+        let own = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for name in &names {
+            let excused = allowed.iter().any(|(of, names)| *of == file && names.contains(name));
+            let named = own.contains(&format!("\"{name}\"")) || own.contains(&format!("\"{name}:"));
+            if named && !excused {
+                problems.push(format!("{file} names `{name}`"));
+            }
+        }
+    }
+    assert_none(problems);
+}
+
 #[test]
 fn drivers_name_no_operation() {
     let mut names: BTreeSet<String> = families().into_iter().map(|(_, family)| family).collect();

@@ -370,12 +370,13 @@ pub fn against_divergence(lr: f64, settings: &StepSettings) -> Result<String> {
     let mut tips = vec![format!("a lower rate than {lr:e}, such as --lr {:e}", tenth(lr))];
     if !facts.adaptive {
         let all = library::all(MethodKind::Optimizer).iter();
-        let adaptive: Vec<String> = all
+        let usual = all
             .filter_map(|(name, _)| library::find(MethodKind::Optimizer, name))
-            .filter(|method| method.facts().adaptive)
-            .map(|method| method.name())
-            .collect();
-        tips.push(format!("an adaptive optimizer: --optimizer {}", listed(&adaptive, "or", ",")));
+            .find(|method| method.facts().adaptive && method.facts().usual);
+        if let Some(name) = usual.map(|method| method.name()) {
+            let rate = StepSettings { optimizer: Some(name.clone()), ..settings.clone() }.default_rate()?;
+            tips.push(format!("--optimizer {name} (its own rate, without --lr, is {rate:e})"));
+        }
     }
     let has = |parameter: &str| estimator.params.iter().any(|p| p == parameter);
     if has("tangents") {

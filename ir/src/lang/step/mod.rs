@@ -4,6 +4,7 @@ mod active;
 mod config;
 mod known;
 pub mod library;
+mod order;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -386,7 +387,7 @@ impl<'a> Elab<'a> {
     /// The graph, or what is wrong.
     fn finished(self, g: &Graph) -> Result<Graph, Vec<Diagnostic>> {
         let at = g.loss().map(|o| g.span(o.value)).unwrap_or_default();
-        self.done(at)
+        self.done(at).map(order::drawn_late)
     }
 
     /// Binds the parameters of a method: to `settings`, or to their defaults.
@@ -441,20 +442,26 @@ impl<'a> Elab<'a> {
 
     /// The text of a setting as a value of the kind of `default`.
     fn setting(&mut self, text: &str, default: Option<&Val>, span: Span) -> Result<Val, String> {
-        match default {
-            Some(Val::Fn(_)) => match self.is_function(text, span) {
-                true => Ok(Val::Fn(super::callable::Callable::Named(text.into(), span))),
-                false => Err("there is no function of that name".to_owned()),
-            },
-            Some(Val::Int(_)) => {
-                let whole = text.parse().map(Val::Int).ok();
-                whole.map_or_else(|| super::items::literal(text, &Val::Float(0.0)), Ok)
+        let value = match default {
+            Some(Val::Fn(_)) if self.is_function(text, span) => {
+                Val::Fn(super::callable::Callable::Named(text.into(), span))
             }
-            Some(value) => super::items::literal(text, value),
+            Some(Val::Fn(_)) => return Err("there is no function of that name".to_owned()),
+            // A number that is whole by default needn't be.
+            Some(Val::Int(_)) if text.parse::<i64>().is_err() => {
+                super::items::literal(text, &Val::Float(0.0))?
+            }
+            Some(value) => super::items::literal(text, value)?,
             None => {
                 let number = text.parse().map(Val::Int).or_else(|_| text.parse().map(Val::Float));
-                Ok(number.unwrap_or_else(|_| Val::Str(text.into())))
+                number.unwrap_or_else(|_| Val::Str(text.into()))
             }
+        };
+        match value.number() {
+            Some(x) if self.float == DType::F32 && x != 0.0 && x as f32 == 0.0 => {
+                Err("it is 0 in single precision".to_owned())
+            }
+            _ => Ok(value),
         }
     }
 }

@@ -203,7 +203,7 @@ fn what_other_languages_write() {
         assert_eq!(error_in_model(stmt), [expected], "{stmt}");
     }
     let found = errors("def f(x) {\n}\nmodle m() {\n}\nh = 3");
-    let lead = "expected `const`, `init`, `fn`, `model` or `graph`, found";
+    let lead = "expected `const`, `init`, `fn`, `model`, `estimator`, `optimizer` or `graph`, found";
     assert_eq!(found[0], format!("{lead} `def` @ def ; functions are declared with `fn`"), "{found:?}");
 }
 
@@ -276,7 +276,7 @@ fn errors_in_graphs() {
     let text = "graph g {\n%x = input[\"x\" : f32[2]\n%y = neg %x f32[2]\n%z = neg x : f32[2]\n\
                 %a = neg %x : g32[2]\nlos l = %x\nx = 3\n%b = iota[dim=1:x] : i32[-1]\n";
     let help = " ; a line reads `%y = add %a, %b : f32[2, 3]`";
-    let lead = "expected `%name = …`, `loss`, `output`, `metric`, `update` or `}`, found";
+    let lead = "expected `%name = …`, `loss`, `output`, `metric`, `update`, `site` or `}`, found";
     let expected = [
         "expected `,` or `]`, found `:` @ :".to_owned(),
         format!("expected `:` and a type, found `f32` @ f32{help}"),
