@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::bind::Arrays;
-use crate::diag::quoted;
+use crate::diag::{quoted, shortened};
 use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
@@ -112,14 +112,18 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
     if !up_to(&mut bytes, 8 + length).map_err(io)? {
         return Err(ends_within());
     }
-    let header: Metadata = serde_json::from_slice(&bytes[8..]).map_err(|e| broken(e.to_string()))?;
+    let header: Metadata = serde_json::from_slice(&bytes[8..]).map_err(|e| broken(shortened(e)))?;
     let mut end = 0;
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         let shape = Shape::from(&*info.shape);
         if shape.elements() > MAX_ELEMENTS || shape.rank() > MAX_RANK {
             let most = format!("at most {MAX_ELEMENTS} elements in {MAX_RANK} dimensions are read");
-            return Err(fail(format!("array {}: shape {shape} is too large: {most}", quoted(&name))));
+            return Err(fail(format!(
+                "array {}: shape {} is too large: {most}",
+                quoted(&name),
+                shortened(shape)
+            )));
         }
         end = end.max(info.data_offsets.1 as u64);
     }
@@ -141,7 +145,8 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
 pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
     let fail = error(path);
     let bytes = read_bytes(path)?;
-    let broken = |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {e}"));
+    let broken =
+        |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {}", shortened(e)));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
