@@ -156,6 +156,64 @@ fn headers_that_promise_too_much_are_refused() {
     }
 }
 
+/// Whatever a file holds at whatever length, a message about it is short, and says what is wrong.
+#[test]
+fn what_files_hold_is_quoted_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "y".repeat(60_000);
+    let npy = |header: &str| {
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes()].concat()
+    };
+    let safetensors = |header: &str| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let array = |name: &str, dtype: &str, shape: &str, end: usize| {
+        format!(r#"{{"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{end}]}}}}"#)
+    };
+    let rank = format!("[{}1]", "1,".repeat(30_000));
+    let many: Vec<String> =
+        (0..5000).map(|k| format!(r#""y{k}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#)).collect();
+    let cases = [
+        ("a.safetensors", safetensors(&format!(r#"{{"x":"{long}"}}"#)), "at line 1 column 60"),
+        ("b.safetensors", safetensors(&array("x", &long, "[0]", 0)), "unknown variant `yyy"),
+        ("h.safetensors", safetensors(&array("x", &"\\n".repeat(30_000), "[0]", 0)), "unknown variant `"),
+        ("c.safetensors", safetensors(&array(&long, "F8_E4M3", "[0]", 0)), "aren't read"),
+        ("d.safetensors", safetensors(&array("x", "U8", &rank, 1)), "1, 1] is too large"),
+        ("e.safetensors", safetensors(&array(&long, "U8", "[0]", 0)), "y` is unknown"),
+        ("f.safetensors", safetensors(&array("x", "U8", &rank.replace('1', "0"), 1)), "invalid shape"),
+        ("g.safetensors", safetensors(&format!("{{{}}}", many.join(","))), "… and 4800 more"),
+    ];
+    let short = |args: &[&str], why: &str| {
+        let said = fails(args);
+        assert!(said.contains(why) && said.len() < 8192, "{} bytes: {said:.2000}", said.len());
+    };
+    for (name, bytes, why) in cases {
+        let path = written(&folder, name, bytes);
+        short(&["run", "models/beale.fg", "--inputs", &path], why);
+    }
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }";
+    for (of, by, why) in [
+        ("descr", &*long, "no valid `descr`: {'yyy"),
+        ("'<f4'", &format!("'{long}'"), "y' aren't read: use integers"),
+        ("(2, 2)", &format!("({long})"), "no valid `shape`: {'descr': '<f4',"),
+        ("fortran_order", "\u{1b}\n", "'  ': False"),
+    ] {
+        let set = tempfile::tempdir().unwrap();
+        for name in ["x_train", "y_train", "x_test", "y_test"] {
+            written(&set, &format!("{name}.npy"), npy(&header.replace(of, by)));
+        }
+        short(&["data", "show", &set.path().display().to_string()], why);
+    }
+    for (text, why) in [
+        (format!("{long} = "), "at line 1, column 60"),
+        (format!("format = '{long}'"), "a run of format \"yyy"),
+        (format!("format = 2\nmodel = '{long}'"), "at line 2"),
+    ] {
+        let run = tempfile::tempdir().unwrap();
+        written(&run, "run.toml", text);
+        short(&["train", "--resume", &run.path().display().to_string()], why);
+    }
+}
+
 /// An experiment of training with these lines in place of the default ones.
 fn experiment(top: &str, axes: &str, rest: &str) -> String {
     format!(

@@ -1,11 +1,10 @@
 //! Random arrays for programs, drawn by programs from a seed.
 
-use fgc_ir::parts::{PART, Parts};
+use fgc_codegen::Executable;
 use fgc_ir::{
-    Arrays, Builder, Built, DType, Element, EvalError, Graph, Limits, Output, OutputKind, Role, Scalar,
-    Tensor, Type, Value, bind, bounds, interpret, random,
+    Arrays, Builder, Built, DType, Graph, Limits, Output, OutputKind, Role, Scalar, Tensor, Type, Value,
+    bounds, random,
 };
-use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::keys;
@@ -35,51 +34,52 @@ pub fn arrays<'a>(
     carried_out(&program().map_err(Error::of)?, seed)
 }
 
-/// The outputs of `program`, whose one input is the key of `seed`: part by part, on the threads of the pool that this is
-/// called in, where its elements are computed each on its own, as those of distributions are; interpreted as a whole
-/// otherwise. The bits are the same.
+/// The most bytes of outputs that are drawn at once. A program holds all of its own, from which they are then copied.
+const TOGETHER: u64 = 1 << 28;
+
+/// The outputs of `program`, whose one input is the key of `seed`: compiled, and run on the threads of the pool that this
+/// is called in. The bits of an output are the same whatever else is drawn, on any number of threads and on any CPU, as
+/// long as there is no sum of products among what it is computed from; those of `f64` are of the system's `log`, `sin` and
+/// `cos`.
 ///
 /// # Errors
 /// If it is too much to draw.
 pub fn carried_out(program: &Graph, seed: u64) -> Result<Arrays> {
-    let inputs = Arrays::from([(random::SEED.to_owned(), keys::key(seed))]);
-    bind::check(program, &inputs).map_err(Error::of)?;
-    let Some(parts) = Parts::new(program, &inputs) else {
-        return interpret(program, &inputs).map_err(|e| match e {
-            EvalError::TooLarge { needs, limits } => too_much(needs.bytes, limits),
-            EvalError::Bind(e) => Error::of(e),
-        });
-    };
-    let bytes = program.outputs.iter().map(|o| program.ty(o.value).bytes() as u64);
-    let (bytes, limits) = (bytes.fold(0, u64::saturating_add), Limits::default());
+    let bytes = program.outputs.iter().map(|o| bytes(program, o)).fold(0, u64::saturating_add);
+    let limits = Limits::default();
     if bytes > limits.bytes {
-        return Err(too_much(bytes, limits));
+        let most = limits.bytes;
+        return Err(Error::new(format!(
+            "too much to draw: the arrays are {bytes} bytes, at most {most} are held"
+        )));
     }
-    let array = |o: &Output| {
-        let ty = program.ty(o.value);
-        match ty.dtype {
-            DType::F32 => array::<f32>(&parts, o.value, ty),
-            DType::F64 => array::<f64>(&parts, o.value, ty),
-            DType::I32 => array::<i32>(&parts, o.value, ty),
-            DType::U32 => array::<u32>(&parts, o.value, ty),
-            DType::Bool => array::<bool>(&parts, o.value, ty),
-        }
-    };
-    Ok(program.outputs.par_iter().map(|o| (o.name.clone(), array(o))).collect())
+    in_groups(program, seed, TOGETHER)
 }
 
-fn too_much(bytes: u64, limits: Limits) -> Error {
-    Error::new(format!("too much to draw: the arrays are {bytes} bytes, at most {} are held", limits.bytes))
+/// The outputs of `program`, drawn in groups of at most `most` bytes, or of one output that is larger.
+fn in_groups(program: &Graph, seed: u64, most: u64) -> Result<Arrays> {
+    let inputs = Arrays::from([(random::SEED.to_owned(), keys::key(seed))]);
+    let mut drawn = Arrays::new();
+    let mut rest = &program.outputs[..];
+    while !rest.is_empty() {
+        let mut held = 0u64;
+        let fits = |o: &&Output| {
+            held = held.saturating_add(bytes(program, o));
+            held <= most
+        };
+        let (group, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        rest = later;
+        let mut part = program.clone();
+        part.outputs = group.to_vec();
+        let mut executable = Executable::compile(&part).map_err(Error::of)?;
+        drawn.extend(executable.run(&inputs).map_err(Error::of)?);
+    }
+    Ok(drawn)
 }
 
-/// All of `v`, which is of type `ty`.
-fn array<T: Element>(parts: &Parts, v: Value, ty: &Type) -> Tensor {
-    let mut elements = vec![T::default(); ty.elements()];
-    elements.par_chunks_mut(PART).enumerate().for_each(|(k, part)| {
-        let first = k * PART;
-        part.copy_from_slice(parts.part(v, first..first + part.len()).as_slice::<T>());
-    });
-    Tensor::of(ty.shape.clone(), elements)
+/// The bytes of what `program` gives as `output`.
+fn bytes(program: &Graph, output: &Output) -> u64 {
+    program.ty(output.value).bytes() as u64
 }
 
 /// Brings integers among `arrays` that are positions, by what `g` does with them, into their [bounds](bounds::bounds).
@@ -126,4 +126,40 @@ pub fn data(b: &mut Builder, key: Value, stream: u32, ty: &Type) -> Built {
     let scaled = b.mul(u, top);
     let whole = b.cast(scaled, DType::I32)?;
     b.cast(whole, ty.dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups of every size, from each output by itself to all at once.
+    #[test]
+    fn what_is_drawn_does_not_depend_on_the_groups() {
+        let mut b = Builder::new("draw");
+        let key = random::seed(&mut b).unwrap();
+        for (k, n) in [5usize, 3000, 1, 700, 0].into_iter().enumerate() {
+            let x = normal(&mut b, key, k as u32, &Type::new(DType::F32, [n])).unwrap();
+            b.output(format!("x{k}"), OutputKind::Value, x);
+        }
+        let g = b.finish().unwrap();
+        let all = in_groups(&g, 3, u64::MAX).unwrap();
+        assert_eq!(all.values().map(Tensor::len).collect::<Vec<_>>(), [5, 3000, 1, 700, 0]);
+        for most in [0, 20, 12_020, 12_024, 14_820] {
+            assert!(in_groups(&g, 3, most).unwrap() == all, "groups of {most} bytes");
+        }
+    }
+
+    #[test]
+    fn no_more_is_drawn_than_can_be_held() {
+        let mut b = Builder::new("draw");
+        let key = random::seed(&mut b).unwrap();
+        for k in 0..2 {
+            let x = normal(&mut b, key, k, &Type::new(DType::F32, [1 << 30])).unwrap();
+            b.output(format!("x{k}"), OutputKind::Value, x);
+        }
+        let x = b.constant(Type::new(DType::F32, [1]), 0.0).unwrap();
+        b.output("one", OutputKind::Value, x);
+        let error = carried_out(&b.finish().unwrap(), 1).unwrap_err().to_string();
+        assert_eq!(error, "too much to draw: the arrays are 8589934596 bytes, at most 8589934592 are held");
+    }
 }

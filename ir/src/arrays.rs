@@ -1,5 +1,6 @@
 //! Array files: named arrays in the safetensors format.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -7,10 +8,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::{SafeTensors, View, serialize};
 
 use crate::bind::Arrays;
-use crate::diag::quoted;
+use crate::diag::{quoted, shortened};
 use crate::files;
 use crate::stored::{Format, Number, Values};
 use crate::tensor::Tensor;
@@ -112,14 +113,18 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
     if !up_to(&mut bytes, 8 + length).map_err(io)? {
         return Err(ends_within());
     }
-    let header: Metadata = serde_json::from_slice(&bytes[8..]).map_err(|e| broken(e.to_string()))?;
+    let header: Metadata = serde_json::from_slice(&bytes[8..]).map_err(|e| broken(shortened(e)))?;
     let mut end = 0;
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         let shape = Shape::from(&*info.shape);
         if shape.elements() > MAX_ELEMENTS || shape.rank() > MAX_RANK {
             let most = format!("at most {MAX_ELEMENTS} elements in {MAX_RANK} dimensions are read");
-            return Err(fail(format!("array {}: shape {shape} is too large: {most}", quoted(&name))));
+            return Err(fail(format!(
+                "array {}: shape {} is too large: {most}",
+                quoted(&name),
+                shortened(shape)
+            )));
         }
         end = end.max(info.data_offsets.1 as u64);
     }
@@ -141,7 +146,8 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ArrayError> {
 pub fn read(path: &Path) -> Result<ArrayFile, ArrayError> {
     let fail = error(path);
     let bytes = read_bytes(path)?;
-    let broken = |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {e}"));
+    let broken =
+        |e: safetensors::SafeTensorError| fail(format!("not a valid safetensors file: {}", shortened(e)));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -168,25 +174,49 @@ fn decode(view: &TensorView<'_>) -> Result<Tensor, String> {
     }
 }
 
-trait LittleEndian {
-    fn put(&self, bytes: &mut Vec<u8>);
+/// Numbers that have a form in array files.
+trait Stored: Sized {
+    /// All of `v` in that form.
+    fn encode(v: &[Self]) -> Vec<u8>;
 }
 
-macro_rules! little_endian {
-    ($($t:ty),*) => {$(
-        impl LittleEndian for $t {
-            fn put(&self, bytes: &mut Vec<u8>) {
-                bytes.extend(self.to_le_bytes());
+macro_rules! stored {
+    ($($t:ty: $encode:expr),*) => {$(
+        impl Stored for $t {
+            fn encode(v: &[$t]) -> Vec<u8> {
+                let mut bytes = vec![0; size_of_val(v)];
+                for (to, x) in bytes.as_chunks_mut().0.iter_mut().zip(v) {
+                    *to = $encode(*x);
+                }
+                bytes
             }
         }
     )*};
 }
 
-little_endian!(f32, f64, i32, u32);
+stored! {
+    f32: f32::to_le_bytes,
+    f64: f64::to_le_bytes,
+    i32: i32::to_le_bytes,
+    u32: u32::to_le_bytes,
+    bool: |x| [x as u8]
+}
 
-impl LittleEndian for bool {
-    fn put(&self, bytes: &mut Vec<u8>) {
-        bytes.push(*self as u8);
+/// An array as the library takes it, which asks for the bytes of one after the other.
+struct Encoded<'a>(&'a Tensor);
+
+impl View for Encoded<'_> {
+    fn dtype(&self) -> Dtype {
+        dtype(self.0.dtype())
+    }
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(with_data!(self.0.data(), v => Stored::encode(v)))
+    }
+    fn data_len(&self) -> usize {
+        self.0.ty().bytes()
     }
 }
 
@@ -202,36 +232,31 @@ pub fn write(path: &Path, arrays: &Arrays, metadata: &BTreeMap<String, String>) 
 /// # Errors
 /// If the format has no place for it.
 pub fn to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
-    let encode = |x: &Tensor| {
-        let mut bytes = Vec::with_capacity(x.ty().bytes());
-        with_data!(x.data(), v => v.iter().for_each(|e| e.put(&mut bytes)));
-        bytes
-    };
-    let encoded: Vec<(&String, &Tensor, Vec<u8>)> = arrays.iter().map(|(n, x)| (n, x, encode(x))).collect();
-    let mut views = Vec::with_capacity(encoded.len());
-    for (name, x, bytes) in &encoded {
-        let view = TensorView::new(dtype(x.dtype()), x.shape().to_vec(), bytes);
-        views.push((name.as_str(), view.map_err(|e| e.to_string())?));
+    let mut bytes =
+        serialize(arrays.iter().map(|(name, x)| (name, Encoded(x))), None).map_err(|e| e.to_string())?;
+    if !metadata.is_empty() {
+        insert_metadata(&mut bytes, metadata)?;
     }
-    let bytes = serialize(views, None).map_err(|e| e.to_string())?;
-    if metadata.is_empty() { Ok(bytes) } else { with_metadata(&bytes, metadata) }
+    Ok(bytes)
 }
 
-/// An array file without metadata, with `metadata` in the order of its keys. (The library would write it in the order of
+/// Puts `metadata`, in the order of its keys, into an array file without any. (The library would write it in the order of
 /// a hash map, so that equal files had different bytes.)
-fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+fn insert_metadata(file: &mut Vec<u8>, metadata: &BTreeMap<String, String>) -> Result<(), String> {
     // A file is the length of its header, that header, and the numbers.
     let header = file.first_chunk().map(|n| u64::from_le_bytes(*n) as usize);
     let parts = header.and_then(|n| file.get(SIZE..)?.split_at_checked(n));
-    let Some((header, numbers)) = parts else { unreachable!("the library gives whole files") };
+    let Some((header, _)) = parts else { unreachable!("the library gives whole files") };
     let Some(arrays) = header.trim_ascii_end().strip_prefix(b"{") else {
         unreachable!("a header is a JSON object")
     };
     let text = serde_json::to_string(metadata).map_err(|e| e.to_string())?;
     let comma: &[u8] = if arrays == b"}" { b"" } else { b"," };
+    let before = SIZE + header.len();
     let mut header = [b"{\"__metadata__\":", text.as_bytes(), comma, arrays].concat();
     header.resize(header.len().next_multiple_of(SIZE), b' ');
-    Ok([&(header.len() as u64).to_le_bytes()[..], &header, numbers].concat())
+    file.splice(..before, (header.len() as u64).to_le_bytes().into_iter().chain(header));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::diag;
 use crate::graph::Graph;
 use crate::stored::{self, Unrepresentable};
 use crate::tensor::Tensor;
@@ -81,11 +82,12 @@ pub fn check(g: &Graph, arrays: &Arrays) -> Result<(), BindError> {
             Some(_) => {}
         }
     }
-    for name in arrays.keys().filter(|name| !expected.contains_key(name.as_str())) {
-        let near = crate::diag::nearest(name, expected.keys().copied());
+    let unknown: Vec<&String> = arrays.keys().filter(|name| !expected.contains_key(name.as_str())).collect();
+    problems.extend(diag::listed(unknown.into_iter().map(|name| {
+        let near = diag::nearest(name, expected.keys().copied());
         let hint = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
-        problems.push(format!("{} is unknown{hint}", crate::diag::quoted(name)));
-    }
+        format!("{} is unknown{hint}", diag::quoted(name))
+    })));
     if problems.is_empty() {
         return Ok(());
     }

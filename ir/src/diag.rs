@@ -1,5 +1,8 @@
 //! What is wrong with a source text, shown with the lines it is about.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::graph::Span;
@@ -108,9 +111,50 @@ fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
     start..boundary(span.end).max(start)
 }
 
-/// A name from a file as messages have it: in backticks, with what can't be printed escaped.
+/// The most characters of a name from a file that messages have.
+const MAX_QUOTED: usize = 100;
+
+/// The most characters that messages have of a line that is, or quotes, what a file holds.
+const MAX_LINE: usize = 400;
+
+/// The most lines of such a message.
+const MAX_LINES: usize = 20;
+
+/// The most things of a file that a message lists.
+const MAX_LISTED: usize = 200;
+
+/// A name from a file as messages have it: in backticks, with what can't be printed escaped, and without its middle if
+/// it is long.
 pub fn quoted(name: &str) -> String {
-    format!("`{}`", name.escape_debug())
+    format!("`{}`", without_middle(name, MAX_QUOTED).escape_debug())
+}
+
+/// A message of some lines that quotes what a file holds, as readers of formats make them: long lines lose their
+/// middle, and so does the whole if the lines are many. What is wrong, and where, is said at the ends.
+pub fn shortened(message: impl Display) -> String {
+    let message = message.to_string();
+    if message.lines().count() > MAX_LINES {
+        return without_middle(&message, MAX_LINE).into_owned();
+    }
+    message.split('\n').map(|line| without_middle(line, MAX_LINE)).collect::<Vec<_>>().join("\n")
+}
+
+/// The first of `lines`, each about something in a file, and how many more there are if they are many.
+pub fn listed(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(MAX_LISTED);
+    let more = (more > 0).then(|| format!("… and {more} more"));
+    lines.take(MAX_LISTED).chain(more).collect()
+}
+
+/// `text`, with `…` in the place of its middle if it has more than `most` characters.
+pub fn without_middle(text: &str, most: usize) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= most {
+        return Cow::Borrowed(text);
+    }
+    let byte = |char: usize| text.char_indices().nth(char).map_or(text.len(), |(at, _)| at);
+    let end = most / 4;
+    Cow::Owned(format!("{}…{}", &text[..byte(most - end - 1)], &text[byte(count - end)..]))
 }
 
 /// The longest name for which near ones are looked for: the time that a comparison takes grows
@@ -128,4 +172,30 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     let short = names.into_iter().filter(|n| n.len() <= MAX_NAME);
     let near = short.map(|n| (strsim::damerau_levenshtein(name, n), n));
     near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_hold_is_quoted_in_part_if_it_is_long() {
+        assert_eq!(quoted("w\n\u{1b}"), "`w\\n\\u{1b}`");
+        let name = format!("first{}last", "é".repeat(1 << 20));
+        assert_eq!(quoted(&name), format!("`first{}…{}last`", "é".repeat(69), "é".repeat(21)));
+        assert_eq!(without_middle(&"é".repeat(100), 100), "é".repeat(100));
+        assert_eq!(without_middle("0123456789", 8), "01234…89");
+
+        let line = "1 | ".to_owned() + &"a".repeat(MAX_LINE);
+        let short = shortened(format!("at line 1\n{line}\nis wrong"));
+        let lines: Vec<&str> = short.split('\n').collect();
+        assert_eq!((lines[0], lines[1].chars().count(), lines[2]), ("at line 1", MAX_LINE, "is wrong"));
+        assert!(lines[1].starts_with("1 | aaa") && lines[1].contains('…'), "{short}");
+
+        assert_eq!(shortened("\n".repeat(1 << 20)).chars().count(), MAX_LINE);
+
+        let lines = |n: usize| listed((0..n).map(|k| k.to_string()));
+        assert_eq!(lines(MAX_LISTED).last().map(String::as_str), Some("199"));
+        assert_eq!(lines(MAX_LISTED + 2)[MAX_LISTED - 1..], ["199", "… and 2 more"]);
+    }
 }

@@ -19,7 +19,6 @@ pub mod lang;
 pub mod live;
 pub mod meter;
 pub mod ops;
-pub mod parts;
 pub mod random;
 pub mod real;
 pub mod scalar;

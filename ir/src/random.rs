@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::builder::{Builder, Built};
 use crate::graph::{Graph, OutputKind, Value};
 use crate::ops::random::Random;
-use crate::ops::{Binary, Concat, Init, Leaf, Op, Role, Slice};
+use crate::ops::{Concat, Init, Leaf, Op, Role, Slice};
 use crate::scalar::{Float, Int, Scalar};
 use crate::types::{DType, Shape, Type, TypeError};
 
@@ -113,6 +113,12 @@ pub fn uniform(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: D
 /// # Errors
 /// If `dtype` isn't a float or the shape is too large.
 pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built {
+    let pair = pair(b, key, stream, shape, dtype)?;
+    joined(b, pair, shape)
+}
+
+/// The two halves of such numbers, of one length.
+fn pair(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DType) -> Built<[Value; 2]> {
     let n = shape.elements();
     let pairs = Shape::from([n.div_ceil(2)]);
     let (u, v) = (uniform(b, key, stream, &pairs, dtype)?, uniform(b, key, angle(stream), &pairs, dtype)?);
@@ -125,8 +131,12 @@ pub fn normal(b: &mut Builder, key: Value, stream: u32, shape: &Shape, dtype: DT
     let angle = b.mul(v, turn);
     let (cos, sin) = (b.cos(angle), b.sin(angle));
     let (first, second) = (b.mul(radius, cos), b.mul(radius, sin));
-    b.healthy()?;
-    let both = b.push(Concat { axis: 0 }, &[first, second])?;
+    b.healthy().map(|()| [first, second])
+}
+
+/// What there is in `halves`, in the shape whose elements they are.
+fn joined(b: &mut Builder, halves: [Value; 2], shape: &Shape) -> Built {
+    let both = b.push(Concat { axis: 0 }, &halves)?;
     leading(b, both, shape)
 }
 
@@ -308,17 +318,21 @@ pub fn init_graph(g: &Graph) -> Built<Graph> {
 fn draw(b: &mut Builder, key: Value, init: Init, stream: u32, ty: &Type) -> Built {
     let scaled = |b: &mut Builder, z: Value, std: f64| {
         let std = b.lit(z, std);
-        b.push(Binary::Mul, &[z, std])
+        b.mul(z, std)
     };
     match init {
         Init::Constant(c) => b.constant(ty.clone(), c.get()),
         Init::Normal(std) => {
-            let z = normal(b, key, stream, &ty.shape, ty.dtype)?;
-            scaled(b, z, std.get())
+            let halves = pair(b, key, stream, &ty.shape, ty.dtype)?;
+            // Before they are joined, so that it is done where they are computed.
+            let halves = halves.map(|z| scaled(b, z, std.get()));
+            b.healthy()?;
+            joined(b, halves, &ty.shape)
         }
         Init::TruncatedNormal(std) => {
             let z = truncated_normal(b, key, stream, &ty.shape, ty.dtype)?;
-            scaled(b, z, std.get())
+            let x = scaled(b, z, std.get());
+            b.healthy().map(|()| x)
         }
         Init::Uniform(lo, hi) => {
             let u = uniform(b, key, stream, &ty.shape, ty.dtype)?;

@@ -3,10 +3,10 @@
 //! Bounds are five standard deviations of what is measured: each check of a right generator fails
 //! for about one seed in two million, and the seeds are fixed.
 
+use fgc::Threads;
 use fgc::random::carried_out;
-use fgc_ir::parts::{PART, Parts};
 use fgc_ir::random::Direction;
-use fgc_ir::{Arrays, Builder, DType, OutputKind, Tensor, Type, interpret, random};
+use fgc_ir::{Arrays, Builder, DType, Graph, OutputKind, Shape, Tensor, Type, interpret, random};
 
 /// Numbers drawn at once.
 const CHUNK: usize = 500_000;
@@ -140,38 +140,91 @@ fn streams_are_apart() {
     }
 }
 
-/// What is drawn part by part, on several threads, has the bits of the interpreter: at the ends of parts, of halves and
-/// of blocks of words.
+/// The draws of `n` numbers from each distribution, in that order, by name.
+fn of_each_distribution(n: usize, dtype: DType) -> Graph {
+    let mut b = Builder::new("draw");
+    let seed = random::seed(&mut b).unwrap();
+    let shape = Shape::from([1, n]);
+    let x = random::normal(&mut b, seed, 1, &shape, dtype).unwrap();
+    b.output("normal", OutputKind::Value, x);
+    let x = random::rademacher(&mut b, seed, 2, &shape, dtype).unwrap();
+    b.output("rademacher", OutputKind::Value, x);
+    let x = random::truncated_normal(&mut b, seed, 3, &shape, dtype).unwrap();
+    b.output("truncated normal", OutputKind::Value, x);
+    let x = random::uniform(&mut b, seed, 4, &shape, dtype).unwrap();
+    b.output("uniform", OutputKind::Value, x);
+    b.finish().unwrap()
+}
+
+/// Compiled draws are those of the interpreter, but for the last digits of the functions of `f32`: at the ends of chunks,
+/// of halves and of blocks of words.
 #[test]
-fn parts_have_the_bits_of_the_whole() {
+fn draws_are_those_of_the_interpreter() {
     let key = Arrays::from([(random::SEED.to_owned(), fgc::keys::key(7))]);
-    let same = |g: &fgc_ir::Graph, what: &str| {
-        assert!(Parts::new(g, &key).is_some(), "{what} isn't drawn in parts");
-        let (parts, whole) = (carried_out(g, 7).unwrap(), interpret(g, &key).unwrap());
-        assert!(parts == whole, "{what}");
-    };
-    for n in [0, 1, 2, 3, 31, 33, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 3, 3 * PART + 1, 40_001] {
+    for n in [0, 1, 2, 3, 31, 33, 511, 512, 513, 1023, 1024, 1025, 8195, 40_001] {
         for dtype in [DType::F32, DType::F64] {
-            let mut b = Builder::new("draw");
-            let seed = random::seed(&mut b).unwrap();
-            for (k, direction) in [Direction::Normal, Direction::Rademacher].into_iter().enumerate() {
-                let x = direction.draw(&mut b, seed, k as u32, &Type::new(dtype, [1, n])).unwrap();
-                b.output(format!("direction{k}"), OutputKind::Value, x);
+            let g = of_each_distribution(n, dtype);
+            let (drawn, interpreted) = (carried_out(&g, 7).unwrap(), interpret(&g, &key).unwrap());
+            assert_eq!(drawn.len(), 4);
+            for (name, x) in &drawn {
+                let exact = dtype == DType::F64 || ["rademacher", "uniform"].contains(&&**name);
+                let bound = |y: f64| if exact { 0.0 } else { 6e-7 * y.abs() };
+                let (x, y) = (x.to_f64(), interpreted[name].to_f64());
+                for (k, (x, y)) in x.iter().zip(&y).enumerate() {
+                    assert!((x - y).abs() <= bound(*y), "{name} {k} of {n} of {dtype}: {x} for {y}");
+                }
+                assert_eq!((x.len(), y.len()), (n, n));
             }
-            let x = random::truncated_normal(&mut b, seed, 9, &[n].into(), dtype).unwrap();
-            b.output("truncated", OutputKind::Value, x);
-            let x = random::uniform(&mut b, seed, 10, &[n].into(), dtype).unwrap();
-            b.output("uniform", OutputKind::Value, x);
-            same(&b.finish().unwrap(), &format!("{n} of {dtype}"));
         }
     }
-    // What isn't computed element by element is interpreted.
-    let mut b = Builder::new("sum");
-    let seed = random::seed(&mut b).unwrap();
-    let x = random::uniform(&mut b, seed, 1, &[100].into(), DType::F32).unwrap();
-    let sum = b.sum(x, &[0]).unwrap();
-    b.output("sum", OutputKind::Value, sum);
-    let g = b.finish().unwrap();
-    assert!(Parts::new(&g, &key).is_none());
-    assert_eq!(carried_out(&g, 7).unwrap(), interpret(&g, &key).unwrap());
+}
+
+/// The bits of `x`.
+fn bits(x: &Tensor) -> Vec<u32> {
+    x.as_slice::<f32>().iter().map(|x| x.to_bits()).collect()
+}
+
+/// Numbers are the same whether they are few, which are computed in the vectors of compiled code, or many, which are in
+/// those of the host; and on any number of threads.
+#[test]
+fn draws_depend_on_neither_size_nor_threads() {
+    let many = 300_000;
+    let drawn = |n: usize| carried_out(&of_each_distribution(n, DType::F32), 7).unwrap();
+    let all = drawn(many);
+    for threads in [1, 2, 3] {
+        let pool = Threads::new(Some(threads)).unwrap();
+        assert!(pool.install(|| drawn(many)) == all, "{threads} threads");
+    }
+    for n in [2, 10, 64, 4096] {
+        for (name, few) in drawn(n) {
+            let (few, all) = (bits(&few), bits(&all[&name]));
+            // Normal numbers come in pairs, and signs in words, whose places are as far apart as there are of them.
+            match &*name {
+                "normal" => {
+                    assert_eq!([&few[..n / 2], &few[n / 2..]], [&all[..n / 2], &all[many / 2..][..n / 2]])
+                }
+                "rademacher" => assert_eq!(few[..n.div_ceil(32)], all[..n.div_ceil(32)]),
+                _ => assert_eq!(few, all[..n], "{name}"),
+            }
+        }
+    }
+}
+
+/// What seeds give is the same on every CPU: none of its instructions and no function of the system has a part in it.
+/// These are the hashes of the bits; others mean that every model begins with other numbers than before.
+#[test]
+fn draws_have_the_bits_that_they_always_had() {
+    let drawn = carried_out(&of_each_distribution(100_003, DType::F32), 7).unwrap();
+    let hash = |x: &Tensor| {
+        let fold = |hash: u64, bits: u32| (hash ^ bits as u64).wrapping_mul(0x0000_0100_0000_01B3);
+        bits(x).into_iter().fold(0xCBF2_9CE4_8422_2325, fold)
+    };
+    let found: Vec<String> = drawn.iter().map(|(name, x)| format!("{name}: {:016x}", hash(x))).collect();
+    let expected = [
+        "normal: ce1b7b43604ba476",
+        "rademacher: 90e474940a27e137",
+        "truncated normal: 3f9cbffff4efc679",
+        "uniform: 43885e898ce20beb",
+    ];
+    assert_eq!(found, expected);
 }

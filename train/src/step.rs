@@ -1,5 +1,6 @@
 //! Programs that training and evaluation call: what they bind, and what runs them.
 
+use fgc_ir::diag;
 use fgc_ir::ops::Role;
 use fgc_ir::random::SEED;
 use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
@@ -207,10 +208,10 @@ impl Interface {
         if problems.is_empty() {
             return Ok(());
         }
-        let there: Vec<String> =
-            arrays.iter().map(|(name, x)| format!("\n  {}: {}", name.escape_debug(), x.ty())).collect();
-        let (problems, there) = (problems.concat(), there.concat());
-        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:{there}", self.name)))
+        let there =
+            diag::listed(arrays.iter().map(|(name, x)| format!("{}: {}", diag::quoted(name), x.ty())));
+        let (problems, there) = (problems.concat(), there.join("\n  "));
+        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:\n  {there}", self.name)))
     }
 }
 

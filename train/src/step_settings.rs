@@ -278,6 +278,14 @@ impl StepSettings {
         Ok((estimator, optimizer))
     }
 
+    /// Fails if a method that is named isn't there.
+    ///
+    /// # Errors
+    /// Says which.
+    pub fn check_names(&self) -> Result<()> {
+        self.methods().map(|_| ())
+    }
+
     /// Keeps the texts of the files that are named, so that no edit of them changes what a run does.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use fgc::{
     Arrays, CompileOptions, Error, Level, Model, Options as Elaboration, Program, Result, Text, Threads,
     random,
 };
+use fgc_ir::diag::shortened;
 
 use crate::data::{self, Batches, Dataset, Split};
 use crate::evaluate::Evaluator;
@@ -113,7 +114,7 @@ impl<'a> Training<'a> {
 
 /// What a step does, by `settings`.
 fn step_of(settings: &Settings) -> Result<StepSettings> {
-    settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::new(e.to_string()))
+    settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::of(shortened(e)))
 }
 
 /// `e`, which is about the shape of samples, with the consts of the model by which it takes them, if there are any.

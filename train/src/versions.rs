@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use fgc_ir::diag::shortened;
 use serde::Deserialize;
 
 use fgc::{Error, Result};
@@ -10,7 +11,8 @@ use fgc::{Error, Result};
 pub fn unknown(what: &str, found: impl Display, read: u64) -> String {
     format!(
         "{what} of format {found}: this version of fgc, {}, reads format {read}",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        found = shortened(found)
     )
 }
 
@@ -25,7 +27,7 @@ struct Numbered {
 /// # Errors
 /// If it isn't TOML.
 pub fn of(text: &str) -> Result<String> {
-    let Numbered { format } = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
+    let Numbered { format } = toml::from_str(text).map_err(|e| Error::of(shortened(e)))?;
     Ok(format.map_or_else(|| "1".to_owned(), |format| format.to_string()))
 }
 

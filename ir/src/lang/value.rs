@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::callable::Callable;
 use super::tree::Tree;
 use crate::builder::Builder;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, without_middle};
 use crate::graph::Value;
 use crate::types::MAX_ELEMENTS;
 
@@ -114,7 +114,7 @@ impl Val {
             Val::Int(i) => format!("the integer {i}"),
             Val::Float(x) => format!("the number {x:?}"),
             Val::Bool(x) => format!("`{x}`"),
-            Val::Str(s) => format!("the text \"{}\"", shorten(s)),
+            Val::Str(s) => format!("the text \"{}\"", without_middle(s, 40)),
             Val::List(_) => format!("the list {}", self.show(b)),
             Val::Tensor(v) => b.ty(*v).to_string(),
             Val::Tree(tree) => tree.describe(),
@@ -130,7 +130,7 @@ impl Val {
             Val::Int(i) => i.to_string(),
             Val::Float(x) => format!("{x:?}"),
             Val::Bool(x) => x.to_string(),
-            Val::Str(s) => format!("\"{}\"", shorten(s)),
+            Val::Str(s) => format!("\"{}\"", without_middle(s, 40)),
             Val::List(list) => {
                 let shown = 8;
                 let mut parts: Vec<String> = list.items.iter().take(shown).map(|v| v.show(b)).collect();
@@ -142,12 +142,6 @@ impl Val {
             Val::Tensor(_) | Val::Tree(_) | Val::Fn(_) | Val::Nothing | Val::Poison => self.describe(b),
         }
     }
-}
-
-/// The beginning of a text.
-fn shorten(s: &str) -> String {
-    let shown = 40;
-    if s.chars().count() <= shown { s.to_owned() } else { s.chars().take(shown).chain(['…']).collect() }
 }
 
 /// `i` as the size of a dimension.

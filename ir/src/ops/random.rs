@@ -1,7 +1,5 @@
 //! Random bits from a counter-based generator.
 
-use std::ops::Range;
-
 use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, expect_args, not_linear};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
@@ -44,22 +42,6 @@ pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
-}
-
-impl Random {
-    /// The elements `range` of what is drawn for one key.
-    pub fn part(&self, key: &Tensor, range: Range<usize>) -> Tensor {
-        let key = key.as_slice::<u32>();
-        let key = [key[0], key[1]];
-        let first = range.start / 4;
-        let mut words = Vec::with_capacity((range.end.div_ceil(4) - first) * 4);
-        for block in first..range.end.div_ceil(4) {
-            words.extend(philox4x32([block as u32, 0, self.stream, 0], key));
-        }
-        words.truncate(range.end - 4 * first);
-        words.drain(..range.start - 4 * first);
-        Tensor::of([range.len()], words)
-    }
 }
 
 impl OpRules for Random {

@@ -106,7 +106,9 @@ impl Choice {
                     .map_err(|e| file.error(value.span(), e, None))?;
             }
             let alone = Table::from_iter([(name.to_owned(), value.get_ref().clone())]);
-            alone.try_into::<StepSettings>().map_err(|e| file.error(value.span(), e.message(), None))?;
+            let alone: StepSettings =
+                alone.try_into().map_err(|e| file.error(value.span(), e.message(), None))?;
+            alone.check_names().map_err(|e| file.error(value.span(), e.summary(), None))?;
         }
         Ok(choice)
     }

@@ -1,6 +1,7 @@
 //! Equality saturation.
 
 mod instances;
+mod purposes;
 mod range;
 mod snapshots;
 mod sound;

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use fgc_ir::diag::quoted;
+use fgc_ir::diag::{quoted, shortened};
 use fgc_ir::{Arrays, Shape, arrays, diag};
 use safetensors::SafeTensors;
 use zip::ZipArchive;
@@ -115,7 +115,7 @@ fn read_file(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
 }
 
 fn broken(path: &Path, e: &ZipError) -> Error {
-    Error::file(path, format_args!("not a valid npz file: {e}"))
+    Error::file(path, format_args!("not a valid npz file: {}", shortened(e)))
 }
 
 fn open_npz(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
@@ -145,7 +145,7 @@ fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
 fn read_safetensors(path: &Path, names: &[&str]) -> Result<Vec<Array>> {
     let bytes = arrays::read_bytes(path).map_err(|e| Error::new(e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::file(path, format_args!("not a valid safetensors file: {e}")))?;
+        .map_err(|e| Error::file(path, format_args!("not a valid safetensors file: {}", shortened(e))))?;
     let mut there: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
     there.sort_unstable();
     let array = |name: &&str| {

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use fgc_ir::Shape;
+use fgc_ir::diag::shortened;
 
 use super::array::{Array, Format, Number, check_size, decode, read_header, read_rest};
 use fgc::{Error, Result};
@@ -37,14 +38,15 @@ pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
     let mut header = vec![0; length];
     read_header(place, &mut source, &mut header)?;
     let header = String::from_utf8_lossy(&header);
-    let invalid = |what: &str| fail(format!("its header has no valid `{what}`: {}", header.trim_end()));
+    let invalid = |what: &str| fail(format!("its header has no valid `{what}`: {}", shown(&header)));
     let descr = field(&header, "descr").ok_or_else(|| invalid("descr"))?;
     let order = field(&header, "fortran_order").ok_or_else(|| invalid("fortran_order"))?;
     let shape = field(&header, "shape").and_then(sizes).ok_or_else(|| invalid("shape"))?;
     let format = format(descr).ok_or_else(|| {
         let name = descr.split(',').next().unwrap_or_default();
         fail(format!(
-            "elements of type {name} aren't read: use integers, truth values or floats of up to 64 bits"
+            "elements of type {} aren't read: use integers, truth values or floats of up to 64 bits",
+            shown(name)
         ))
     })?;
     check_size(place, &shape)?;
@@ -55,6 +57,11 @@ pub fn read(place: &str, mut source: impl Read) -> Result<Array> {
         true => Array::column_major(place, shape, &values),
         false => Array { place, shape, values },
     })
+}
+
+/// Text of a header as messages have it, in one line.
+fn shown(text: &str) -> String {
+    shortened(text.trim_end().replace(char::is_control, " "))
 }
 
 /// What follows the key `name` in a header.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fgc_ir::diag::shortened;
 use fgc_ir::{ArrayFile, Arrays, Data, Tensor, arrays, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -189,8 +190,9 @@ impl Checkpoints {
                 "a checkpoint of another run, or of other settings or another model",
             ));
         }
-        let progress = serde_json::from_str(texts.progress)
-            .map_err(|e| Error::file(path, format_args!("its `{PROGRESS}` can't be read: {e}")))?;
+        let progress = serde_json::from_str(texts.progress).map_err(|e| {
+            Error::file(path, format_args!("its `{PROGRESS}` can't be read: {}", shortened(e)))
+        })?;
         Ok(Checkpoint { arrays: file.tensors, progress })
     }
 

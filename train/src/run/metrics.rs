@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use fgc_ir::diag::shortened;
 use fgc_ir::files::Appended;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -168,8 +169,9 @@ pub fn check_file(path: &Path, mark: &Mark) -> Result<()> {
 }
 
 fn parse(path: &Path, line: &[u8], number: u64) -> Result<Value> {
-    serde_json::from_slice(line)
-        .map_err(|e| Error::at(format_args!("{}:{number}", path.display()), format_args!("damaged: {e}")))
+    serde_json::from_slice(line).map_err(|e| {
+        Error::at(format_args!("{}:{number}", path.display()), format_args!("damaged: {}", shortened(e)))
+    })
 }
 
 /// The lines of the file, but for a last one that isn't whole.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fgc_codegen::Isa;
+use fgc_ir::diag::shortened;
 use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -218,7 +219,7 @@ impl Settings {
     /// If it isn't of that form, and says which line; if it is of another format, or a number is out of its range.
     pub fn parse(text: &str) -> Result<Settings> {
         versions::check(text, "a run", FORMAT)?;
-        let settings: Settings = toml::from_str(text).map_err(|e| Error::new(e.to_string()))?;
+        let settings: Settings = toml::from_str(text).map_err(|e| Error::of(shortened(e)))?;
         settings.check().map(|()| settings)
     }
 }

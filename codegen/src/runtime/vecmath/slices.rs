@@ -94,6 +94,29 @@ macro_rules! slices {
                 replace::<This>(x);
             }
 
+            /// The function of `x` in vectors of each width that the CPU has.
+            #[cfg(test)]
+            pub fn in_each_width(x: &[f32]) -> Vec<Vec<f32>> {
+                let run = |over: &dyn Fn(&mut [f32])| {
+                    let mut x = x.to_vec();
+                    over(&mut x);
+                    x
+                };
+                let mut all = vec![run(&|x| replace::<This>(x))];
+                #[cfg(target_arch = "x86_64")]
+                {
+                    if is_x86_feature_detected!("avx512f") {
+                        // SAFETY: the CPU has the instructions.
+                        all.push(run(&|x| unsafe { over_512(x) }));
+                    }
+                    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                        // SAFETY: the CPU has the instructions.
+                        all.push(run(&|x| unsafe { over_256(x) }));
+                    }
+                }
+                all
+            }
+
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,fma")]
             fn over_512(x: &mut [f32]) {
@@ -109,6 +132,10 @@ macro_rules! slices {
 
         /// The functions, by the names that operations have.
         const FUNCTIONS: &[(&str, Slices)] = &[$((stringify!($name), $name::over)),*];
+
+        /// The same in each width.
+        #[cfg(test)]
+        const WIDTHS: &[fn(&[f32]) -> Vec<Vec<f32>>] = &[$($name::in_each_width),*];
     };
 }
 
@@ -133,26 +160,29 @@ pub fn named(name: &str) -> Option<Slices> {
 
 #[cfg(test)]
 mod tests {
-    use super::FUNCTIONS;
+    use super::{FUNCTIONS, WIDTHS};
     use crate::runtime::vecmath::measure;
 
     #[test]
     fn many_numbers_have_the_bits_that_one_has() {
         assert_eq!(FUNCTIONS.len(), measure::FUNCTIONS.len());
-        for ((name, over), one) in FUNCTIONS.iter().zip(measure::FUNCTIONS) {
+        for (((name, over), widths), one) in FUNCTIONS.iter().zip(WIDTHS).zip(measure::FUNCTIONS) {
             assert_eq!(*name, one.name);
             // All magnitudes, and some where the host is needed among them; and a short rest.
             let arguments = (0..=u32::MAX).step_by(40_009).map(f32::from_bits);
             let mut ours: Vec<f32> = arguments.chain([1.0, -0.0, f32::INFINITY, 1e30]).collect();
             let mut expected = ours.clone();
+            let each = widths(&ours);
             // SAFETY: the numbers are the vector's.
             unsafe { over(ours.as_mut_ptr(), ours.len() as u64) };
             (one.ours)(&mut expected);
-            for (k, (x, y)) in ours.iter().zip(&expected).enumerate() {
-                assert!(
-                    x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()),
-                    "{name} of number {k}: {x} for {y}"
-                );
+            for ours in each.iter().chain([&ours]) {
+                for (k, (x, y)) in ours.iter().zip(&expected).enumerate() {
+                    assert!(
+                        x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()),
+                        "{name} of number {k}: {x} for {y}"
+                    );
+                }
             }
         }
     }

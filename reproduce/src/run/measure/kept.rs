@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fgc::model::read_text;
+use fgc_ir::diag::shortened;
 use fgc_train::{Environment, Error, Result, data, hash, versions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,7 @@ impl<'s, K: Kind> Kept<&'s K> {
 
 fn read<S: DeserializeOwned>(path: &Path, text: &str) -> Result<Kept<S>> {
     versions::check(text, "measurements", FORMAT).map_err(|e| Error::file(path, e))?;
-    toml::from_str(text).map_err(|e| Error::file(path, e))
+    toml::from_str(text).map_err(|e| Error::file(path, shortened(e)))
 }
 
 /// The settings in the file at `path`, of this form or the first.
@@ -85,7 +86,7 @@ fn read<S: DeserializeOwned>(path: &Path, text: &str) -> Result<Kept<S>> {
 pub fn settings<K: Kind>(path: &Path) -> Result<K> {
     let text = read_text(path)?;
     match versions::of(&text).map_err(|e| Error::file(path, e))?.as_str() {
-        FIRST => toml::from_str(&text).map_err(|e| Error::file(path, e)),
+        FIRST => toml::from_str(&text).map_err(|e| Error::file(path, shortened(e))),
         _ => Ok(read(path, &text)?.settings),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fgc_ir::diag::shortened;
 use fgc_ir::files;
 
 use super::super::cifar::{PLANE, RECORD};
@@ -49,7 +50,7 @@ pub fn convert(source: &Path, target: &Path) -> Result<()> {
 
 fn labels(path: &Path, count: usize) -> Result<Vec<u8>> {
     let text = bounded::read(path, bounded::MAX_TEXT).map_err(|e| Error::file(path, e))?;
-    let labels: Vec<u8> = serde_json::from_slice(&text).map_err(|e| Error::file(path, e))?;
+    let labels: Vec<u8> = serde_json::from_slice(&text).map_err(|e| Error::file(path, shortened(e)))?;
     if labels.len() == count {
         return Ok(labels);
     }

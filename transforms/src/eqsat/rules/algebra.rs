@@ -18,9 +18,7 @@ rules! {
     "div-neg"       Exact    Op::Binary(Binary::Div)                    => div_neg,       "−a / b = −(a / b) for floats.";
     "add-self"      Exact    Op::Binary(Binary::Add)                    => add_self,      "x + x = x · 2.";
     "square"        Exact    Op::Unary(Unary::Square)                   => square,        "x² = x · x.";
-    "square-even"   Exact    Op::Unary(Unary::Square | Unary::Abs)      => square_even,   "(−x)² = x², and |−x| = |x|.";
     "idempotent"    Exact    Op::Unary(Unary::Relu | Unary::Abs | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign) => idempotent, "f(f(x)) = f(x) for relu, abs, sign and what rounds to integers.";
-    "extremum-self" Exact    Op::Binary(Binary::Maximum | Binary::Minimum | Binary::And | Binary::Or) => extremum_self, "max(x, x) = x, and so for min, and, or.";
     "stop-gradient" Exact    Op::Unary(Unary::StopGradient)             => stop_gradient, "It is its operand; what is rewritten isn't differentiated any more.";
     "not-not"       Exact    Op::Unary(Unary::Not)                      => not_not,       "not(not(x)) = x.";
     "select-same"   Exact    Op::Select(Select)                         => select_same,   "A choice between equals is either.";
@@ -114,20 +112,8 @@ fn square(_: Values, n: &ENode, r: &mut Rewriter) {
     r.offer(|r| r.mul(n.args[0], n.args[0]));
 }
 
-fn square_even(g: Values, n: &ENode, r: &mut Rewriter) {
-    for x in g.unary(n.args[0], Unary::Neg) {
-        r.offer(|r| r.op(n.op().clone(), &[x.into()]));
-    }
-}
-
 fn idempotent(g: Values, n: &ENode, r: &mut Rewriter) {
     if g.nodes(n.args[0]).any(|inner| inner.op == n.op) {
-        r.offer(|_| Some(n.args[0].into()));
-    }
-}
-
-fn extremum_self(g: Values, n: &ENode, r: &mut Rewriter) {
-    if g.same(n.args[0], n.args[1]) {
         r.offer(|_| Some(n.args[0].into()));
     }
 }

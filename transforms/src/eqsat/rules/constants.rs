@@ -18,6 +18,7 @@ rules! {
     "div-one"         Exact    Op::Binary(Binary::Div)             => div_one,         "x / 1 = x.";
     "mul-minus-one"   Exact    Op::Binary(Binary::Mul)             => mul_minus_one,   "x · −1 = −x.";
     "mul-zero"        Finite   Op::Binary(Binary::Mul)             => mul_zero,        "x · 0 = 0; of an x that isn't finite, which no constant may be, it would be NaN.";
+    "mul-signs"       Finite   Op::Binary(Binary::Mul)             => mul_signs,       "x · x = 1 for an x whose elements are 1 and −1; of NaN it would be NaN.";
     "div-power-of-2"  Exact    Op::Binary(Binary::Div)             => div_power_of_2,  "x / c = x · (1/c) for floats if c is a power of two and both are normal.";
     "div-constant"    Rounding Op::Binary(Binary::Div)             => div_constant,    "x / c = x · (1/c) for floats if c and 1/c are of moderate size.";
     "mul-constants"   Wider Op::Binary(Binary::Mul)             => mul_constants,   "(x · c) · d = x · (c · d) for constants c and d, of floats if c · d is normal.";
@@ -38,6 +39,14 @@ fn add_zero(g: Values, n: &ENode, r: &mut Rewriter) {
         if g.is(c, 0.0) {
             r.offer(|_| Some(x.into()));
         }
+    }
+}
+
+fn mul_signs(g: Values, n: &ENode, r: &mut Rewriter) {
+    let bounds = g.bounds(n.args[0]);
+    let signs = g.dtype(n.args[0]).is_float() && bounds.size() == 1.0 && bounds.nearest() == 1.0;
+    if signs && g.same(n.args[0], n.args[1]) {
+        r.offer(|r| r.constant(r.root(), 1.0));
     }
 }
 
