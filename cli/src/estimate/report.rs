@@ -82,8 +82,9 @@ pub fn text(m: &Measured) -> String {
         );
     }
     out.push_str(
-        "\nbias: of the mean, in standard errors of a component (1 is chance); variance: over ‖∇f‖²; cosine: with\n\
-         the gradient; cost and flops: of a call, in forward passes; drawn: words of 32 random bits\n",
+        "\nbias: of the mean, in standard errors of a component (1 is chance); variance: over ‖∇f‖²;\n\
+         cosine: with the gradient; cost and flops: of a call, in forward passes; drawn: words of 32\n\
+         random bits\n",
     );
     out + &layers(m, &ranking) + &notes(m, &ranking)
 }
