@@ -6,10 +6,12 @@ use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc::Level;
 
+mod estimate;
 mod reproduce;
 mod step;
 mod train;
 
+pub use estimate::Estimate;
 pub use reproduce::Reproduce;
 pub use step::StepArgs;
 pub use train::{Eval, Train};
@@ -50,6 +52,8 @@ pub enum Command {
     Eval(Eval),
     /// Measure compiled code
     Bench(Bench),
+    /// Measure estimators of the gradient: bias, variance and cost
+    Estimate(Estimate),
     /// Compare what the optimisation levels make of models
     Levels(Levels),
     /// Repeat experiments: run them, and make their figures

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod compile;
 mod data;
+mod estimate;
 mod explain;
 mod failure;
 mod init;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let done = match &fgc.command {
         Command::Compile(args) => compile::compile(args),
         Command::Bench(args) => bench::bench(args, fgc.threads),
+        Command::Estimate(args) => estimate::estimate(args, fgc.quiet, fgc.threads),
         Command::Levels(args) => levels::levels(args, fgc.threads),
         Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
         Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),

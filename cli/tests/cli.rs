@@ -345,6 +345,7 @@ fn the_examples_in_the_help_work_as_pasted() {
         "train",
         "eval",
         "bench",
+        "estimate",
         "levels",
         "reproduce",
         "data get",

@@ -30,6 +30,7 @@
 
 mod array;
 mod error;
+pub mod estimate;
 pub mod keys;
 mod method;
 pub mod model;

@@ -7,6 +7,7 @@ mod data;
 mod edges;
 mod eqsat;
 mod errors;
+mod estimate;
 #[cfg(unix)]
 mod fetch;
 mod formats;

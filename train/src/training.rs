@@ -53,10 +53,7 @@ impl<'a> Training<'a> {
         let step = model.step(&step_settings::config(&step_of(settings)?)?)?;
         let interface = Interface::of(step.graph())?;
         for split in [&data.train, &data.test] {
-            let hint = |e: Error| {
-                if interface.takes(split.sample()) { e } else { shape_hint(&e, &model, &interface, split) }
-            };
-            interface.check_data(&data.name, split).map_err(hint)?;
+            check_data(&model, &interface, &data.name, split)?;
         }
         Batches::training(data, settings.batch, 0, 0)?;
         let program = compiled(&step, settings.opt, threads)?;
@@ -115,6 +112,17 @@ impl<'a> Training<'a> {
 /// What a step does, by `settings`.
 fn step_of(settings: &Settings) -> Result<StepSettings> {
     settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::of(shortened(e)))
+}
+
+/// Fails unless the samples of `split`, of data set `name`, and their labels are what `model` takes, which has `interface`,
+/// or a program made of it: with the consts by which it takes them, if there are any.
+///
+/// # Errors
+/// As of [`Interface::check_data`].
+pub fn check_data(model: &Model, interface: &Interface, name: &str, split: &Split) -> Result<()> {
+    let hint =
+        |e: Error| if interface.takes(split.sample()) { e } else { shape_hint(&e, model, interface, split) };
+    interface.check_data(name, split).map_err(hint)
 }
 
 /// `e`, which is about the shape of samples, with the consts of the model by which it takes them, if there are any.

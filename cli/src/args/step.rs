@@ -58,16 +58,20 @@ impl Args for StepArgs {
     }
 }
 
-/// What an argument is for, with the methods that it can name.
+/// What an argument is for, with the methods that it can name and that which is meant without it.
 fn about(kind: MethodKind, what: &str) -> String {
+    format!("{}; {} if not given", choice(kind, what), library::standard(kind).name())
+}
+
+/// What an argument is for, with the methods that it can name.
+pub fn choice(kind: MethodKind, what: &str) -> String {
     let names: Vec<&str> = library::all(kind).iter().map(|(name, _)| *name).collect();
-    let standard = library::standard(kind).name();
     let joined = match kind {
         MethodKind::Estimator => "",
         MethodKind::Optimizer => "; several are joined by `+`",
     };
     format!(
-        "{what}: {}, or a file; parameters behind a colon, as `NAME:key=value,…`{joined}; {standard} if not given",
+        "{what}: {}, or a file; parameters behind a colon, as `NAME:key=value,…`{joined}",
         names.join(", ")
     )
 }

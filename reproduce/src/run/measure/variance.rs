@@ -3,22 +3,18 @@
 //! Along a direction v of independent components with mean 0, variance 1 and fourth moment κ, the forward gradient
 //! g = (∇f·v)v has Var[gₖ] = ‖∇f‖² + (κ − 2)(∂ₖf)², and over all of its n components (n + κ − 2)‖∇f‖².
 
-mod moments;
-
-use fgc::{Model, random};
+use fgc::estimate::{Draws, Gradient, Moments, measure};
+use fgc::{CompileOptions, Model, random};
 use fgc_ir::{Arrays, Role};
 use fgc_train::Result;
 use fgc_train::data::{self, Batches, Dataset};
 use fgc_train::step::{LABELS, SAMPLES};
-use fgc_transforms::Suffix;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::programs::{compiled, load};
+use super::programs::{forward, load};
 use super::{Context, Measure, error};
 use crate::spec::measure::{Sampled, Tangent, Variance, distribution};
-
-use moments::{Moments, measure};
 
 /// The measurement of a component, or of all together.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -83,10 +79,14 @@ impl Variance {
         set.insert(case.along.clone(), toml::Value::Integer(x.into()));
         let model = load(ctx, &case.model, &set, case.batch)?;
         let at = self.arrays(case, &model, ctx)?;
-        let gradient = gradient(&model, &at, ctx)?;
-        let direction = tangent.direction();
-        let calls = case.draws.div_ceil(self.at_once.max(1) as u64);
-        let moments = measure(&model, &at, &gradient, direction, self.at_once.max(1), calls, self.seed, ctx)?;
+        let options = CompileOptions { threads: ctx.threads.clone(), ..CompileOptions::default() };
+        let gradient = Gradient::of(&model, &at, &options)?;
+        let estimate = model.estimate(&forward(1, tangent.direction())?)?;
+        let at_once = self.at_once.max(1);
+        // Whole calls: what is drawn is kept.
+        let count = case.draws.next_multiple_of(at_once as u64);
+        let draws = Draws { count, at_once, seed: self.seed, stopped: &|| ctx.stopped() };
+        let moments = measure(&model, &estimate, &at, &gradient, draws, &options)?;
         Ok(moments.map_or_else(Vec::new, |moments| self.records(case, x, tangent, &gradient, &moments)))
     }
 
@@ -111,11 +111,11 @@ impl Variance {
         case: &Sampled,
         x: u32,
         tangent: Tangent,
-        gradient: &[(String, Vec<f64>)],
+        gradient: &Gradient,
         m: &Moments,
     ) -> Vec<VarianceRecord> {
-        let derivatives: Vec<f64> = gradient.iter().flat_map(|(_, g)| g.iter().copied()).collect();
-        let squared_norm: f64 = derivatives.iter().map(|d| d * d).sum();
+        let derivatives: Vec<f64> = gradient.components().collect();
+        let squared_norm = gradient.squared_norm();
         let n = m.draws as f64;
         let record =
             |component, derivative, bias, bias_error, variance, variance_error, covered| VarianceRecord {
@@ -143,8 +143,8 @@ impl Variance {
         let covered = all.iter().filter(|[bias, error, ..]| bias.abs() <= 2.0 * error).count();
         let bias = all.iter().map(|[bias, ..]| bias * bias).sum::<f64>().sqrt();
         let bias_error = all.iter().map(|[_, error, ..]| error * error).sum::<f64>().sqrt();
-        let total = m.total / n;
-        let total_error = ((m.total_squares / n - total * total).max(0.0) / n).sqrt();
+        let total = m.whole.squares / n;
+        let total_error = ((m.fourth / n - total * total).max(0.0) / n).sqrt();
         let part = covered as f64 / all.len().max(1) as f64;
         let whole = record(None, squared_norm.sqrt(), bias, bias_error, total, total_error, Some(part));
         let mut order: Vec<usize> = (0..derivatives.len()).collect();
@@ -157,19 +157,4 @@ impl Variance {
         });
         std::iter::once(whole).chain(components).collect()
     }
-}
-
-/// The gradient of the loss of `model` by each parameter, in the order of the model.
-fn gradient(model: &Model, at: &Arrays, ctx: &Context) -> Result<Vec<(String, Vec<f64>)>> {
-    let wrt = model.params();
-    let suffix = Suffix::grad(model.graph(), &wrt);
-    let gradient = model.grad()?;
-    let mut program = compiled(&gradient, ctx)?;
-    for (_, name, _) in gradient.graph().bindings() {
-        let x = at.get(name).ok_or_else(|| error(format_args!("there is nothing to bind to `{name}`")))?;
-        program.bind(name, x)?;
-    }
-    program.call();
-    let read = |name: &&str| Ok(((*name).to_owned(), program.read(&suffix.on(name))?.to_f64()));
-    wrt.iter().map(read).collect()
 }

@@ -1,0 +1,310 @@
+//! `fgc estimate`: how good estimators of the gradient are, and what they cost.
+
+mod report;
+
+use std::time::Duration;
+
+use fgc::estimate::{Cost, Draws, Gradient, Quality, at_once, costs, learned, measure, own_states};
+use fgc::ir::lang::DEFAULT_BATCH;
+use fgc::ir::{Role, bind};
+use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Result, Threads, method, random};
+use fgc_train::data::{self, Batch, Batches};
+use fgc_train::step::{LABELS, SAMPLES};
+use fgc_train::training::check_data;
+use fgc_train::{Dataset, Interface, StepSettings, ranges, read_arrays, step_settings};
+
+use crate::args::Estimate;
+use crate::failure::{self, Done, input};
+use crate::train::say_notes;
+use crate::{model, modes};
+
+/// What the states of an estimator hold when it is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum States {
+    /// It has none.
+    None,
+    /// What they begin with.
+    First,
+    /// What the file of parameters has of them.
+    Given,
+    /// What they became in training.
+    Learned,
+}
+
+/// An estimator, before it is measured.
+struct Candidate {
+    spec: String,
+    method: Method,
+    estimate: Model,
+    states: States,
+    /// What its states hold, but for those with their first content.
+    held: Arrays,
+}
+
+/// What was measured of an estimator.
+struct Row {
+    candidate: Candidate,
+    quality: Quality,
+    cost: Cost,
+}
+
+/// What was measured.
+struct Measured {
+    model: String,
+    batch: usize,
+    data: Option<String>,
+    samples: u64,
+    seed: u64,
+    threads: usize,
+    parameters: usize,
+    gradient_norm: f64,
+    primal: Cost,
+    /// In the order of the command line.
+    rows: Vec<Row>,
+}
+
+impl Measured {
+    /// The time of a call of an estimator, in forward passes.
+    fn cost(&self, row: &Row) -> f64 {
+        row.cost.ms / self.primal.ms
+    }
+
+    /// The operations of a call of an estimator, in forward passes.
+    fn flops(&self, row: &Row) -> f64 {
+        row.cost.flops as f64 / self.primal.flops.max(1) as f64
+    }
+
+    /// Variance times cost: how much work it takes to get so near to the gradient by averaging.
+    fn variance_cost(&self, row: &Row) -> f64 {
+        row.quality.variance * self.cost(row)
+    }
+
+    /// The rows by variance times cost, the least first; equal ones in the order of the command line.
+    fn ranking(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| {
+            let [a, b] = [a, b].map(|k| self.variance_cost(&self.rows[k]));
+            a.total_cmp(&b)
+        });
+        order
+    }
+}
+
+pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
+    let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
+    let threads = Threads::new(threads.map(usize::from))?;
+    let float = modes::float(args.dtype);
+    let model = model::load(&args.model, float, DEFAULT_BATCH)?;
+    if let Some((_, name, _)) = model.graph().bindings().find(|(_, _, role)| **role == Role::Seed) {
+        return Err(input(format_args!(
+            "`{}` draws random numbers of its own, from `{name}`, so that its loss has no one gradient to estimate; if it \
+             does so in training alone, as with dropout, --eval leaves that out",
+            model.name()
+        )));
+    }
+    let data = match &args.data {
+        Some(name) => Some(read_data(args, name, quiet)?),
+        None => None,
+    };
+    let mut kept = args.params.as_deref().map(read_arrays).transpose()?;
+    let at = threads.install(|| arrays(args, &model, data.as_ref(), kept.as_mut(), quiet))?;
+    let options = CompileOptions { threads: threads.clone(), ..CompileOptions::default() };
+
+    let mut candidates = Vec::new();
+    for spec in &args.grad {
+        let method = method(MethodKind::Estimator, spec)?;
+        let estimate = model.estimate(&method)?;
+        let mut candidate =
+            Candidate { spec: spec.clone(), method, estimate, states: States::None, held: Arrays::new() };
+        candidate.find_states(args, &model, &at, data.as_ref(), kept.as_ref(), &options)?;
+        candidates.push(candidate);
+    }
+
+    // In double precision, so that errors are those of the estimators.
+    let double = model::load(&args.model, DType::F64, DEFAULT_BATCH)?;
+    let gradient = Gradient::of(&double, &at, &options)?;
+    let squared_norm = gradient.squared_norm();
+    if !squared_norm.is_finite() || squared_norm == 0.0 {
+        return Err(input(format_args!(
+            "the gradient of `{}` {} here, so that there is nothing to compare estimates with; --params takes other \
+             parameters",
+            model.name(),
+            if squared_norm == 0.0 { "is 0" } else { "isn't finite" }
+        )));
+    }
+    let (primal, rows) = measured(args, &model, candidates, &at, &gradient, budget, &options)?;
+    let measured = Measured {
+        model: model.name().to_owned(),
+        batch: args.model.batch.unwrap_or(DEFAULT_BATCH),
+        data: args.data.clone(),
+        samples: args.samples,
+        seed: args.seed,
+        threads: threads.count(),
+        parameters: gradient.elements(),
+        gradient_norm: squared_norm.sqrt(),
+        primal,
+        rows,
+    };
+    failure::print(&if args.json { report::json(&measured) } else { report::text(&measured) })?;
+    let wrong: Vec<String> = measured.rows.iter().filter_map(false_claim).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(input(wrong.join("\n"))) }
+}
+
+/// The data set `name`, if `args` name a model that takes its samples.
+fn read_data(args: &Estimate, name: &str, quiet: bool) -> Done<Dataset> {
+    let set = data::load(name, args.folder.path())?;
+    say_notes(&set.notes, quiet);
+    let single = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
+    let interface = Interface::of(single.graph())?;
+    check_data(&single, &interface, &set.name, &set.train)?;
+    Batches::training(&set, interface.batch(), args.seed, 0)?;
+    Ok(set)
+}
+
+/// The batches that training on `data` takes, one after the other, of the types that `model` binds.
+fn batches<'a>(data: &'a Dataset, model: &'a Model, seed: u64) -> impl Iterator<Item = Result<Arrays>> + 'a {
+    let of = |name: &str| model.graph().leaf(name).map(|v| model.graph().ty(v).clone());
+    let (samples, labels) = (of(SAMPLES), of(LABELS));
+    let size = samples.as_ref().map_or(0, |ty| ty.shape[0]);
+    let all = (0..).flat_map(move |epoch| match Batches::training(data, size, seed, epoch) {
+        Ok(batches) => Box::new(batches.map(Ok)) as Box<dyn Iterator<Item = _>>,
+        Err(e) => Box::new(std::iter::once(Err(e))),
+    });
+    all.map(move |batch| {
+        let batch: Batch = batch?;
+        let typed = [(SAMPLES, &samples, batch.x), (LABELS, &labels, batch.y)].into_iter();
+        let typed = typed.filter_map(|(name, ty, x)| Some((name.to_owned(), x.cast(ty.as_ref()?.dtype))));
+        Ok(typed.collect())
+    })
+}
+
+/// Where estimators are measured: parameters, states and data of `model`.
+fn arrays(
+    args: &Estimate,
+    model: &Model,
+    data: Option<&Dataset>,
+    kept: Option<&mut Arrays>,
+    quiet: bool,
+) -> Done<Arrays> {
+    let graph = model.graph();
+    let inputs = random::leaves(graph, |role| *role == Role::Input);
+    let mut at = random::arrays(inputs, random::data, args.seed)?;
+    random::into_bounds(graph, &mut at);
+    if let Some(data) = data {
+        at.extend(batches(data, model, args.seed).next().transpose()?.unwrap_or_default());
+    }
+    match kept {
+        None => at.extend(random::initial(graph, args.seed)?),
+        Some(kept) => {
+            let expected = || graph.bindings().filter(|(_, _, role)| **role != Role::Input);
+            let types = expected().map(|(v, name, _)| (name, graph.ty(v)));
+            say_notes(&bind::adapt(types, kept).map_err(input)?, quiet);
+            let there =
+                expected().filter_map(|(_, name, _)| Some((name.to_owned(), kept.get(name)?.clone())));
+            at.extend(there);
+        }
+    }
+    bind::check(graph, &at).map_err(input)?;
+    Ok(at)
+}
+
+impl Candidate {
+    /// Finds out what its states hold.
+    fn find_states(
+        &mut self,
+        args: &Estimate,
+        model: &Model,
+        at: &Arrays,
+        data: Option<&Dataset>,
+        kept: Option<&Arrays>,
+        options: &CompileOptions,
+    ) -> Done {
+        let graph = self.estimate.graph();
+        let own: Vec<&str> = own_states(model, graph).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        self.states = States::First;
+        for name in &own {
+            let ty = graph.leaf(name).map(|v| graph.ty(v).clone());
+            let x = kept.and_then(|kept| kept.get(*name)).filter(|x| Some(x.ty()) == ty);
+            if let Some(x) = x {
+                self.held.insert((*name).to_owned(), x.clone());
+                self.states = States::Given;
+            }
+        }
+        if args.steps == 0 {
+            return Ok(());
+        }
+        let settings = StepSettings {
+            grad: Some(self.spec.clone()),
+            optimizer: args.optimizer.clone(),
+            no_metrics: true,
+            ..StepSettings::default()
+        };
+        let step = model.step(&step_settings::config(&settings)?)?;
+        let rate = args.lr.map_or_else(|| settings.default_rate(), Ok)?;
+        let mut batches = data.map(|data| batches(data, model, args.seed));
+        let mut batch = |_| match &mut batches {
+            Some(batches) => batches.next().unwrap_or_else(|| Ok(Arrays::new())),
+            None => Ok(Arrays::new()),
+        };
+        let mut from = at.clone();
+        from.append(&mut self.held);
+        let states = learned(model, &step, &from, rate, (args.steps, args.seed), &mut batch, options);
+        let states = states.map_err(|e| input(format_args!("--grad {}: {e}", self.spec)))?;
+        self.held = states.into_iter().filter(|(name, _)| own.contains(&name.as_str())).collect();
+        self.states = States::Learned;
+        Ok(())
+    }
+}
+
+/// What the forward pass costs, and what there is to say of each of `candidates`.
+fn measured(
+    args: &Estimate,
+    model: &Model,
+    candidates: Vec<Candidate>,
+    at: &Arrays,
+    gradient: &Gradient,
+    budget: Duration,
+    options: &CompileOptions,
+) -> Done<(Cost, Vec<Row>)> {
+    let mut qualities = Vec::new();
+    for candidate in &candidates {
+        let mut at = at.clone();
+        at.extend(candidate.held.clone());
+        let estimate = &candidate.estimate;
+        let draws =
+            Draws { count: args.samples, at_once: at_once(estimate), seed: args.seed, stopped: &|| false };
+        let Some(moments) = measure(model, estimate, &at, gradient, draws, options)? else {
+            unreachable!("nothing stops it")
+        };
+        let quality = Quality::of(&moments, gradient, modes::float(args.dtype));
+        if !quality.is_finite() {
+            return Err(input(format_args!(
+                "--grad {}: its estimates aren't all finite here",
+                candidate.spec
+            )));
+        }
+        qualities.push(quality);
+    }
+    let programs: Vec<&Model> =
+        std::iter::once(model).chain(candidates.iter().map(|candidate| &candidate.estimate)).collect();
+    let mut costs = costs(&programs, budget, args.seed, options)?.into_iter();
+    let Some(primal) = costs.next() else { unreachable!("the forward pass is the first program") };
+    let rows = candidates.into_iter().zip(qualities).zip(costs);
+    Ok((primal, rows.map(|((candidate, quality), cost)| Row { candidate, quality, cost }).collect()))
+}
+
+/// What is wrong with an estimator that says that it is unbiased and isn't.
+fn false_claim(row: &Row) -> Option<String> {
+    let shown = row.quality.bias_shown();
+    let claims = row.candidate.method.facts().unbiased;
+    (claims && !shown.is_empty()).then(|| {
+        let (spec, place) = (&row.candidate.spec, &row.candidate.method.place);
+        format!(
+            "--grad {spec}: {place} says that it is unbiased (`const unbiased = true`), and it isn't here:\n  {}",
+            shown.join("\n  ")
+        )
+    })
+}

@@ -1,0 +1,64 @@
+//! What the states of an estimator become in training.
+
+use fgc_ir::{Arrays, Graph, Role, Tensor};
+
+use crate::error::{Error, Result};
+use crate::keys::step_key;
+use crate::model::Model;
+use crate::program::CompileOptions;
+use crate::random;
+
+/// The states of `graph`, which was made of `model`, that aren't the model's own.
+pub fn own_states<'a>(model: &'a Model, graph: &'a Graph) -> impl Iterator<Item = &'a str> {
+    let states = graph.bindings().filter(|(_, _, role)| matches!(role, Role::State(_)));
+    states.map(|(_, name, _)| name).filter(|name| model.graph().leaf(name).is_none())
+}
+
+/// What states hold after `steps` steps of training, as `step` makes of `model` and with learning rate `rate`: the states of
+/// the methods of the step alone, the model's own and the parameters left out. It begins at `at`, and takes what `batch`
+/// gives for the number of a step, from 0, instead of what `at` has under those names.
+///
+/// # Errors
+/// If the arrays don't fit, a batch can't be had, or a state is no longer finite.
+pub fn learned(
+    model: &Model,
+    step: &Model,
+    at: &Arrays,
+    rate: f64,
+    (steps, seed): (u64, u64),
+    batch: &mut dyn FnMut(u64) -> Result<Arrays>,
+    options: &CompileOptions,
+) -> Result<Arrays> {
+    let mut program = step.compile(options)?;
+    let graph = step.graph();
+    let first = options.threads.install(|| random::initial(graph, seed))?;
+    let mut keys = Vec::new();
+    for (v, name, role) in graph.bindings() {
+        match (role, at.get(name).or_else(|| first.get(name))) {
+            (Role::Seed, _) => keys.push(name),
+            (_, Some(x)) => program.bind(name, x)?,
+            // The one input that a step has beside the model's.
+            (_, None) => program.bind(name, &Tensor::filled(graph.ty(v), rate))?,
+        }
+    }
+    for k in 0..steps {
+        for (name, x) in &batch(k)? {
+            program.bind(name, x)?;
+        }
+        for name in &keys {
+            program.bind(name, &step_key(seed, k))?;
+        }
+        program.call();
+    }
+    let mut states = Arrays::new();
+    for name in own_states(model, graph) {
+        let x = program.read(name)?;
+        if x.to_f64().iter().any(|x| !x.is_finite()) {
+            return Err(Error::new(format!(
+                "`{name}` isn't finite after {steps} steps of training with learning rate {rate:e}: try a lower one"
+            )));
+        }
+        states.insert(name.to_owned(), x);
+    }
+    Ok(states)
+}
