@@ -9,7 +9,7 @@ use fgc_train::{Error, Result};
 use super::file::File;
 
 /// The built-in experiments: their names and texts.
-pub const EXPERIMENTS: [(&str, &str); 15] = [
+pub const EXPERIMENTS: [(&str, &str); 16] = [
     ("fig2", include_str!("../../experiments/fig2.toml")),
     ("fig3", include_str!("../../experiments/fig3.toml")),
     ("fig4", include_str!("../../experiments/fig4.toml")),
@@ -25,6 +25,7 @@ pub const EXPERIMENTS: [(&str, &str); 15] = [
     ("variance", include_str!("../../experiments/variance.toml")),
     ("scaling", include_str!("../../experiments/scaling.toml")),
     ("memory", include_str!("../../experiments/memory.toml")),
+    ("zoo", include_str!("../../experiments/zoo.toml")),
 ];
 
 /// Names that stand for several experiments.

@@ -140,6 +140,7 @@ table! {
     "dot" ("a", "b", "each"="false") tree::dot:
         "the sum of the products of all elements, for each direction where there are several; `each`: for each sample";
     "map" ("f", "trees") tree::map: "`f` of each leaf; of several trees, or with arguments that are the same for each, a list";
+    "size" ("x") tree::size: "the number of elements of a tree or tensor, without directions";
     "only" ("tree") tree::only: "the tensor of a tree of one";
     "gram" ("v") tree::gram: "the products of all pairs of directions of `v`";
     "norm" ("x") tree::norm: "the root of the sum of the squares of all elements, for each direction";

@@ -135,6 +135,12 @@ pub(super) fn map(e: &mut Elab, args: &Args) -> Res {
     Ok(Val::Tree(Tree::new(leaves)))
 }
 
+/// The number of elements, without directions.
+pub(super) fn size(e: &mut Elab, args: &Args) -> Res {
+    let elements: usize = parts(e, args, 0)?.iter().map(|(_, base)| base.elements()).sum();
+    Ok(Val::Int(elements as i64))
+}
+
 /// The tensor of a tree with one leaf.
 pub(super) fn only(e: &mut Elab, args: &Args) -> Res {
     match args.value(0) {
