@@ -123,6 +123,11 @@ impl Builder {
         self.graph.outputs.push(Output { name: name.into(), kind, value });
     }
 
+    /// Adds a loss beside that of the graph.
+    pub fn local_loss(&mut self, value: Value) {
+        self.graph.local_losses.push(value);
+    }
+
     /// Marks `value` as a site called `name`, which gets a number where another has that name; once for each value.
     pub fn site(&mut self, name: impl Into<String>, value: Value) {
         if self.graph.sites.iter().any(|(_, v)| *v == value) {
@@ -269,7 +274,8 @@ pub fn prune(g: &Graph) -> Graph {
 
 fn pruned(mut g: Graph) -> Graph {
     let bound = g.bindings().map(|(v, _, _)| v);
-    let needed = g.dependencies(g.outputs.iter().map(|o| o.value).chain(bound));
+    let needed =
+        g.dependencies(g.outputs.iter().map(|o| o.value).chain(g.local_losses.iter().copied()).chain(bound));
     if needed.iter().all(|needed| *needed) {
         return g;
     }
@@ -287,6 +293,9 @@ fn pruned(mut g: Graph) -> Graph {
     }
     for output in &mut g.outputs {
         output.value = at[output.value.index()];
+    }
+    for v in &mut g.local_losses {
+        *v = at[v.index()];
     }
     g.sites.retain(|(_, v)| needed[v.index()]);
     for (_, v) in &mut g.sites {

@@ -129,6 +129,8 @@ pub struct Graph {
     /// Values of floats at which estimators may perturb the graph: the outputs of layers, each with the name of its layer.
     /// A pass doesn't keep them.
     pub sites: Vec<(Arc<str>, Value)>,
+    /// Losses beside that of the graph, such as those of its blocks. A pass doesn't keep them.
+    pub local_losses: Vec<Value>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) labels: Vec<Label>,
     pub(crate) spans: Vec<Span>,
@@ -140,6 +142,7 @@ impl PartialEq for Graph {
         self.name == other.name
             && self.outputs == other.outputs
             && self.sites == other.sites
+            && self.local_losses == other.local_losses
             && self.nodes == other.nodes
             && self.labels == other.labels
     }

@@ -9,7 +9,8 @@
 //!    values the same label.
 //! 6. There is at most one loss, and it is a floating-point scalar.
 //! 7. An update is of a parameter or state of its name and type.
-//! 8. A site is a value of floats; no two have the same name or are the same value.
+//! 8. A local loss is a floating-point scalar.
+//! 9. A site is a value of floats; no two have the same name or are the same value.
 //!
 //! Every pass takes a graph of which this holds and gives one back.
 
@@ -55,6 +56,7 @@ pub fn verify(g: &Graph) -> Result<(), Vec<VerifyError>> {
     values(g, &mut fail);
     names(g, &mut fail);
     outputs(g, &mut fail);
+    local_losses(g, &mut fail);
     sites(g, &mut fail);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -98,6 +100,16 @@ fn names(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
         }
         if !labels.insert(label) {
             fail(Some(v), format!("there are two values called `{name}{}`", label.marks));
+        }
+    }
+}
+
+fn local_losses(g: &Graph, fail: &mut impl FnMut(Option<Value>, String)) {
+    for v in &g.local_losses {
+        if v.index() >= g.len() {
+            fail(None, format!("a local loss is {v:?}, which doesn't exist"));
+        } else if !(g.ty(*v).dtype.is_float() && g.ty(*v).rank() == 0) {
+            fail(Some(*v), format!("a local loss is {}, not a floating-point scalar", g.ty(*v)));
         }
     }
 }

@@ -51,15 +51,15 @@ fn first(g: &Graph, known: &Arrays) -> Arrays {
 fn steps_of_every_pair_do_what_they_mean() {
     let mut done = 0;
     let mut failures = Vec::new();
-    for (k, (name, set)) in
-        [("mlp", "image=4 hidden=5"), ("cnn", "image=8 features=2 hidden=3")].iter().enumerate()
-    {
-        let g = model(name, set, DType::F64, true);
+    let models =
+        [("blocks", blocks()), ("cnn", model("cnn", "image=8 features=2 hidden=3", DType::F64, true))];
+    for (k, (name, g)) in models.into_iter().enumerate() {
         let known = arrays(&g, &mut StdRng::seed_from_u64(k as u64));
         for grad in estimators() {
             for (turn, rule) in optimizers().into_iter().enumerate() {
                 // All pairs on the first model, each estimator with a few optimizers on the others.
-                if k > 0 && turn % 4 != 0 {
+                let of_local_losses = g.local_losses.is_empty() && grad.starts_with("guided");
+                if k > 0 && turn % 4 != 0 || of_local_losses {
                     continue;
                 }
                 let config = config(&grad, &format!("clip+weight_decay:rate=1e-3+{rule}"));
@@ -133,6 +133,47 @@ fn exact_errors_of_sites_give_the_gradient() {
     assert!(with_sites >= 8, "only {with_sites} models have sites");
 }
 
+/// A model with two blocks that are cut off from each other, the first with a loss of its own.
+fn blocks() -> Graph {
+    let text = "model blocks(x: f32[batch, 3], y: i32[batch]) {
+      h = relu(dense(x, 3) as first)
+      local loss = mean(softmax_cross_entropy(dense(h, 2) as side, y))
+      h = relu(dense(stop_gradient(h), 3) as second)
+      loss = mean(softmax_cross_entropy(dense(h, 2) as head, y))
+    }";
+    let options = Options { float: DType::F64, batch: Some(2), ..Options::default() };
+    Model::parse(text, &options).unwrap().graph().clone()
+}
+
+/// Local losses are printed and read back, and what trains goes down the sum of all losses.
+#[test]
+fn local_losses_are_added_up() {
+    let g = blocks();
+    assert_eq!(g.local_losses.len(), 1);
+    assert_eq!(parse_graph(&g.to_string(), DType::F32).unwrap(), g);
+    let found = estimate(&g, &library::standard(MethodKind::Estimator)).unwrap();
+    let inputs = first(&found, &arrays(&g, &mut StdRng::seed_from_u64(2)));
+    let found = run(&found, &inputs).unwrap();
+    // Nothing of the first block is in the gradient of the model's loss alone.
+    let alone = run(&grad(&g, &params(&g)).unwrap(), &inputs).unwrap();
+    assert!(alone["first.w.grad"].to_f64().iter().all(|x| *x == 0.0));
+    assert!(found["first.w.grad"].to_f64().iter().any(|x| *x != 0.0));
+    assert_eq!(found["second.w.grad"], alone["second.w.grad"]);
+    // Of each loss by itself there is less noise than of their sum.
+    let spread = |name: &str| {
+        let e = estimate(&g, &estimator(name)).unwrap();
+        let many = vmap(&e, &[SEED], 400).unwrap();
+        let mut inputs = first(&e, &arrays(&g, &mut StdRng::seed_from_u64(2)));
+        inputs.insert(SEED.to_owned(), Tensor::of([400, 2], (0..800).collect::<Vec<u32>>()));
+        let out = run(&many, &inputs).unwrap();
+        let slope = found["first.w.grad"].to_f64();
+        let off = |(i, x): (usize, f64)| (x - slope[i % slope.len()]).powi(2);
+        out["first.w.grad"].to_f64().into_iter().enumerate().map(off).sum::<f64>()
+    };
+    let (each, together) = (spread("local_activity"), spread("activity"));
+    assert!(each < 0.9 * together, "{each} is not less than {together}");
+}
+
 /// The estimators that say that they are unbiased are: over 100,000 draws the mean of each component is the derivative
 /// within five standard errors of it, on three small models; some of thousands of components are further off by chance
 /// than five standard errors with a probability of less than 1 %.
@@ -140,15 +181,16 @@ fn exact_errors_of_sites_give_the_gradient() {
 fn what_says_that_it_is_unbiased_is() {
     const AT_ONCE: usize = 500;
     let draws = 100_000;
-    for (k, (name, set)) in
-        [("mlp", "image=2 hidden=3"), ("cnn", "image=4 features=2 hidden=2"), ("rnn", "image=2 hidden=3")]
-            .iter()
-            .enumerate()
-    {
-        let g = model(name, set, DType::F64, true);
+    let models =
+        [("mlp", "image=2 hidden=3"), ("cnn", "image=4 features=2 hidden=2"), ("rnn", "image=2 hidden=3")];
+    let mut models: Vec<(&str, Graph)> =
+        models.iter().map(|(name, set)| (*name, model(name, set, DType::F64, true))).collect();
+    models.push(("blocks", blocks()));
+    for (k, (name, g)) in models.into_iter().enumerate() {
         let wrt = params(&g);
         let known = arrays(&g, &mut StdRng::seed_from_u64(k as u64));
-        let exact = grad(&g, &wrt).unwrap();
+        // Of all losses, where there are local ones.
+        let exact = estimate(&g, &library::standard(MethodKind::Estimator)).unwrap();
         let exact = run(&exact, &first(&exact, &known)).unwrap();
         for (method, _) in library::all(MethodKind::Estimator) {
             let method = estimator(method);

@@ -6,6 +6,7 @@ use fgc_transforms::Suffix;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::program::CompileOptions;
+use fgc_ir::lang::step::{MethodKind, library};
 
 /// The gradient of a loss, in double precision.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,7 +24,8 @@ impl Gradient {
     pub fn of(model: &Model, at: &Arrays, options: &CompileOptions) -> Result<Gradient> {
         let wrt = model.params();
         let suffix = Suffix::grad(model.graph(), &wrt);
-        let gradient = model.grad()?;
+        // That of all losses, where the model has local ones.
+        let gradient = model.estimate(&library::standard(MethodKind::Estimator))?;
         let mut program = gradient.compile(options)?;
         let graph = gradient.graph();
         for (v, name, _) in graph.bindings() {

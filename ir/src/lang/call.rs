@@ -124,7 +124,7 @@ impl<'a> Elab<'a> {
     fn held_function(&mut self, name: &str, span: Span) -> Option<Callable> {
         let held = match self.visible(name, span) {
             Some(value) => Some(value.clone()),
-            None if matches!(name, "loss" | "losses") => self.known(name, span).and_then(Result::ok),
+            None if name.contains("loss") => self.known(name, span).and_then(Result::ok),
             None => None,
         };
         match held {

@@ -9,7 +9,7 @@ use super::trace::{Traced, replaced, tensors};
 use super::tree::Tree;
 use super::value::{Fail, Res, Val};
 use crate::diag::Diagnostic;
-use crate::graph::{OutputKind, Span, Value};
+use crate::graph::{Graph, OutputKind, Span, Value};
 use crate::ops::Role;
 use crate::types::Type;
 
@@ -18,12 +18,49 @@ use crate::types::Type;
 pub(super) enum Callable {
     /// One that has a name, as seen from a place.
     Named(Rc<str>, Span),
-    /// The loss of the model, of its parameters.
-    Loss,
-    /// What each sample adds to the loss of the model, of its parameters.
-    Losses,
+    /// Losses of the model, added up, of its parameters.
+    Loss(Losses),
+    /// What each sample adds to them.
+    Shares(Losses),
     /// The sites of the model, of its parameters: the function whose value `sites` is.
     Sites(Tree),
+}
+
+/// Which of the losses of a model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Losses {
+    /// All: that of the model, and the local ones.
+    All,
+    /// That of the model.
+    Final,
+    /// The local ones.
+    Local,
+    /// One of all, the local ones first.
+    One(usize),
+}
+
+impl Losses {
+    fn name(self) -> &'static str {
+        match self {
+            Losses::All => "loss",
+            Losses::Final => "final_loss",
+            Losses::Local => "local_loss",
+            Losses::One(_) => "loss",
+        }
+    }
+
+    /// These of `model`.
+    pub(super) fn of(self, model: &Graph) -> Vec<Value> {
+        let all = model.local_losses.iter().copied().chain(model.loss().map(|o| o.value));
+        let local = model.local_losses.len();
+        let kept = |k: usize| match self {
+            Losses::All => true,
+            Losses::Final => k == local,
+            Losses::Local => k < local,
+            Losses::One(which) => k == which,
+        };
+        all.enumerate().filter(|(k, _)| kept(*k)).map(|(_, v)| v).collect()
+    }
 }
 
 impl Callable {
@@ -31,8 +68,8 @@ impl Callable {
     pub(super) fn describe(&self) -> String {
         match self {
             Callable::Named(name, _) => format!("the function `{name}`"),
-            Callable::Loss => "the function `loss`".to_owned(),
-            Callable::Losses => "the function `losses`".to_owned(),
+            Callable::Loss(of) => format!("the function `{}`", of.name()),
+            Callable::Shares(_) => "the function `losses`".to_owned(),
             Callable::Sites(_) => "the function `sites`".to_owned(),
         }
     }

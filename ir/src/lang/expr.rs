@@ -104,7 +104,7 @@ impl<'a> Elab<'a> {
         if let Some(known) = self.known(name, span) {
             return known;
         }
-        if self.is_function(name, span) {
+        if self.is_function(name, span) && !self.named_outputs.contains_key(name) {
             return Ok(Val::Fn(Callable::Named(name.into(), span)));
         }
         match (name, self.fans) {

@@ -65,6 +65,7 @@ impl<'a> Elab<'a> {
             }
             StmtKind::Update { name, value } => self.update(name, value)?,
             StmtKind::Metric { name, value } => self.metric(name, value, stmt.span)?,
+            StmtKind::LocalLoss { value } => self.local_loss(value)?,
             StmtKind::Output { name, value } => self.named_output(name, value.as_ref(), stmt.span)?,
             StmtKind::Repeat { count, index, body } => return self.repeat(count, index.as_ref(), body),
             StmtKind::If { cond, then, otherwise } => {
@@ -271,6 +272,23 @@ impl<'a> Elab<'a> {
             return Err(Box::new(error.help("`mean(…)` makes it one")));
         }
         self.add_output(name, OutputKind::Metric, v)
+    }
+
+    /// `local loss = value`, in a model or a function of it.
+    fn local_loss(&mut self, value: &'a Expr) -> Res<()> {
+        let at = value.span;
+        if self.step.is_some() || self.evaluating_consts {
+            return Err(fail(at, "a local loss belongs in a model"));
+        }
+        let value = self.expr(value);
+        let Some(v) = self.result_tensor(value, at)? else { return Ok(()) };
+        let ty = self.builder.ty(v).clone();
+        if ty.rank() > 0 || !ty.dtype.is_float() {
+            let error = Diagnostic::new(at, format!("a loss is a float scalar, not {ty}"));
+            return Err(Box::new(error.help("`mean(…)` of the losses of the examples is a scalar")));
+        }
+        self.builder.local_loss(v);
+        Ok(())
     }
 
     fn named_output(&mut self, name: &'a Ident, value: Option<&'a Expr>, span: Span) -> Res<()> {

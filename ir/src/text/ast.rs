@@ -15,6 +15,7 @@
 //!        | ("param" | "state") NAME ":" ( type | "like" expr ) "~" expr
 //!        | "update" NAME "=" expr
 //!        | "metric" NAME "=" expr
+//!        | "local" "loss" "=" expr
 //!        | "output" NAME [ "=" expr ]
 //!        | "repeat" expr [ "as" NAME ] block
 //!        | "if" expr block [ "else" ( block | if-stmt ) ]
@@ -34,6 +35,7 @@
 //! %h' = dot[contract=[1:0]] %x, %fc.0.w' : f32[64, 512]
 //! loss loss = %31                     also: output, metric, update
 //! site fc.0 = %12                     where estimators may perturb it
+//! local loss = %31                    a loss beside that of the graph
 //! ```
 
 use crate::attrs::Attrs;
@@ -188,6 +190,11 @@ pub enum StmtKind {
     Metric {
         /// Its name.
         name: Ident,
+        /// A scalar.
+        value: Expr,
+    },
+    /// `local loss = expr`: a loss beside that of the model.
+    LocalLoss {
         /// A scalar.
         value: Expr,
     },
@@ -405,6 +412,11 @@ pub enum CoreLine {
         /// Its name, which may have dots.
         name: Ident,
         /// The value at which the graph may be perturbed.
+        value: ValueRef,
+    },
+    /// `local loss = %12`.
+    LocalLoss {
+        /// The loss.
         value: ValueRef,
     },
 }

@@ -94,6 +94,11 @@ impl<'a> Reader<'a> {
                 self.define(target, ty, *span);
             }
             CoreLine::Output { kind, name, value } => self.output(*kind, name, value),
+            CoreLine::LocalLoss { value } => {
+                if let Some(value) = self.value(value) {
+                    self.graph.local_losses.push(value);
+                }
+            }
             CoreLine::Site { name, value } => {
                 if let Some(value) = self.value(value) {
                     self.graph.sites.push((name.name.as_str().into(), value));
@@ -165,7 +170,7 @@ impl<'a> Reader<'a> {
         let shown = shown(&r.label);
         let targets = self.core.lines.iter().filter_map(|line| match line {
             CoreLine::Node { target, .. } => Some(target),
-            CoreLine::Output { .. } | CoreLine::Site { .. } => None,
+            CoreLine::Output { .. } | CoreLine::Site { .. } | CoreLine::LocalLoss { .. } => None,
         });
         if let Some(later) = targets.clone().find(|t| t.label == r.label) {
             let error = Diagnostic::new(r.span, format!("`{shown}` is used before it is defined"));

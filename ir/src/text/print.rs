@@ -11,6 +11,9 @@ const MAX_PAD: usize = 20;
 /// The keyword of the lines that say where a graph may be perturbed.
 pub(super) const SITE: &str = "site";
 
+/// The keyword of losses beside that of a graph.
+pub(super) const LOCAL: &str = "local";
+
 /// The canonical text of `g`, which reads back as the same graph if `g` is valid.
 pub fn print(g: &Graph) -> String {
     g.to_string()
@@ -39,6 +42,9 @@ impl fmt::Display for Graph {
         for Output { name, kind, value } in &self.outputs {
             let kind = kind.name();
             writeln!(f, "  {kind:kind_pad$} {name:name_pad$} = {}", reference(*value))?;
+        }
+        for value in &self.local_losses {
+            writeln!(f, "  {LOCAL:kind_pad$} {:name_pad$} = {}", "loss", reference(*value))?;
         }
         for (name, value) in &self.sites {
             writeln!(f, "  {SITE:kind_pad$} {name:name_pad$} = {}", reference(*value))?;

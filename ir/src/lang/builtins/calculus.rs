@@ -52,6 +52,22 @@ pub(super) fn vmap(e: &mut Elab, args: &Args) -> Res {
     e.vmap(&f, &arguments(args, 1), args.span)
 }
 
+/// What each sample adds to a loss of the model.
+pub(super) fn samples(e: &mut Elab, args: &Args) -> Res {
+    match args.value(0) {
+        Val::Fn(Callable::Loss(of)) => Ok(Val::Fn(Callable::Shares(*of))),
+        _ => Err(args.wrong(e, 0, "a loss of the model")),
+    }
+}
+
+/// The sites that a loss of the model depends on.
+pub(super) fn sites_of(e: &mut Elab, args: &Args) -> Res {
+    match args.value(0) {
+        Val::Fn(Callable::Loss(of)) => e.sites_of(*of, args.span),
+        _ => Err(args.wrong(e, 0, "a loss of the model")),
+    }
+}
+
 /// `site(x)`: `x`, at which estimators may perturb the model.
 pub(super) fn site(e: &mut Elab, args: &Args) -> Res {
     let x = args.tensor(e, 0)?;

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use super::free;
 use crate::diag::Diagnostic;
 use crate::graph::{Graph, Span, Value};
-use crate::lang::callable::Callable;
+use crate::lang::callable::{Callable, Losses};
 use crate::lang::eval::{Elab, fail};
 use crate::lang::tree::{Leaf, Tree};
 use crate::lang::value::{Res, Val};
-use crate::ops::{Binary, Leaf as LeafOp, Op, Reduce, Role};
+use crate::ops::{Binary, Leaf as LeafOp, Op, Reduce, Role, Unary};
 use crate::random;
 use crate::types::Type;
 
 /// The names that are known in estimators and optimizers.
-pub(in crate::lang) const KNOWN: [&str; 5] = ["params", "sites", "loss", "losses", "lr"];
+pub(in crate::lang) const KNOWN: [&str; 8] =
+    ["params", "sites", "loss", "final_loss", "local_loss", "losses", "objectives", "lr"];
 
 impl<'a> Elab<'a> {
     /// What `name` is in an estimator or optimizer, if it is known there.
@@ -23,8 +24,15 @@ impl<'a> Elab<'a> {
         Some(match name {
             "params" => self.params(span).map(Val::Tree),
             "sites" => self.sites(span),
-            "loss" => Ok(Val::Fn(Callable::Loss)),
-            "losses" => Ok(Val::Fn(Callable::Losses)),
+            "loss" => Ok(Val::Fn(Callable::Loss(Losses::All))),
+            "final_loss" => Ok(Val::Fn(Callable::Loss(Losses::Final))),
+            "local_loss" => Ok(Val::Fn(Callable::Loss(Losses::Local))),
+            "losses" => Ok(Val::Fn(Callable::Shares(Losses::All))),
+            "objectives" => {
+                let each = |k| Val::Fn(Callable::Loss(Losses::One(k)));
+                Val::list((0..=self.model().local_losses.len()).map(each).collect())
+                    .map_err(|m| fail(span, m))
+            }
             "lr" => self.rate(span),
             _ => return None,
         })
@@ -160,29 +168,17 @@ impl<'a> Elab<'a> {
         };
         self.charge(model.len() / 16, span);
         let inside = |v: Value| map[v.index()].unwrap_or_else(|| unreachable!("all of the model is inlined"));
-        let loss = match model.loss() {
-            Some(loss) => loss.value,
-            None => unreachable!("a model that a step is made of has a loss"),
-        };
         match which {
-            Callable::Loss => Ok(Val::Tensor(inside(loss))),
-            Callable::Losses => {
-                let Some((each, count)) = mean_of(model, loss) else {
-                    let message =
-                        format!("the loss of `{}` isn't the mean of losses of the examples", model.name);
-                    return Err(Box::new(
-                        Diagnostic::new(span, message).also(model.span(loss), "the loss").help(
-                            "`losses` are known of a loss like `mean(softmax_cross_entropy(logits, y))`",
-                        ),
-                    ));
-                };
-                let each = inside(each);
-                let ty = self.builder.ty(each).clone();
-                let count = self.constant(ty, count, span)?;
-                let shares = self.push(Binary::Div, &[each, count], span)?;
-                let rest: Vec<usize> = (1..self.builder.ty(shares).rank()).collect();
-                let built = self.builder.sum(shares, &rest).map_err(|e| fail(span, e.message));
-                self.checked(built?, span).map(Val::Tensor)
+            Callable::Loss(of) => {
+                let losses: Vec<Value> = of.of(model).into_iter().map(inside).collect();
+                self.sum_of(&losses, span).map(Val::Tensor)
+            }
+            Callable::Shares(of) => {
+                let mut shares = Vec::new();
+                for loss in of.of(model) {
+                    shares.push(self.shares(loss, &inside, span)?);
+                }
+                self.sum_of(&shares, span).map(Val::Tensor)
             }
             Callable::Sites(tree) => {
                 let Some(sites) = &tree.sites else { unreachable!("made of sites alone") };
@@ -192,6 +188,54 @@ impl<'a> Elab<'a> {
             }
             Callable::Named(name, _) => unreachable!("`{name}` isn't of the model"),
         }
+    }
+
+    /// The sum of `terms`, values of one type; 0 if there are none.
+    fn sum_of(&mut self, terms: &[Value], span: Span) -> Res<Value> {
+        let Some((&first, rest)) = terms.split_first() else {
+            return self.constant(Type::scalar(self.float), 0.0, span);
+        };
+        rest.iter().try_fold(first, |total, &term| self.push(Binary::Add, &[total, term], span))
+    }
+
+    /// What each sample adds to `loss`, a mean; `inside` says where values of the model are.
+    fn shares(&mut self, loss: Value, inside: &impl Fn(Value) -> Value, span: Span) -> Res<Value> {
+        let model = self.model();
+        let Some((each, count)) = mean_of(model, loss) else {
+            let message = format!("the loss of `{}` isn't the mean of losses of the examples", model.name);
+            return Err(Box::new(
+                Diagnostic::new(span, message)
+                    .also(model.span(loss), "the loss")
+                    .help("`losses` are known of a loss like `mean(softmax_cross_entropy(logits, y))`"),
+            ));
+        };
+        let each = inside(each);
+        let ty = self.builder.ty(each).clone();
+        let count = self.constant(ty, count, span)?;
+        let shares = self.push(Binary::Div, &[each, count], span)?;
+        let rest: Vec<usize> = (1..self.builder.ty(shares).rank()).collect();
+        let built = self.builder.sum(shares, &rest).map_err(|e| fail(span, e.message));
+        self.checked(built?, span)
+    }
+
+    /// The sites that losses depend on, but through a `stop_gradient`.
+    pub(in crate::lang) fn sites_of(&mut self, of: Losses, span: Span) -> Res {
+        let model = self.model();
+        let mut reached = vec![false; model.len()];
+        of.of(model).into_iter().for_each(|v| reached[v.index()] = true);
+        for v in model.values().rev().filter(|v| model.node(*v).op != Unary::StopGradient.into()) {
+            if reached[v.index()] {
+                model.node(v).args.iter().for_each(|a| reached[a.index()] = true);
+            }
+        }
+        let Val::Tree(Tree { leaves, sites: Some(sites) }) = self.sites(span)? else {
+            unreachable!("sites are a tree with the values that they are")
+        };
+        let kept: Vec<usize> = (0..sites.len()).filter(|&k| reached[sites[k].index()]).collect();
+        Ok(Val::Tree(Tree {
+            leaves: kept.iter().map(|&k| leaves[k].clone()).collect(),
+            sites: Some(kept.iter().map(|&k| sites[k]).collect()),
+        }))
     }
 
     /// A prefix that no leaf or output of what is being made begins with.

@@ -49,6 +49,7 @@ pub(super) fn drawn_late(mut g: Graph) -> Graph {
         order.iter().map(|&v| g.span(v)).collect(),
     );
     g.outputs.iter_mut().for_each(|o| o.value = moved(o.value));
+    g.local_losses.iter_mut().for_each(|v| *v = moved(*v));
     g.sites.iter_mut().for_each(|(_, v)| *v = moved(*v));
     Graph { nodes, labels, spans, ..g }
 }

@@ -7,7 +7,7 @@ use crate::attrs::{Attr, Attrs};
 use crate::diag::Diagnostic;
 use crate::diag::nearest;
 use crate::graph::{Label, OutputKind, Span};
-use crate::text::print::SITE;
+use crate::text::print::{LOCAL, SITE};
 use crate::types::DType;
 use crate::verify::is_name;
 
@@ -57,10 +57,18 @@ impl Parser<'_> {
             self.expect("=")?;
             return Ok(CoreLine::Site { name, value: self.value_ref()? });
         }
+        if word == LOCAL {
+            self.bump();
+            if !self.eat_word("loss") {
+                return Err(self.unexpected("`loss`"));
+            }
+            self.expect("=")?;
+            return Ok(CoreLine::LocalLoss { value: self.value_ref()? });
+        }
         let Some(kind) = OutputKind::ALL.into_iter().find(|k| k.name() == word) else {
-            let expected = "`%name = …`, `loss`, `output`, `metric`, `update`, `site` or `}`";
+            let expected = "`%name = …`, `loss`, `output`, `metric`, `update`, `local`, `site` or `}`";
             return Err(
-                match nearest(word, OutputKind::ALL.map(OutputKind::name).into_iter().chain([SITE])) {
+                match nearest(word, OutputKind::ALL.map(OutputKind::name).into_iter().chain([SITE, LOCAL])) {
                     Some(meant) => self.unexpected_help(expected, &format!("did you mean `{meant}`?")),
                     None => self.unexpected(expected),
                 },

@@ -6,6 +6,7 @@ use super::super::ast::{
 use super::super::lexer::{ITEMS, Kind};
 use super::{Parse, Parser, Reported};
 use crate::diag::nearest;
+use crate::text::print::LOCAL;
 
 impl Parser<'_> {
     /// The items of the whole text.
@@ -224,6 +225,7 @@ impl Parser<'_> {
             "state" if named => self.declare(true),
             "update" if named => self.update(),
             "metric" if named => self.metric(),
+            LOCAL if named && self.token_after_is("loss") => self.local_loss(),
             "output" if named => self.output(),
             "repeat" => self.repeat(),
             "if" => self.condition(),
@@ -301,6 +303,16 @@ impl Parser<'_> {
     fn metric(&mut self) -> Parse<StmtKind> {
         let (name, value) = self.named_value("the metric's name")?;
         Ok(StmtKind::Metric { name, value })
+    }
+
+    /// Whether the token behind the next one is `word`.
+    fn token_after_is(&self, word: &str) -> bool {
+        self.word_at(self.at + 1) == Some(word)
+    }
+
+    fn local_loss(&mut self) -> Parse<StmtKind> {
+        let (_, value) = self.named_value("`loss`")?;
+        Ok(StmtKind::LocalLoss { value })
     }
 
     fn named_value(&mut self, what: &str) -> Parse<(Ident, Expr)> {

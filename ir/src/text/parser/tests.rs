@@ -276,7 +276,7 @@ fn errors_in_graphs() {
     let text = "graph g {\n%x = input[\"x\" : f32[2]\n%y = neg %x f32[2]\n%z = neg x : f32[2]\n\
                 %a = neg %x : g32[2]\nlos l = %x\nx = 3\n%b = iota[dim=1:x] : i32[-1]\n";
     let help = " ; a line reads `%y = add %a, %b : f32[2, 3]`";
-    let lead = "expected `%name = …`, `loss`, `output`, `metric`, `update`, `site` or `}`, found";
+    let lead = "expected `%name = …`, `loss`, `output`, `metric`, `update`, `local`, `site` or `}`, found";
     let expected = [
         "expected `,` or `]`, found `:` @ :".to_owned(),
         format!("expected `:` and a type, found `f32` @ f32{help}"),
