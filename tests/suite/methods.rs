@@ -1,6 +1,6 @@
 //! Estimators and optimizers: laws of every one that comes with fgc, and what is said of wrong ones.
 
-use fgc::{CompileOptions, Method, MethodKind, Model, Program, StepConfig, library, trial};
+use fgc::{CompileOptions, Level, Method, MethodKind, Model, Program, StepConfig, library, trial};
 use fgc_codegen::Executable;
 use fgc_ir::lang::Options;
 use fgc_ir::random::SEED;
@@ -384,4 +384,31 @@ fn models_differentiate_functions() {
     assert_eq!(found["along"].to_f64(), [6.0]);
     assert_eq!((found["a"].to_f64(), found["b"].to_f64()), (vec![2.0, 4.0, 6.0], vec![1.0, 2.0, 3.0]));
     assert_eq!(found["rows"].to_f64(), [5.0, 25.0]);
+}
+
+/// What estimators cost by their operations, in forward passes: what their algebra says.
+#[test]
+fn steps_cost_what_their_algebra_says() {
+    let flops = |model: &Model| -> f64 {
+        let kernels = model.optimize(Level::default()).unwrap().lower().kernels();
+        kernels.iter().map(|kernel| kernel.flops as f64).sum()
+    };
+    for name in ["mlp", "cnn"] {
+        let path = format!("{}/../models/{name}.fg", env!("CARGO_MANIFEST_DIR"));
+        let g = Model::load(&path, &Options::default()).unwrap();
+        let forward = flops(&g);
+        for (spec, most) in [
+            ("backprop", 3.1),
+            ("forward:draw=rademacher", 3.1),
+            // x (a bᵀ) = (x a) bᵀ, for products and for convolutions.
+            ("forward:draw=rank1", 2.1),
+            ("activity", 3.1),
+            ("activity:tangents=8", 10.3),
+            ("control_variate:tangents=8", 10.5),
+        ] {
+            let config = StepConfig { metrics: false, ..config(spec, "sgd") };
+            let cost = flops(&g.step(&config).unwrap()) / forward;
+            assert!(cost <= most, "{name}, {spec}: {cost} forward passes, more than {most}");
+        }
+    }
 }
