@@ -1,6 +1,6 @@
 //! What the numbers of a run's settings have to be, wherever they are written: in flags, in experiments, or in `run.toml`.
 //!
-//! Those of estimators and optimisers are checked by [`StepConfig::check`](fgc_transforms::StepConfig::check).
+//! Those of estimators and optimizers are checked by their files, as [`config`](crate::step_settings::config) tries them.
 
 use std::fmt::Display;
 use std::time::Duration;

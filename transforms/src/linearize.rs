@@ -6,7 +6,7 @@ use crate::error::Passed;
 use crate::jvp::{Perturbation, jvp_at};
 use crate::names::{fresh_prefix, leaves};
 
-/// A linearization: the two halves of a [`jvp`], cut where tangents come in.
+/// A linearization: the two halves of a [`jvp`](crate::jvp()), cut where tangents come in.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Linearized {
     /// The original outputs, then the residuals.
@@ -18,7 +18,7 @@ pub struct Linearized {
     pub residuals: Vec<String>,
 }
 
-/// Splits the [`jvp`] of `g` with respect to the leaves `wrt`.
+/// Splits the [`jvp`](crate::jvp()) of `g` with respect to the leaves `wrt`.
 ///
 /// Residuals are the values of the primal that the linear half reads. Leaves are not among
 /// them: both halves have those.
