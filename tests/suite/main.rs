@@ -23,6 +23,7 @@ mod linalg;
 mod methods;
 mod models;
 mod oracle;
+mod oracle_methods;
 mod points;
 mod props;
 mod random;

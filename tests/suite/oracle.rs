@@ -219,7 +219,7 @@ fn inputs(g: &Graph, file: &ArrayFile) -> Result<Arrays, String> {
 }
 
 /// The graph of the model or graph in the file `path`.
-fn load(path: &Path, options: &Options) -> Result<Graph, String> {
+pub(crate) fn load(path: &Path, options: &Options) -> Result<Graph, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut sources = Sources::new();
     let file = sources.add(path.display().to_string(), text);
@@ -228,7 +228,7 @@ fn load(path: &Path, options: &Options) -> Result<Graph, String> {
 }
 
 /// The root of the repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
@@ -253,7 +253,7 @@ fn fixtures(folder: &str, report: &mut Report) -> Vec<(String, ArrayFile)> {
 }
 
 /// The settings that a fixture of a model is made with.
-fn model_options(file: &ArrayFile, float: DType) -> Options {
+pub(crate) fn model_options(file: &ArrayFile, float: DType) -> Options {
     let set = file.metadata.get("set").map_or("", String::as_str).split_whitespace();
     let set = set.filter_map(|s| s.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let batch = file.metadata.get("batch").and_then(|b| b.parse().ok());

@@ -111,7 +111,15 @@ pub(super) fn map(e: &mut Elab, args: &Args) -> Res {
         let given = given.iter().map(|v| super::Arg { value: of_leaf(v), span: args.at(1) }).collect();
         let value = e.apply(&f, given, args.span)?;
         let base = match &value {
-            Val::Tensor(v) => e.builder.ty(*v).clone(),
+            Val::Tensor(v) => {
+                let ty = e.builder.ty(*v);
+                // What has the dimensions of the leaf behind others has these for directions.
+                if ty.dtype == leaf.base.dtype && ty.shape.ends_with(&leaf.base.shape) {
+                    leaf.base.clone()
+                } else {
+                    ty.clone()
+                }
+            }
             Val::Poison => return Ok(Val::Poison),
             number if number.number().is_some() => leaf.base.clone(),
             other => {
@@ -121,15 +129,6 @@ pub(super) fn map(e: &mut Elab, args: &Args) -> Res {
                 );
             }
         };
-        // What keeps the form of the leaf keeps its directions too.
-        let keeps = e.builder.ty(match &leaf.value {
-            Val::Tensor(v) => *v,
-            _ => {
-                leaves.push(Leaf { value, base, ..leaf.clone() });
-                continue;
-            }
-        }) == &base;
-        let base = if keeps { leaf.base.clone() } else { base };
         leaves.push(Leaf { value, base, ..leaf.clone() });
     }
     Ok(Val::Tree(Tree::new(leaves)))
