@@ -145,7 +145,7 @@ fn estimators_agree_with_jax_along_given_directions() {
             library::all(MethodKind::Estimator).iter().filter(|(name, _)| !OF_LOCAL_LOSSES.contains(name))
         {
             let is_of = |spec: &&str| spec.split(':').next() == Some(known);
-            assert!(specs.iter().any(|spec| is_of(&spec)), "the fixture of {name} has nothing of `{known}`");
+            assert!(specs.iter().any(is_of), "the fixture of {name} has nothing of `{known}`");
         }
         for spec in specs {
             let (method, draw) = with_given_directions(spec);
