@@ -58,7 +58,23 @@ pub fn optimizers(spec: &str) -> Result<Vec<Method>> {
 /// # Errors
 /// As there, and of `read`.
 pub fn optimizers_from(spec: &str, read: impl Fn(&str) -> Result<String>) -> Result<Vec<Method>> {
-    spec.split('+').map(|one| method_from(MethodKind::Optimizer, one, &read)).collect()
+    joined(spec).into_iter().map(|one| method_from(MethodKind::Optimizer, one, &read)).collect()
+}
+
+/// The parts of `spec` between `+`; one within a number, as in `1e+3`, joins nothing.
+fn joined(spec: &str) -> Vec<&str> {
+    let is_exponent = |at: usize| {
+        let (before, after) = (&spec.as_bytes()[..at], &spec.as_bytes()[at + 1..]);
+        let number = before.len() >= 2 && before[before.len() - 2].is_ascii_digit();
+        number && matches!(before.last(), Some(b'e' | b'E')) && after.first().is_some_and(u8::is_ascii_digit)
+    };
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for (at, _) in spec.match_indices('+').filter(|(at, _)| !is_exponent(*at)) {
+        parts.push(&spec[start..at]);
+        start = at + 1;
+    }
+    parts.push(&spec[start..]);
+    parts
 }
 
 /// What kind of method the file at `path` has, if it has one and no model.
@@ -111,6 +127,7 @@ mod tests {
         assert_eq!(split("forward:tangents=8,draw=rademacher"), ("forward", "tangents=8,draw=rademacher"));
         assert_eq!(split("C:\\mine.fg"), ("C:\\mine.fg", ""));
         assert_eq!(split("a:b/mine.fg:eps=1"), ("a:b/mine.fg", "eps=1"));
+        assert_eq!(joined("clip:bound=1e+3+weight_decay+adam"), ["clip:bound=1e+3", "weight_decay", "adam"]);
     }
 
     #[test]

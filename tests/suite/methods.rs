@@ -254,6 +254,12 @@ fn written(kind: MethodKind, text: &str) -> Method {
     Method { kind, place, text: text.to_owned(), settings: Vec::new() }
 }
 
+/// The model that methods are tried on, by a name of its own: what fits nothing in it is a mistake.
+fn small() -> Model {
+    let text = include_str!("../../fgc/src/trial.fg").replace("any_model", "small");
+    Model::parse(&text, &Options { batch: Some(2), ..Options::default() }).unwrap()
+}
+
 /// What is wrong with a method is shown where it is, as of models.
 #[test]
 fn errors_of_methods() {
@@ -318,11 +324,11 @@ fn errors_of_methods() {
     };
     for (what, text) in estimators {
         let estimator = written(MethodKind::Estimator, text);
-        say(what, trial().unwrap().step(&StepConfig { estimator, ..plain.clone() }));
+        say(what, small().step(&StepConfig { estimator, ..plain.clone() }));
     }
     for (what, text) in optimizers {
         let optimizer = vec![written(MethodKind::Optimizer, text)];
-        say(what, trial().unwrap().step(&StepConfig { optimizer, ..plain.clone() }));
+        say(what, small().step(&StepConfig { optimizer, ..plain.clone() }));
     }
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
@@ -352,6 +358,64 @@ fn the_manual_shows_estimators_that_work() {
         found += 1;
     }
     assert!(found >= 3, "the manual shows {found} methods");
+}
+
+/// Mistakes that once were none, and what isn't a mistake.
+#[test]
+fn what_a_reader_tried() {
+    let step = |text: &str| {
+        let estimator = written(MethodKind::Estimator, text);
+        trial().unwrap().step(&StepConfig { estimator, ..StepConfig::default() })
+    };
+    let grad = |of: &str| {
+        format!("estimator e() {{\n  x = {of}\n  grad = grad(loss, params)\n  metric x = sum(x)\n}}")
+    };
+    // A site that stands still has no tangent.
+    step(&grad("jvp(losses, sites, 0)")).unwrap();
+    step(&grad("jvp(losses, sites, named(sites, \"head*\"))")).unwrap();
+    // A function of the file takes the values of sites.
+    step("fn sq(s) { dot(s, s) }\nestimator e() {\n  g = grad(sq, sites)\n  metric x = norm(g)\n  grad = grad(loss, params)\n}")
+        .unwrap();
+    let said = step(&grad("dot(hidden(sites), sites, each=true)")).unwrap_err().to_string();
+    assert!(said.contains("different leaves"), "{said}");
+    let optimizer = |spec: &str| trial().unwrap().step(&config("backprop", spec));
+    let said = optimizer("adam+clip").unwrap_err().to_string();
+    assert!(said.contains("isn't the last optimizer"), "{said}");
+    // Names are of the model at hand, which the trial isn't.
+    optimizer("group:names=fc.0.w,factor=2+adam").unwrap();
+}
+
+/// What a function that is differentiated can't do is an error, and so are derivatives without an end.
+#[test]
+fn what_cannot_be_differentiated_is_an_error() {
+    let fails = |text: &str| Model::parse(text, &Options::default()).unwrap_err().to_string();
+    let said = fails(
+        "fn f(x) {
+          state s: f32[] ~ zeros
+          update s = s + sum(x)
+          sum(x * x)
+        }
+        model m(x: f32[3]) { loss = sum(grad(f, x)) }",
+    );
+    assert!(said.contains("is updated in a function that is differentiated"), "{said}");
+    let said = fails(
+        "fn f(x) {
+          local loss = sum(x)
+          sum(x * x)
+        }
+        model m(x: f32[3]) { loss = sum(grad(f, x)) }",
+    );
+    assert!(said.contains("can't add a local loss"), "{said}");
+    let tower = (1..40).map(|k| format!("fn f{k}(x) {{ jvp(f{}, x, 1) }}\n", k - 1)).collect::<String>();
+    let said = fails(&format!("fn f0(x) {{ exp(x * x) }}\n{tower}model m(x: f32[]) {{ loss = f39(x) }}"));
+    assert!(said.contains("nested more than"), "{said}");
+    let said = fails("fn f(x) { jvp(f, x, 1) }\nmodel m(x: f32[]) { loss = f(x) }");
+    assert!(said.contains("nested more than"), "{said}");
+    // Random numbers in and beside such a function are of one key.
+    let text = "fn noisy(x) { random_normal(shape(x)) * x }
+      model m(x: f32[3]) { loss = sum(jvp(noisy, x, 1)) + sum(random_normal([3])) }";
+    let model = Model::parse(text, &Options::default()).unwrap();
+    assert_eq!(model.graph().bindings().filter(|(_, _, role)| **role == Role::Seed).count(), 1);
 }
 
 /// Derivatives are values in models too.

@@ -353,7 +353,7 @@ fn what_makes_no_step_is_an_error() {
         ("backprop", "adam:beta1=nan", "isn't a finite number"),
         ("backprop", "adam:eps=0.0", "ε has to be positive"),
         ("backprop", "weight_decay", "`weight_decay` updates no parameters"),
-        ("backprop", "sgd+sgd", "the parameters are updated twice"),
+        ("backprop", "sgd+sgd", "`sgd` isn't the last optimizer"),
     ];
     for (estimator, optimizer, message) in cases {
         let said = fails(&g, config(estimator, optimizer));

@@ -65,8 +65,8 @@ pub enum Form {
     Name,
 }
 
-/// All shorthands. What is scaled down by one stands behind what is added by one, as PyTorch has it: the gradient is
-/// clipped before the weights decay.
+/// All shorthands. Optimizers that stand before the others apply in this order, as PyTorch has it: the gradient is clipped,
+/// then weights decay.
 pub const SHORTHANDS: &[Shorthand] = &[
     Shorthand {
         key: "tangents",
@@ -74,7 +74,7 @@ pub const SHORTHANDS: &[Shorthand] = &[
         of: Of::Estimator,
         parameter: "tangents",
         form: Form::Count,
-        about: "How many tangents at once, in estimators that have several and in mode jvp; one if not given",
+        about: "How many tangents at once, in estimators that have several and in mode jvp; the estimator's own number, or one, if not given",
     },
     Shorthand {
         key: "tangent",

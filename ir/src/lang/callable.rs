@@ -252,7 +252,7 @@ impl<'a> Elab<'a> {
         }
         let Some(size) = size else { return Err(fail(span, "there is no tensor to map over")) };
         let prefix = self.free_prefix("at");
-        let outer = self.enter_trace();
+        let outer = self.enter_trace(span)?;
         let traced = (|| {
             let mut inside = Vec::with_capacity(flat.len());
             for (k, (value, slice)) in flat.iter().zip(&slices).enumerate() {
@@ -284,9 +284,9 @@ impl<'a> Elab<'a> {
             }
             Ok(result)
         })();
-        let inner = self.leave_trace(outer);
+        let made = self.leave_trace(outer, span);
         let result = traced?;
-        let graph = inner.finish().map_err(|e| fail(span, e.message))?;
+        let graph = made?;
         let arguments: Vec<(String, Value)> = flat
             .iter()
             .enumerate()

@@ -70,6 +70,10 @@ pub(super) struct Elab<'a> {
     pub(super) has_output: bool,
     /// The key of random numbers, once one was drawn.
     pub(super) seed: Option<Value>,
+    /// Whether something was drawn, so that the name of the key is taken.
+    pub(super) drew: bool,
+    /// How many functions are being traced, each within another.
+    pub(super) traces: usize,
     /// How many random values were drawn in each instance.
     pub(super) draws: HashMap<String, u32>,
     /// Results of instances, to be called by their path if the statement gives no other name.
@@ -122,6 +126,8 @@ impl<'a> Elab<'a> {
             outputs: Vec::new(),
             has_output: false,
             seed: None,
+            drew: false,
+            traces: 0,
             draws: HashMap::new(),
             instances: Vec::new(),
             calculus,

@@ -10,9 +10,15 @@ use super::eval::{Elab, fail};
 use super::tree::{Leaf, Tree};
 use super::value::{Res, Val};
 use crate::builder::Builder;
+use crate::diag::Diagnostic;
 use crate::graph::{Graph, OutputKind, Span, Value};
 use crate::ops::Role;
 use crate::types::Type;
+
+/// How deep derivatives may be nested: each makes what it is of several times as large.
+const MAX_TRACES: usize = 12;
+/// The most operations of a function that is differentiated or mapped.
+const MAX_TRACED: usize = 200_000;
 
 /// A function as a graph of its own, ready to be differentiated.
 pub(super) struct Traced {
@@ -77,12 +83,13 @@ impl<'a> Elab<'a> {
             })
             .collect();
         let at_sites = match args {
-            [Arg { value: Val::Tree(tree), .. }] => tree.sites.clone(),
+            // A function of the file takes their values, as of any tree.
+            [Arg { value: Val::Tree(tree), .. }] if !matches!(f, Callable::Named(..)) => tree.sites.clone(),
             _ => None,
         };
         let prefix = self.free_prefix("at");
 
-        let outer = self.enter_trace();
+        let outer = self.enter_trace(span)?;
         let traced = (|| {
             let (mut arguments, mut inside) = (Vec::new(), Vec::new());
             if at_sites.is_none() {
@@ -140,7 +147,7 @@ impl<'a> Elab<'a> {
             }
             Ok(Some((arguments, result, ends.len(), entered)))
         })();
-        let inner_builder = self.leave_trace(outer);
+        let made = self.leave_trace(outer, span);
         let Some((arguments, result, ends, entered)) = traced? else {
             return Ok(Traced {
                 graph: Graph::default(),
@@ -150,10 +157,11 @@ impl<'a> Elab<'a> {
                 result: Val::Poison,
             });
         };
-        let mut graph = inner_builder.finish().map_err(|e| fail(span, e.message))?;
+        let mut graph = made?;
         let points: Vec<Value> = graph.outputs.drain(ends..).map(|o| o.value).collect();
         let (entries, cuts) = points.split_at(entered);
-        let mut entries = entries.to_vec();
+        let mut entries: Vec<Value> =
+            entries.iter().zip(moves).filter(|(_, moves)| **moves).map(|(v, _)| *v).collect();
         if at_sites.is_none() {
             let leaves = graph.leaves();
             // Which of the arguments move is said for each of the flattened values.
@@ -219,26 +227,46 @@ pub(super) struct Outer {
 
 impl<'a> Elab<'a> {
     /// Goes on with a graph of its own.
-    pub(super) fn enter_trace(&mut self) -> Outer {
-        Outer {
+    pub(super) fn enter_trace(&mut self, span: Span) -> Res<Outer> {
+        if self.traces >= MAX_TRACES {
+            let message = format!("derivatives are nested more than {MAX_TRACES} deep");
+            return Err(fail(span, message));
+        }
+        self.traces += 1;
+        Ok(Outer {
             builder: std::mem::replace(&mut self.builder, Builder::new("traced")),
             seed: self.seed.take(),
             states: self.states.len(),
             labels: std::mem::take(&mut self.labels),
             primal: self.step.as_mut().and_then(|step| step.primal.take()),
             copies: self.step.as_mut().map(|step| std::mem::take(&mut step.copies)).unwrap_or_default(),
-        }
+        })
     }
 
-    /// Goes on with the graph put aside; gives the one that was made meanwhile.
-    pub(super) fn leave_trace(&mut self, outer: Outer) -> Builder {
+    /// Goes on with the graph put aside; gives the one that was made meanwhile for what `span` asks for.
+    pub(super) fn leave_trace(&mut self, outer: Outer, span: Span) -> Res<Graph> {
+        self.traces -= 1;
         self.seed = outer.seed;
-        self.states.truncate(outer.states);
+        let states = self.states.split_off(outer.states);
         self.labels = outer.labels;
         if let Some(step) = &mut self.step {
             step.primal = outer.primal;
             step.copies = outer.copies;
         }
-        std::mem::replace(&mut self.builder, outer.builder)
+        let made = std::mem::replace(&mut self.builder, outer.builder);
+        if let Some((at, state)) = states.iter().find_map(|state| Some((state.update?.1, state))) {
+            let message =
+                format!("`{}` is updated in a function that is differentiated or mapped", state.name);
+            return Err(Box::new(Diagnostic::new(at, message).also(span, "here")));
+        }
+        if !made.graph().local_losses.is_empty() {
+            return Err(fail(span, "a function that is differentiated or mapped can't add a local loss"));
+        }
+        if made.graph().len() > MAX_TRACED {
+            let message =
+                format!("a function of more than {MAX_TRACED} operations is too large to differentiate");
+            return Err(fail(span, message));
+        }
+        made.finish().map_err(|e| fail(span, e.message))
     }
 }

@@ -121,7 +121,10 @@ fn draw(e: &mut Elab, args: &Args, from: Draw) -> Res {
     let seed = match e.seed {
         Some(seed) => seed,
         None => {
-            e.claim(random::SEED, args.span)?;
+            if !e.drew {
+                e.claim(random::SEED, args.span)?;
+                e.drew = true;
+            }
             let seed = random::seed(&mut e.builder).map_err(|err| fail(args.span, err.message))?;
             *e.seed.insert(seed)
         }

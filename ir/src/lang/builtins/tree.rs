@@ -56,7 +56,15 @@ fn added(e: &mut Elab, terms: Vec<Value>, span: Span) -> Res<Value> {
 /// The sum of the products of all elements; for each direction where one of the operands has several, and for each pair
 /// where both have. If `each`, for each sample.
 pub(super) fn dot(e: &mut Elab, args: &Args) -> Res {
+    if let (Val::Tree(a), Val::Tree(b)) = (args.value(0), args.value(1))
+        && !a.matches(b)
+    {
+        return Err(args.fail(1, "these trees have different leaves"));
+    }
     let (a, b) = (parts(e, args, 0)?, parts(e, args, 1)?);
+    if a.len() != b.len() {
+        return Err(args.fail(1, "the operands of a product have the same leaves"));
+    }
     if args.flag(e, 2)? { of_samples(e, args, a, b) } else { inner(e, args, a, b) }
 }
 
@@ -259,7 +267,7 @@ pub(super) fn named(e: &mut Elab, args: &Args) -> Res {
     let Val::Tree(tree) = args.value(0) else { return Err(args.wrong(e, 0, "a tree")) };
     let Val::Str(pattern) = args.value(1) else { return Err(args.wrong(e, 1, "a text like `\"head.*\"`")) };
     let fits: Vec<bool> = tree.leaves.iter().map(|leaf| matches(pattern, &leaf.name)).collect();
-    if !fits.contains(&true) {
+    if !fits.contains(&true) && !e.is_of_any_model() {
         let names: Vec<&str> = tree.leaves.iter().map(|leaf| &*leaf.name).take(8).collect();
         let error = crate::diag::Diagnostic::new(args.at(1), format!("no leaf is called like `{pattern}`"));
         return Err(Box::new(error.help(format!("there are {}", names.join(", ")))));

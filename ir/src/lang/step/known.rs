@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use super::free;
+use super::{ANY_MODEL, MethodKind, free};
 use crate::diag::Diagnostic;
 use crate::graph::{Graph, Span, Value};
 use crate::lang::callable::{Callable, Losses};
 use crate::lang::eval::{Elab, fail};
+use crate::lang::names::Kind;
 use crate::lang::tree::{Leaf, Tree};
 use crate::lang::value::{Res, Val};
 use crate::ops::{Binary, Leaf as LeafOp, Op, Reduce, Role, Unary};
@@ -33,9 +34,14 @@ impl<'a> Elab<'a> {
                 Val::list((0..=self.model().local_losses.len()).map(each).collect())
                     .map_err(|m| fail(span, m))
             }
-            "lr" => self.rate(span),
+            "lr" if self.activation.kind == Kind::Method(MethodKind::Optimizer) => self.rate(span),
             _ => return None,
         })
+    }
+
+    /// Whether the model stands for any, so that names which fit nothing in it are no mistake.
+    pub(in crate::lang) fn is_of_any_model(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.model.name == ANY_MODEL)
     }
 
     /// The model that a step is made of.

@@ -63,7 +63,7 @@ pub struct Facts {
     pub adaptive_rate: Option<f64>,
     /// The parameters.
     pub params: Vec<String>,
-    /// The first sentence of the comment that the file begins with.
+    /// The comment that the file begins with.
     pub about: String,
 }
 
@@ -90,7 +90,7 @@ impl Method {
                         _ => {}
                     }
                 }
-                Item::Estimator(f) | Item::Optimizer(f) => {
+                Item::Estimator(f) | Item::Optimizer(f) if kind_of_item(item) == Some(self.kind) => {
                     facts.params = f.params.iter().map(|p| p.name.name.clone()).collect();
                     facts.updates = updates_params(&f.body);
                 }
@@ -106,7 +106,9 @@ impl Method {
         let file = sources.add(self.place.clone(), self.text.clone());
         let (ast, _) = parser::parse(&sources, file);
         let name = ast.items.iter().find_map(|item| match item {
-            Item::Estimator(f) | Item::Optimizer(f) => Some(f.name.name.clone()),
+            Item::Estimator(f) | Item::Optimizer(f) if kind_of_item(item) == Some(self.kind) => {
+                Some(f.name.name.clone())
+            }
             _ => None,
         });
         name.unwrap_or_else(|| self.kind.name().to_owned())
@@ -133,11 +135,16 @@ pub fn kind_of(place: &str, text: &str) -> Option<MethodKind> {
     if ast.items.iter().any(|item| matches!(item, Item::Model(_) | Item::Graph(_))) {
         return None;
     }
-    ast.items.iter().find_map(|item| match item {
+    ast.items.iter().find_map(kind_of_item)
+}
+
+/// The kind of method that `item` is, if it is one.
+fn kind_of_item(item: &Item) -> Option<MethodKind> {
+    match item {
         Item::Estimator(_) => Some(MethodKind::Estimator),
         Item::Optimizer(_) => Some(MethodKind::Optimizer),
         _ => None,
-    })
+    }
 }
 
 /// A number, or the quotient of two.

@@ -31,6 +31,8 @@ pub use config::{Method, MethodKind, StepConfig};
 
 /// The input that the learning rate is.
 pub const LR: &str = "lr";
+/// The name of the model that methods are tried on, which stands for any.
+pub const ANY_MODEL: &str = "any_model";
 /// The metric of the norm of the estimate, over all parameters, as it comes from the estimator.
 pub const GRAD_NORM: &str = "grad_norm";
 
@@ -273,6 +275,13 @@ impl<'m> Texts<'m> {
                 None
             }
         };
+        if updated && !last && !e.has_errors() {
+            let name = &function.name.name;
+            let error = Diagnostic::new(function.name.span, format!("`{name}` isn't the last optimizer"));
+            e.report(
+                error.help("only the last updates the parameters: what changes the gradient goes before it"),
+            );
+        }
         if kind == MethodKind::Optimizer && last && !updated && !e.has_errors() {
             e.report(
                 Diagnostic::new(
