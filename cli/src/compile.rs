@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use fgc::codegen::Code;
+use fgc::ir::bounded::MAX_TEXT;
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::text::{dot, print};
 use fgc::timing::ms;
@@ -10,9 +11,10 @@ use fgc::{Level, Method, MethodKind, StepConfig, Text, trial};
 
 use crate::args::{Compile, Emit, ModeName};
 use crate::failure::{self, Done, input};
+use crate::train::say_notes;
 use crate::{explain, model, modes, output, stats};
 
-pub fn compile(args: &Compile) -> Done {
+pub fn compile(args: &Compile, quiet: bool) -> Done {
     if args.json && args.emit != Emit::Stats {
         return Err(input("--json is for --emit stats"));
     }
@@ -54,6 +56,10 @@ pub fn compile(args: &Compile) -> Done {
         Emit::Clif => optimized.lower().code(Code::Clif).map_err(input)?,
         Emit::Asm => optimized.lower().code(Code::Asm).map_err(input)?,
     };
+    if args.emit == Emit::Fg && text.len() as u64 > MAX_TEXT {
+        let size = text.len() >> 20;
+        say_notes(&[format!("the text has {size} MiB; fgc reads at most {} MiB", MAX_TEXT >> 20)], quiet);
+    }
     written(args, &text)
 }
 

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Err(asked) => return ended(failure::print_with(|| asked.print())),
     };
     let done = match &fgc.command {
-        Command::Compile(args) => compile::compile(args),
+        Command::Compile(args) => compile::compile(args, fgc.quiet),
         Command::Bench(args) => bench::bench(args, fgc.threads),
         Command::Estimate(args) => estimate::estimate(args, fgc.quiet, fgc.threads),
         Command::Levels(args) => levels::levels(args, fgc.threads),

@@ -475,3 +475,19 @@ fn output_that_cannot_be_written_is_an_error() {
         assert!(status.success() && !String::from_utf8_lossy(&stderr).contains("error"), "{args:?}");
     }
 }
+
+#[test]
+fn text_that_is_too_large_to_read_again_is_said_to_be() {
+    let folder = TempDir::new().unwrap();
+    let name = "a".repeat(20_000);
+    let model = format!(
+        "model m(x: f32[batch, 2]) {{\n  h = x\n  repeat 400 {{ h = relu(dense(h, 2) as {name}) }}\n  loss = mean(h)\n}}\n"
+    );
+    let model = written(&folder, "m.fg", model);
+    let printed = folder.path().join("printed.fg").display().to_string();
+    let Output { status, stderr, .. } =
+        command(&["compile", &model, "-o", &printed]).output().expect("fgc can be run");
+    let said = String::from_utf8(stderr).expect("text");
+    assert!(status.success() && said.contains("MiB; fgc reads at most 16 MiB"), "{said}");
+    refused(&["compile", &printed], &["the text is too large: at most 16 MiB are read"]);
+}

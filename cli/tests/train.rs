@@ -191,7 +191,7 @@ fn wrong_input_is_said_and_leaves_nothing_behind() {
         (small(&out, &["--data", "nowhere.npz"]), "nowhere.npz"),
         (small(&out, &["--data", "synthetic:100x32x32x3"]), "--set image=32"),
         (small(&out, &["--schedule", "cosin"]), "did you mean `cosine`?"),
-        (small(&out, &["--beta", "0.5"]), "--beta is for --optimizer momentum and nesterov"),
+        (small(&out, &["--beta", "0.5"]), "--beta is for --optimizer momentum, muon, and nesterov"),
         (small(&out, &["--set", "hiden=3"]), "did you mean `hidden`?"),
         (small(&taken, &[]), "isn't empty"),
         (vec!["train", "--resume", &out], "no run in this folder"),

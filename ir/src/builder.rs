@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::graph::{Graph, Label, Node, Output, OutputKind, Span, Value};
 use crate::ops::{
-    Binary, Broadcast, Cast, Compare, Leaf, Op, OpRules, Reduce, Reshape, Role, Select, Transpose, Unary,
+    Barrier, Binary, Broadcast, Cast, Compare, Leaf, Op, OpRules, Reduce, Reshape, Role, Select, Transpose,
+    Unary,
 };
 use crate::scalar::{Float, Int, Logic, Scalar};
 use crate::types::{DType, Shape, Type, TypeError};
@@ -212,6 +213,11 @@ impl Builder {
     /// `x` converted; `x` itself if it is of that type.
     pub fn cast(&mut self, x: Value, dtype: DType) -> Built {
         if self.ty(x).dtype == dtype { Ok(x) } else { self.push(Cast { dtype }, &[x]) }
+    }
+
+    /// `x`, but known no sooner than `behind`.
+    pub fn barrier(&mut self, x: Value, behind: Value) -> Built {
+        self.push(Barrier, &[x, behind])
     }
 
     /// The sum of two tangents or cotangents, either of which may be zero.

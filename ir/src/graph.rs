@@ -254,3 +254,13 @@ impl Graph {
         needed
     }
 }
+
+/// The first of the names `stem`, and `stem` with the numbers from 2 put to it by `numbered`, that isn't taken.
+pub fn first_free(
+    stem: &str,
+    numbered: impl Fn(usize) -> String,
+    mut is_taken: impl FnMut(&str) -> bool,
+) -> String {
+    let mut all = std::iter::once(stem.to_owned()).chain((2..).map(numbered));
+    all.find(|name| !is_taken(name)).unwrap_or_else(|| unreachable!("numbers don't end"))
+}

@@ -330,6 +330,10 @@ def optimizers(lr):
         # Where ε is negligible, both forms are one.
         "adagrad:eps=1e-30": optax.adagrad(lr, initial_accumulator_value=0.0, eps=0.0),
         "adagrad:eps=1e-2": torch_adagrad(lr, 1e-2),
+        "muon": optax.contrib.muon(lr),
+        "muon:beta=0.8,beta1=0.7,beta2=0.95,eps=1e-3": optax.contrib.muon(
+            lr, beta=0.8, adam_b1=0.7, adam_b2=0.95, eps=1e-3
+        ),
         "lion": optax.lion(lr, weight_decay=0.0),
         "lion:beta1=0.7,beta2=0.8,decay=0.5": optax.lion(lr, 0.7, 0.8, weight_decay=0.5),
         "clip+sgd": optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(lr)),

@@ -1,6 +1,7 @@
 //! The test suite.
 
 mod arrows;
+mod checkpoint;
 mod compiled;
 mod corpus;
 mod data;

@@ -19,7 +19,11 @@ fn estimators() -> Vec<String> {
     let mut all = Vec::new();
     for (name, _) in library::all(MethodKind::Estimator) {
         all.push((*name).to_owned());
-        if estimator(name).facts().params.iter().any(|p| p == "tangents") {
+        let has = |param: &str| estimator(name).facts().params.iter().any(|p| p == param);
+        if has("memory") {
+            all.push(format!("{name}:memory=0"));
+        }
+        if has("tangents") {
             all.extend([format!("{name}:tangents=1"), format!("{name}:tangents=3")]);
         }
     }
@@ -466,6 +470,8 @@ fn steps_cost_what_their_algebra_says() {
             ("forward:draw=rademacher", 3.1),
             // x (a bᵀ) = (x a) bᵀ, for products and for convolutions.
             ("forward:draw=rank1", 2.1),
+            // As much of products; kernels of convolutions are put together.
+            ("forward:draw=lowrank", if name == "mlp" { 2.6 } else { 3.1 }),
             ("activity", 3.1),
             ("activity:tangents=8", 10.3),
             ("control_variate:tangents=8", 10.5),

@@ -97,7 +97,7 @@ fn operands_that_do_not_fit_are_refused() {
         }
     }
     // These take any array.
-    let any = ["cast", "neg", "reverse", "stop_gradient", "transpose"];
+    let any = ["barrier", "cast", "neg", "reverse", "stop_gradient", "transpose"];
     let never = outcomes.never_refused();
     assert!(never.iter().all(|name| any.contains(name)), "{never:?} refuse nothing");
 }
@@ -300,6 +300,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("Index", "gather[axis=2] %x, %i : f32[2, 3]", "2"),
     ("Index", "gather[axis=0, batch=1] %x, %i : f32[2, 3]", "axis 0 isn't one of [2, 3] behind 1"),
     ("Index", "gather[axis=0] %s, %i : f32[2, 3]", "axis 0 isn't one of []"),
+    ("Barrier", "barrier %x : f32[2, 3]", "`barrier` takes 2 operands, not 1"),
     ("Linalg", "cholesky %x : f32[2, 3]", "takes square matrices […, n, n]: those of f32[2, 3] are 2 × 3"),
     ("Linalg", "cholesky %s : f32[]", "`cholesky` takes matrices […, n, n], not f32[]"),
     ("Linalg", "cholesky %i : i32[2, 3]", "`cholesky` doesn't apply to i32"),

@@ -415,7 +415,7 @@ fn mistakes_are_shown_where_they_are() {
         ("lr = 0.05 }", "lr = -0.05 }", "a learning rate is positive"),
         ("lr = 0.05 }", "lr = nan }", "`lr` is a finite number"),
         ("lr = 0.05 }", "lr = 0.05, tangnt = \"normal\" }", "did you mean `tangent`?"),
-        ("lr = 0.05 }", "lr = 0.05, beta = 0.5 }", "is for --optimizer momentum and nesterov"),
+        ("lr = 0.05 }", "lr = 0.05, beta = 0.5 }", "is for --optimizer momentum, muon, and nesterov"),
         ("lr = 0.05 }", "lr = 0.05, schedule = \"cosin\" }", "cosine"),
         ("grad = \"forward\"", "grad = \"forwad\"", "there is no estimator `forwad`"),
         ("label = \"0.1\"", "label = \"0.05\"", "there are two values called `0.05`"),

@@ -5,6 +5,7 @@ use fgc_ir::diag::{Diagnostic, Sources};
 use fgc_ir::lang::step::{self, Method, StepConfig};
 use fgc_ir::lang::{Calculus, Derivative, Perturbed};
 
+use crate::checkpoint::pull_back_within;
 use crate::error::{PassError, Passed};
 use crate::grad::pull_back;
 use crate::jvp::{Perturbation, jvp_at, jvp_many_at};
@@ -35,10 +36,14 @@ impl Calculus for Derivatives {
         Ok(Derivative { graph: graph.map_err(diagnostic)?, seeds, results })
     }
 
-    fn vjp(&self, f: &Graph, at: Perturbed) -> Result<Derivative, Diagnostic> {
+    fn vjp(&self, f: &Graph, at: Perturbed, memory: f64) -> Result<Derivative, Diagnostic> {
         let (at, tangents) = perturbation(f, at);
         let outputs: Vec<&str> = f.outputs.iter().map(|o| o.name.as_str()).collect();
-        let pulled = pull_back(f, &at, &outputs).map_err(diagnostic)?;
+        let pulled = match memory.is_finite() {
+            true => pull_back_within(f, &at, &outputs, memory),
+            false => pull_back(f, &at, &outputs),
+        };
+        let pulled = pulled.map_err(diagnostic)?;
         let seeds = outputs.iter().map(|name| pulled.cotangents[*name].clone()).collect();
         let cotangent = |tangent: &String| {
             let found = pulled.results.iter().find(|(name, _)| name == tangent);

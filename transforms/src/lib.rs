@@ -18,6 +18,7 @@
 //! that equality saturation works from.
 
 mod calculus;
+mod checkpoint;
 pub mod eqsat;
 mod error;
 mod grad;

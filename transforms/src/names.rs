@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use fgc_ir::graph::first_free;
 use fgc_ir::{Graph, Label, Role, Value};
 
 use crate::error::{PassError, Passed};
@@ -33,13 +34,8 @@ impl Suffix {
     pub(crate) fn fresh(stem: &str, g: &Graph, wrt: &[&str]) -> Suffix {
         let names: HashSet<&str> = names(g).collect();
         let bases = || wrt.iter().copied().chain(g.outputs.iter().map(|o| o.name.as_str()));
-        let mut suffix = stem.to_owned();
-        let mut count = 1;
-        while bases().any(|base| names.contains(format!("{base}{suffix}").as_str())) {
-            count += 1;
-            suffix = format!("{stem}{count}");
-        }
-        Suffix(suffix)
+        let is_taken = |suffix: &str| bases().any(|base| names.contains(format!("{base}{suffix}").as_str()));
+        Suffix(first_free(stem, |count| format!("{stem}{count}"), is_taken))
     }
 
     /// `name` with the suffix.
@@ -60,13 +56,8 @@ fn names(g: &Graph) -> impl Iterator<Item = &str> {
 
 /// A prefix for numbered names that no name of `g` begins with.
 pub(crate) fn fresh_prefix(g: &Graph, stem: &str) -> String {
-    let mut prefix = format!("{stem}.");
-    let mut count = 1;
-    while names(g).any(|name| name.starts_with(&prefix)) {
-        count += 1;
-        prefix = format!("{stem}{count}.");
-    }
-    prefix
+    let is_taken = |prefix: &str| names(g).any(|name| name.starts_with(prefix));
+    first_free(&format!("{stem}."), |count| format!("{stem}{count}."), is_taken)
 }
 
 /// The marks of a tangent of a value with `label`.

@@ -243,8 +243,11 @@ impl Lowering<'_> {
     }
 
     fn view(&mut self, v: Value, view: &View) {
-        let arg = self.g.node(v).args[0];
-        let ready = self.ready[arg.index()];
+        let args = &self.g.node(v).args;
+        let arg = args[0];
+        // What comes behind is only waited for.
+        let ready = args.iter().map(|a| self.ready[a.index()]).max();
+        let ready = ready.unwrap_or_else(|| unreachable!("a view has an operand"));
         if let Form::Inline(Step::Constant(c)) = self.forms[arg.index()] {
             return self.set(v, Form::Inline(Step::Constant(c)), START);
         }

@@ -37,11 +37,13 @@ pub trait Calculus {
     /// If an operation can't be differentiated.
     fn jvp(&self, f: &Graph, at: Perturbed, count: Option<usize>) -> Result<Derivative, Diagnostic>;
 
-    /// The vector-Jacobian product of all outputs of `f`, which are of floats.
+    /// The vector-Jacobian product of all outputs of `f`, which are of floats. If `memory` is finite, `f` is perturbed at
+    /// leaves alone, and parts of it are computed again so that what is kept of it for the reverse pass is by estimate at
+    /// most so many bytes, or as few as can be.
     ///
     /// # Errors
     /// If an operation can't be differentiated.
-    fn vjp(&self, f: &Graph, at: Perturbed) -> Result<Derivative, Diagnostic>;
+    fn vjp(&self, f: &Graph, at: Perturbed, memory: f64) -> Result<Derivative, Diagnostic>;
 
     /// `f` over a leading dimension of `size` of the leaves `over`. Every output has it.
     ///

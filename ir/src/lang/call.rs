@@ -124,8 +124,7 @@ impl<'a> Elab<'a> {
     fn held_function(&mut self, name: &str, span: Span) -> Option<Callable> {
         let held = match self.visible(name, span) {
             Some(value) => Some(value.clone()),
-            None if name.contains("loss") => self.known(name, span).and_then(Result::ok),
-            None => None,
+            None => return self.known_function(name),
         };
         match held {
             Some(Val::Fn(f)) => Some(f),

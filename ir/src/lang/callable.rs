@@ -40,12 +40,12 @@ pub(super) enum Losses {
 }
 
 impl Losses {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Losses::All => "loss",
-            Losses::Final => "final_loss",
-            Losses::Local => "local_loss",
-            Losses::One(_) => "loss",
+            Losses::All => "loss".to_owned(),
+            Losses::Final => "final_loss".to_owned(),
+            Losses::Local => "local_loss".to_owned(),
+            Losses::One(k) => format!("objectives[{k}]"),
         }
     }
 
@@ -61,6 +61,14 @@ impl Losses {
         };
         all.enumerate().filter(|(k, _)| kept(*k)).map(|(_, v)| v).collect()
     }
+}
+
+/// How a reverse pass is made.
+pub(super) struct ReverseMode {
+    /// Whether tangents end at the sites of the model.
+    pub(super) inner: bool,
+    /// The bytes that are kept for it, by estimate; infinite if all that it reads is.
+    pub(super) memory: f64,
 }
 
 impl Callable {
@@ -170,14 +178,13 @@ impl<'a> Elab<'a> {
         Ok(replaced(&traced.result, &mut results.into_iter().map(Val::Tensor)))
     }
 
-    /// The cotangents of `args`, in their form, that the cotangent `ct` of the result of `f` has there. If `inner`, tangents
-    /// end at the sites of the model.
-    pub(super) fn vjp(&mut self, f: &Callable, args: &[Arg], ct: &Arg, inner: bool, span: Span) -> Res {
+    /// The cotangents of `args`, in their form, that the cotangent `ct` of the result of `f` has there.
+    pub(super) fn vjp(&mut self, f: &Callable, args: &[Arg], ct: &Arg, how: &ReverseMode, span: Span) -> Res {
         let mut flat = Vec::new();
         args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
         let is_float = |e: &Self, v: &Val| matches!(v, Val::Tensor(v) if e.builder.ty(*v).dtype.is_float());
         let moves: Vec<bool> = flat.iter().map(|v| is_float(self, v)).collect();
-        let traced = self.trace(f, args, &moves, inner, span)?;
+        let traced = self.trace(f, args, &moves, how.inner, span)?;
         if traced.result.is_poison() {
             return Ok(Val::Poison);
         }
@@ -213,7 +220,13 @@ impl<'a> Elab<'a> {
             seeds.push(value);
         }
         let at = Perturbed { entries: &traced.entries, cuts: &traced.cuts };
-        let derivative = self.calculus.vjp(&traced.graph, at).map_err(|e| called_here(e, span))?;
+        if how.memory.is_finite() && traced.entries.iter().any(|v| traced.graph.binding(*v).is_none()) {
+            let message =
+                "`memory` is bounded where derivatives are by parameters and arguments, not at sites";
+            return Err(fail(span, message));
+        }
+        let derivative =
+            self.calculus.vjp(&traced.graph, at, how.memory).map_err(|e| called_here(e, span))?;
         let mut results = self.inlined(&traced, &derivative, &seeds, span)?.into_iter().map(Val::Tensor);
         // What isn't a float has no cotangent.
         let mut all = moves.iter().map(|moves| match moves {
@@ -306,7 +319,7 @@ impl<'a> Elab<'a> {
 
 /// The error of a pass, at the call that asked for it.
 fn called_here(error: Diagnostic, span: Span) -> Fail {
-    let at = error.labels.first().map(|(span, _)| *span).unwrap_or_default();
+    let Some(&(at, _)) = error.labels.first() else { unreachable!("an error says where it is") };
     Box::new(if at == Span::default() {
         Diagnostic { labels: vec![(span, String::new())], ..error }
     } else {

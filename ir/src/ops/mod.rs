@@ -11,6 +11,7 @@ use crate::scalar::{Float, Int};
 use crate::tensor::{Tensor, View};
 use crate::types::{DType, Type, TypeError};
 
+pub mod barrier;
 pub mod binary;
 pub mod broadcast;
 pub mod cast;
@@ -323,6 +324,8 @@ families! {
     select::Select,
     /// Conversion between element types.
     cast::Cast,
+    /// A value, but known no sooner than another.
+    barrier::Barrier,
     /// The same elements in another shape.
     reshape::Reshape,
     /// Permuted dimensions.

@@ -2,7 +2,7 @@
 
 use super::{Arg, Args};
 use crate::diag::Diagnostic;
-use crate::lang::callable::Callable;
+use crate::lang::callable::{Callable, ReverseMode};
 use crate::lang::eval::Elab;
 use crate::lang::value::{Res, Val};
 
@@ -37,14 +37,21 @@ pub(super) fn vjp(e: &mut Elab, args: &Args) -> Res {
     if inner && e.step.is_none() {
         return Err(args.fail(3, "`inner` is about the sites of a model, which estimators know"));
     }
-    e.vjp(&f, &arguments(args, 1), &ct, inner, args.span)
+    let reverse = ReverseMode { inner, memory: f64::INFINITY };
+    e.vjp(&f, &arguments(args, 1), &ct, &reverse, args.span)
 }
 
 pub(super) fn grad(e: &mut Elab, args: &Args) -> Res {
     let f = function(e, args, 0)?;
     let at = arguments(args, 1);
     let ct = Arg { value: Val::Int(1), span: args.span };
-    e.vjp(&f, &at, &ct, false, args.span)
+    let memory = match args.given(2).map(|a| a.value.number()) {
+        None => f64::INFINITY,
+        Some(Some(bytes)) if bytes >= 0.0 => bytes,
+        Some(Some(bytes)) => return Err(args.fail(2, format!("`memory` is a number of bytes, not {bytes}"))),
+        Some(None) => return Err(args.wrong(e, 2, "a number of bytes")),
+    };
+    e.vjp(&f, &at, &ct, &ReverseMode { inner: false, memory }, args.span)
 }
 
 pub(super) fn vmap(e: &mut Elab, args: &Args) -> Res {

@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::lang::eval::{Elab, fail};
 use crate::lang::tree::{Leaf, Tree};
 use crate::lang::value::{Res, Val};
-use crate::ops::{Binary, Unary};
+use crate::ops::{Binary, Dot, Unary};
 use crate::random;
 use crate::types::{DType, Shape, Type};
 
@@ -99,29 +99,19 @@ pub(super) fn sphere(e: &mut Elab, args: &Args) -> Res {
         Val::Tensor(x) => e.builder.ty(*x).elements(),
         _ => unreachable!("what was drawn has the form of a tree or a tensor"),
     };
-    let base = |leaf: &Leaf| leaf.base.rank();
-    let parts: Vec<(Value, usize)> = match &v {
-        Val::Tree(tree) => tree
-            .leaves
-            .iter()
-            .filter_map(|leaf| if let Val::Tensor(v) = leaf.value { Some((v, base(leaf))) } else { None })
-            .collect(),
-        Val::Tensor(v) => vec![(*v, e.builder.ty(*v).rank() - usize::from(args.int(e, 1, 1)? > 1))],
-        _ => unreachable!("what was drawn is a tree or a tensor"),
+    let part = |leaf: &Leaf| match leaf.value {
+        Val::Tensor(v) => (v, leaf.base.clone()),
+        _ => unreachable!("what was drawn is a tensor for each leaf"),
     };
-    let mut total: Option<Value> = None;
-    for (v, rank) in parts {
-        let square = e.push(Binary::Mul, &[v, v], args.span)?;
-        let lead = e.builder.ty(v).rank() - rank;
-        let axes: Vec<usize> = (lead..lead + rank).collect();
-        let sum = e.builder.sum(square, &axes).map_err(|err| fail(args.span, err.message))?;
-        let sum = e.builder.cast(sum, e.float).map_err(|err| fail(args.span, err.message))?;
-        total = Some(match total {
-            Some(total) => e.push(Binary::Add, &[total, sum], args.span)?,
-            None => sum,
-        });
+    let parts: Vec<(Value, Type)> = match (&v, args.value(0)) {
+        (Val::Tree(tree), _) => tree.leaves.iter().map(part).collect(),
+        (Val::Tensor(v), Val::Tensor(like)) => vec![(*v, e.builder.ty(*like).clone())],
+        _ => unreachable!("what was drawn has the form of a tree or a tensor"),
+    };
+    if parts.is_empty() {
+        return Ok(v);
     }
-    let Some(total) = total else { return Ok(v) };
+    let total = e.sum_of_squares(&parts, args.span)?;
     let inverse = e.push(Unary::Rsqrt, &[total], args.span)?;
     let ty = e.builder.ty(inverse).clone();
     let radius = e.constant(ty, (n as f64).sqrt(), args.span)?;
@@ -132,23 +122,52 @@ pub(super) fn sphere(e: &mut Elab, args: &Args) -> Res {
 /// For each matrix the outer product of two vectors of signs, where the last dimension is that of the columns and all
 /// others that of the rows; signs for what has fewer than two dimensions.
 pub(super) fn rank1(e: &mut Elab, args: &Args) -> Res {
-    drawn(e, args, |e, ty, name, many| {
-        let Some((&columns, rows)) = ty.shape.split_last().filter(|_| ty.rank() >= 2) else {
-            return numbers(e, args, random::rademacher, &with_directions(&ty.shape, many), ty.dtype, name);
-        };
-        let lead = usize::from(many.is_some());
-        let a = with_directions(&rows.into(), many);
-        let b = with_directions(&Shape::from([columns]), many);
-        let a = numbers(e, args, random::rademacher, &a, ty.dtype, &format!("{name}.rows"))?;
-        let b = numbers(e, args, random::rademacher, &b, ty.dtype, &format!("{name}.columns"))?;
-        let full = with_directions(&ty.shape, many);
+    of_factors(e, args, &[], |e, (a, b), full, lead| {
         let rank = full.rank();
-        let directions = 0..lead;
         let over_rows: Vec<usize> = (0..rank - 1).collect();
-        let over_columns: Vec<usize> = directions.chain([rank - 1]).collect();
-        let a =
-            e.builder.broadcast(a, full.clone(), &over_rows).map_err(|err| fail(args.span, err.message))?;
-        let b = e.builder.broadcast(b, full, &over_columns).map_err(|err| fail(args.span, err.message))?;
-        e.push(Binary::Mul, &[a, b], args.span)
+        let over_columns: Vec<usize> = (0..lead).chain([rank - 1]).collect();
+        let a = e.builder.broadcast(a, full.clone(), &over_rows)?;
+        let b = e.builder.broadcast(b, full.clone(), &over_columns)?;
+        e.builder.push(Binary::Mul, &[a, b])
+    })
+}
+
+/// As [`rank1`], but the sum of several outer products over the root of their number: as Chen et al. (2024), "Enhancing
+/// zeroth-order fine-tuning for language models with low-rank structures", with signs for their normal numbers.
+pub(super) fn lowrank(e: &mut Elab, args: &Args) -> Res {
+    let rank = match args.int(e, 2, 4)? {
+        rank @ 1..=MAX_COUNT => rank as usize,
+        rank => return Err(args.fail(2, format!("the rank is from 1 to {MAX_COUNT}, not {rank}"))),
+    };
+    of_factors(e, args, &[rank], |e, (a, b), full, lead| {
+        let ty = e.builder.ty(b).clone();
+        let scale = e.builder.constant(ty, 1.0 / (rank as f64).sqrt())?;
+        let b = e.builder.push(Binary::Mul, &[b, scale])?;
+        let batch = (0..lead).map(|k| (k, k)).collect();
+        e.builder.push(Dot { batch, contract: vec![(full.rank() - 1, lead + 1)] }, &[a, b])
+    })
+}
+
+/// Directions that are made of two factors in each matrix, of signs: one of its rows and one of its columns, with the
+/// dimensions `inner` behind those. `product` makes them a direction of the given shape, with so many leading dimensions
+/// for the directions.
+fn of_factors(
+    e: &mut Elab,
+    args: &Args,
+    inner: &[usize],
+    product: impl Fn(&mut Elab, (Value, Value), &Shape, usize) -> Built,
+) -> Res {
+    drawn(e, args, |e, ty, name, many| {
+        let full = with_directions(&ty.shape, many);
+        let Some((&columns, rows)) = ty.shape.split_last().filter(|_| ty.rank() >= 2) else {
+            return numbers(e, args, random::rademacher, &full, ty.dtype, name);
+        };
+        let mut factor = |of: &[usize], side: &str| {
+            let shape = with_directions(&of.iter().chain(inner).copied().collect(), many);
+            numbers(e, args, random::rademacher, &shape, ty.dtype, &format!("{name}.{side}"))
+        };
+        let factors = (factor(rows, "rows")?, factor(&[columns], "columns")?);
+        let built = product(e, factors, &full, usize::from(many.is_some()));
+        e.checked(built.map_err(|err| fail(args.span, err.message))?, args.span)
     })
 }

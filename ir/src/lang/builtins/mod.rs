@@ -134,7 +134,8 @@ table! {
         "the derivative of `f` at `at` along `along`, or along each of several directions; several arguments are lists";
     "vjp" ("f", "at", "ct", "inner"="false") calculus::vjp:
         "the cotangents of `at` that `ct` of the result of `f` has; `inner` ends derivatives at the model's sites";
-    "grad" ("f", "at") calculus::grad: "the gradient of `f`, a scalar, at `at`";
+    "grad" ("f", "at", "memory"="inf") calculus::grad:
+        "the gradient of `f`, a scalar, at `at`; what of `f` is kept for it takes about `memory` bytes, the rest is computed again";
     "vmap" ("f", "xs") calculus::vmap: "`f` of each slice of `xs` along the leading dimension";
     "site" ("x") calculus::site: "`x`, marked as a value at which estimators may perturb the model";
     "samples" ("f") calculus::samples: "what each sample adds to the loss `f` of the model";
@@ -156,4 +157,6 @@ table! {
     "rademacher" ("like", "count"="1") draw::rademacher: "directions of signs";
     "sphere" ("like", "count"="1") draw::sphere: "directions of one length, the root of the number of elements";
     "rank1" ("like", "count"="1") draw::rank1: "directions that are outer products of signs in each matrix";
+    "lowrank" ("like", "count"="1", "rank"="4") draw::lowrank:
+        "directions that are sums of `rank` outer products of signs in each matrix";
 }

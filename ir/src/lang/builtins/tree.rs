@@ -3,10 +3,9 @@
 use super::Args;
 use crate::graph::{Span, Value};
 use crate::lang::eval::{Elab, fail};
-use crate::lang::step::norm as norm_of;
 use crate::lang::tree::{Leaf, Tree};
 use crate::lang::value::{Res, Val};
-use crate::ops::{Binary, Dot};
+use crate::ops::{Binary, Dot, Unary};
 use crate::types::{Shape, Type};
 
 /// The tensors of parameter `k`, each with the type that it has without leading dimensions: those of a tree's leaves, or
@@ -178,22 +177,28 @@ fn inner(e: &mut Elab, args: &Args, a: Vec<(Value, Type)>, b: Vec<(Value, Type)>
 /// The square root of the sum of the squares of all elements; for each direction where there are several.
 pub(super) fn norm(e: &mut Elab, args: &Args) -> Res {
     let parts = parts(e, args, 0)?;
-    if parts.iter().all(|(v, base)| lead(e, *v, base) == 0) {
-        let values: Vec<Value> = parts.into_iter().map(|(v, _)| v).collect();
-        let float = e.float;
-        let built = norm_of(&mut e.builder, &values, float).map_err(|err| fail(args.span, err.message));
-        return e.checked(built?, args.span).map(Val::Tensor);
+    e.norm(&parts, args.span).map(Val::Tensor)
+}
+
+impl Elab<'_> {
+    /// The root of the [sum of squares](Elab::sum_of_squares).
+    pub(in crate::lang) fn norm(&mut self, parts: &[(Value, Type)], span: Span) -> Res<Value> {
+        let total = self.sum_of_squares(parts, span)?;
+        self.push(Unary::Sqrt, &[total], span)
     }
-    let mut terms = Vec::with_capacity(parts.len());
-    for (v, base) in parts {
-        let leading = lead(e, v, &base);
-        let square = e.push(Binary::Mul, &[v, v], args.span)?;
-        let axes: Vec<usize> = (leading..e.builder.ty(v).rank()).collect();
-        let built = e.builder.sum(square, &axes).map_err(|err| fail(args.span, err.message));
-        terms.push(e.checked(built?, args.span)?);
+
+    /// The sum of the squares of all elements of `parts`, each with the type that it has without directions; for each
+    /// direction where there are several. In the element type of the model's loss.
+    pub(in crate::lang) fn sum_of_squares(&mut self, parts: &[(Value, Type)], span: Span) -> Res<Value> {
+        let mut terms = Vec::with_capacity(parts.len());
+        for (v, base) in parts {
+            let square = self.push(Binary::Mul, &[*v, *v], span)?;
+            let axes: Vec<usize> = (lead(self, *v, base)..self.builder.ty(*v).rank()).collect();
+            let built = self.builder.sum(square, &axes).map_err(|err| fail(span, err.message));
+            terms.push(self.checked(built?, span)?);
+        }
+        added(self, terms, span)
     }
-    let total = added(e, terms, args.span)?;
-    e.push(crate::ops::Unary::Sqrt, &[total], args.span).map(Val::Tensor)
 }
 
 /// The sum of the directions of a tree, each times its weight.

@@ -47,9 +47,10 @@ impl<'a> Elab<'a> {
         for &reader in readers {
             let node = model.node(reader);
             let mut b = Builder::new("slope");
+            let names: Vec<String> = node.args.iter().map(|arg| format!("at.{}", arg.index())).collect();
             let mut inside = Vec::with_capacity(node.args.len());
-            for &arg in &node.args {
-                let built = b.bound(&format!("at.{}", arg.index()), Role::Input, model.ty(arg).clone());
+            for (&arg, name) in node.args.iter().zip(&names) {
+                let built = b.bound(name, Role::Input, model.ty(arg).clone());
                 inside.push(built.map_err(|e| fail(span, e.message))?);
             }
             let entry = inside[node
@@ -71,15 +72,13 @@ impl<'a> Elab<'a> {
             let args = self.model_values(&node.args);
             let one = self.constant(ty.clone(), 1.0, span)?;
             let needed = graph.dependencies([end]);
-            let map = self.builder.inline(&graph, &needed, |_, v| {
-                Ok(graph.binding(v).and_then(|(name, _)| match name.strip_prefix("at.") {
-                    _ if Some(name) == seeds.first().map(String::as_str) => Some(one),
-                    Some(index) => {
-                        node.args.iter().position(|a| a.index().to_string() == index).map(|k| args[k])
-                    }
-                    None => None,
-                }))
-            });
+            let given = |name: &str| {
+                let arg = names.iter().position(|n| n == name).map(|k| args[k]);
+                arg.or_else(|| seeds.iter().any(|n| n == name).then_some(one))
+            };
+            let map = self
+                .builder
+                .inline(&graph, &needed, |_, v| Ok(graph.binding(v).and_then(|(name, _)| given(name))));
             let map = map.map_err(|e| fail(span, e.message))?;
             let slope = map[end.index()].unwrap_or_else(|| unreachable!("an output is needed by itself"));
             let zero = self.constant(ty.clone(), 0.0, span)?;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{ANY_MODEL, MethodKind, free};
 use crate::diag::Diagnostic;
-use crate::graph::{Graph, Span, Value};
+use crate::graph::{Graph, Span, Value, first_free};
 use crate::lang::callable::{Callable, Losses};
 use crate::lang::eval::{Elab, fail};
 use crate::lang::names::Kind;
@@ -22,19 +22,30 @@ impl<'a> Elab<'a> {
     /// What `name` is in an estimator or optimizer, if it is known there.
     pub(in crate::lang) fn known(&mut self, name: &str, span: Span) -> Option<Res> {
         self.step.as_ref()?;
+        if let Some(function) = self.known_function(name) {
+            return Some(Ok(Val::Fn(function)));
+        }
         Some(match name {
             "params" => self.params(span).map(Val::Tree),
             "sites" => self.sites(span),
-            "loss" => Ok(Val::Fn(Callable::Loss(Losses::All))),
-            "final_loss" => Ok(Val::Fn(Callable::Loss(Losses::Final))),
-            "local_loss" => Ok(Val::Fn(Callable::Loss(Losses::Local))),
-            "losses" => Ok(Val::Fn(Callable::Shares(Losses::All))),
             "objectives" => {
                 let each = |k| Val::Fn(Callable::Loss(Losses::One(k)));
                 Val::list((0..=self.model().local_losses.len()).map(each).collect())
                     .map_err(|m| fail(span, m))
             }
             "lr" if self.activation.kind == Kind::Method(MethodKind::Optimizer) => self.rate(span),
+            _ => return None,
+        })
+    }
+
+    /// The function that is known as `name` in an estimator or optimizer.
+    pub(in crate::lang) fn known_function(&self, name: &str) -> Option<Callable> {
+        self.step.as_ref()?;
+        Some(match name {
+            "loss" => Callable::Loss(Losses::All),
+            "final_loss" => Callable::Loss(Losses::Final),
+            "local_loss" => Callable::Loss(Losses::Local),
+            "losses" => Callable::Shares(Losses::All),
             _ => return None,
         })
     }
@@ -251,9 +262,7 @@ impl<'a> Elab<'a> {
                 self.step.as_ref().is_some_and(|step| step.taken.iter().any(|n| n.starts_with(prefix)));
             of_step || self.builder.graph().bindings().any(|(_, name, _)| name.starts_with(prefix))
         };
-        let numbered = (2..).map(|count| format!("{stem}{count}."));
-        let mut all = std::iter::once(format!("{stem}.")).chain(numbered);
-        all.find(|prefix| !taken(prefix)).unwrap_or_else(|| unreachable!("numbers don't end"))
+        first_free(&format!("{stem}."), |count| format!("{stem}{count}."), taken)
     }
 
     /// `suffix`, or with a number behind it where the names of the leaves of `tree` with it are taken.
@@ -261,9 +270,7 @@ impl<'a> Elab<'a> {
         let Some(step) = &self.step else { unreachable!("names are taken in steps") };
         let clash =
             |suffix: &str| tree.leaves.iter().any(|l| step.taken.contains(&format!("{}{suffix}", l.name)));
-        let numbered = (2..).map(|count| format!("{suffix}{count}"));
-        let mut all = std::iter::once(suffix.to_owned()).chain(numbered);
-        all.find(|suffix| !clash(suffix)).unwrap_or_else(|| unreachable!("numbers don't end"))
+        first_free(suffix, |count| format!("{suffix}{count}"), clash)
     }
 
     /// Takes the name `stem`, or one with a number where that is taken.
@@ -282,13 +289,7 @@ impl<'a> Elab<'a> {
             Some(v) => self.builder.copy(model, v, &[]),
             None => {
                 let Some(step) = &self.step else { unreachable!("the key is of a step") };
-                let outputs_and_leaves = |name: &str| step.taken.contains(name);
-                let mut name = random::SEED.to_owned();
-                let mut count = 1;
-                while outputs_and_leaves(&name) {
-                    count += 1;
-                    name = format!("{}{count}", random::SEED);
-                }
+                let name = free(&step.taken, random::SEED);
                 self.builder.bound(&name, Role::Seed, random::key_type())
             }
         };

@@ -51,7 +51,7 @@ pub struct Facts {
     pub standard: bool,
     /// `usual`: one of those that programs are measured with where none is named.
     pub usual: bool,
-    /// `unbiased`: the mean over its draws is the gradient.
+    /// `unbiased`: the mean over its draws is the gradient, unless one of the parameters that `biased_by` names is given.
     pub unbiased: bool,
     /// Of an optimizer: it says what the parameters become, rather than to change the gradient or the rate.
     pub updates: bool,
@@ -75,6 +75,7 @@ impl Method {
         let (ast, _) = parser::parse(&sources, file);
         let comment: Vec<&str> =
             self.text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
+        let mut biased_by = "";
         let mut facts = Facts { about: comment.join(" "), ..Facts::default() };
         for item in &ast.items {
             match item {
@@ -85,6 +86,7 @@ impl Method {
                         "usual" => facts.usual = holds,
                         "unbiased" => facts.unbiased = holds,
                         "adaptive" => facts.adaptive = holds,
+                        "biased_by" => biased_by = text(value),
                         "rate" => facts.rate = number(value),
                         "adaptive_rate" => facts.adaptive_rate = number(value),
                         _ => {}
@@ -97,6 +99,8 @@ impl Method {
                 _ => {}
             }
         }
+        let is_given = |param: &str| self.settings.iter().any(|(name, _)| name == param);
+        facts.unbiased &= !biased_by.split(',').map(str::trim).any(is_given);
         facts
     }
 
@@ -144,6 +148,14 @@ fn kind_of_item(item: &Item) -> Option<MethodKind> {
         Item::Estimator(_) => Some(MethodKind::Estimator),
         Item::Optimizer(_) => Some(MethodKind::Optimizer),
         _ => None,
+    }
+}
+
+/// A text; empty if it is none.
+fn text(e: &Expr) -> &str {
+    match &e.kind {
+        ExprKind::Str(text) => text,
+        _ => "",
     }
 }
 

@@ -16,11 +16,11 @@ use super::names::{Activation, Kind};
 use super::tree::{Leaf, Tree};
 use super::value::Val;
 use super::{Options, PRELUDE};
-use crate::builder::{Builder, Built};
+
 use crate::diag::{Diagnostic, Sources, nearest};
-use crate::graph::{Graph, OutputKind, Span, Value};
+use crate::graph::{Graph, OutputKind, Span, Value, first_free};
 use crate::random::Streams;
-use crate::scalar::{Float, Scalar};
+
 use crate::text::ast::{File, Function, Item};
 use crate::text::parser;
 use crate::types::{DType, Type};
@@ -74,7 +74,7 @@ pub fn step(
 ) -> Result<Graph, Vec<Diagnostic>> {
     let texts = Texts::new(std::iter::once(&config.estimator).chain(&config.optimizer), sources)?;
     let mut e = texts.elaboration(g, &format!("{}.step", g.name), calculus)?;
-    e.add_model(g, |kind| kind != OutputKind::Value)?;
+    e.add_model(g, |kind| kind != OutputKind::Value);
     let gradient = texts.estimate(&mut e, config.metrics);
     if let (Some(gradient), true) = (&gradient, config.metrics) {
         e.add_norm(gradient);
@@ -109,7 +109,7 @@ pub fn estimate(
 ) -> Result<Graph, Vec<Diagnostic>> {
     let texts = Texts::new([estimator], sources)?;
     let mut e = texts.elaboration(g, &format!("{}.estimate", g.name), calculus)?;
-    e.add_model(g, |_| true)?;
+    e.add_model(g, |_| true);
     if let Some(gradient) = texts.estimate(&mut e, true) {
         e.add_states();
         let suffix = e.free_suffix(".grad", &gradient);
@@ -323,45 +323,34 @@ impl<'m> Texts<'m> {
 
 /// `stem`, or with a number behind it where that is taken.
 fn free(taken: &std::collections::HashSet<String>, stem: &str) -> String {
-    let numbered = (2..).map(|count| format!("{stem}{count}"));
-    let mut all = std::iter::once(stem.to_owned()).chain(numbered);
-    all.find(|name| !taken.contains(name)).unwrap_or_else(|| unreachable!("numbers don't end"))
+    first_free(stem, |count| format!("{stem}{count}"), |name| taken.contains(name))
 }
 
 impl<'a> Elab<'a> {
     /// Adds the model to the graph, with the outputs of the kinds that `keeps` holds for.
-    fn add_model(&mut self, g: &'a Graph, keeps: impl Fn(OutputKind) -> bool) -> Result<(), Vec<Diagnostic>> {
+    fn add_model(&mut self, g: &'a Graph, keeps: impl Fn(OutputKind) -> bool) {
         let primal = self.primal();
         for output in g.outputs.iter().filter(|o| keeps(o.kind)) {
             if let Some(value) = primal[output.value.index()] {
                 self.builder.output(output.name.as_str(), output.kind, value);
             }
         }
-        Ok(())
     }
 
     /// Adds the metric of the gradient's norm.
     fn add_norm(&mut self, gradient: &Tree) {
-        let values: Vec<Value> = gradient
-            .leaves
-            .iter()
-            .filter_map(|leaf| if let Val::Tensor(v) = leaf.value { Some(v) } else { None })
-            .collect();
-        let name = match &mut self.step {
-            Some(step) => {
-                let name = free(&step.taken, GRAD_NORM);
-                step.taken.insert(name.clone());
-                name
-            }
-            None => unreachable!("the norm is of the gradient of a step"),
+        let part = |leaf: &Leaf| match leaf.value {
+            Val::Tensor(v) => (v, leaf.base.clone()),
+            _ => unreachable!("an estimate has been made a tree of tensors"),
         };
-        let float = self.float;
-        match norm(&mut self.builder, &values, float) {
+        let parts: Vec<(Value, Type)> = gradient.leaves.iter().map(part).collect();
+        let name = self.take_name(GRAD_NORM);
+        match self.norm(&parts, Span::default()) {
             Ok(norm) => {
                 self.label(norm, name.clone());
                 self.builder.output(name, OutputKind::Metric, norm);
             }
-            Err(e) => self.report(Diagnostic::new(Span::default(), e.message)),
+            Err(error) => self.report(*error),
         }
     }
 
@@ -395,7 +384,8 @@ impl<'a> Elab<'a> {
 
     /// The graph, or what is wrong.
     fn finished(self, g: &Graph) -> Result<Graph, Vec<Diagnostic>> {
-        let at = g.loss().map(|o| g.span(o.value)).unwrap_or_default();
+        let Some(loss) = g.loss() else { unreachable!("a model without a loss has been refused") };
+        let at = g.span(loss.value);
         self.done(at).map(order::drawn_late)
     }
 
@@ -460,6 +450,8 @@ impl<'a> Elab<'a> {
             Some(Val::Int(_)) if text.parse::<i64>().is_err() => {
                 super::items::literal(text, &Val::Float(0.0))?
             }
+            // What may be infinite is by default.
+            Some(Val::Float(x)) if x.is_infinite() && text == "inf" => Val::Float(f64::INFINITY),
             Some(value) => super::items::literal(text, value)?,
             None => {
                 let number = text.parse().map(Val::Int).or_else(|_| text.parse().map(Val::Float));
@@ -473,18 +465,4 @@ impl<'a> Elab<'a> {
             _ => Ok(value),
         }
     }
-}
-
-/// The norm of all the elements of `parts`, a scalar of type `dtype`.
-pub(super) fn norm(b: &mut Builder, parts: &[Value], dtype: DType) -> Built {
-    let mut total = None;
-    for &part in parts {
-        let square = b.mul(part, part);
-        let axes: Vec<usize> = (0..b.shape(square).rank()).collect();
-        let sum = b.sum(square, &axes)?;
-        let sum = b.cast(sum, dtype)?;
-        total = b.sum_options(total, Some(sum))?;
-    }
-    let total = total.map_or_else(|| b.zeros(Type::scalar(dtype)), Ok)?;
-    Ok(b.sqrt(total))
 }

@@ -359,7 +359,12 @@ fn bounds(op: &Op, ty: &Type, args: &[(&Type, &Span)]) -> Bounds {
                 Bounds::UNKNOWN
             }
         }
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Reverse(_) => of(0),
+        Op::Barrier(_)
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Reverse(_) => of(0),
         Op::Pad(_) => of(0).or_zero(),
         Op::Concat(_) => args.iter().map(|a| a.1.bounds).reduce(Bounds::or).unwrap_or(Bounds::UNKNOWN),
         Op::Reduce(fold) => {
