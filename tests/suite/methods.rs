@@ -33,7 +33,7 @@ fn optimizers() -> Vec<&'static str> {
 }
 
 /// The first content of everything that `g` binds: `known`, and for the rest what states begin with, and a rate.
-fn first(g: &Graph, known: &Arrays) -> Arrays {
+pub(crate) fn first(g: &Graph, known: &Arrays) -> Arrays {
     let of = |(v, name, role): (_, &str, &Role)| {
         let fresh = || match role {
             Role::Seed => Tensor::of([2], vec![7u32, 11]),
@@ -131,42 +131,6 @@ fn exact_errors_of_sites_give_the_gradient() {
         all_differ(&found, &expected, &Tolerance(1e-9, 1e-12)).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
     assert!(with_sites >= 8, "only {with_sites} models have sites");
-}
-
-/// Along as many directions as a sample has outputs the projection is all of the gradient.
-#[test]
-fn the_projection_on_all_directions_of_the_outputs_is_the_gradient() {
-    let g = model("mlp", "image=4 hidden=3 layers=1", DType::F64, true);
-    let known = arrays(&g, &mut StdRng::seed_from_u64(4));
-    // 3 outputs of the hidden layer, and 10 of the head.
-    let [all, exact] = ["frog_activity:tangents=13", "backprop"].map(|spec| {
-        let found = estimate(&g, &estimator(spec)).unwrap();
-        let inputs = first(&found, &known);
-        run(&found, &inputs).unwrap()
-    });
-    all_differ(&all, &exact, &Tolerance(1e-6, 1e-8)).unwrap();
-}
-
-/// With parts, estimates of LocalMixer stay those of the gradient: what one patch or group loses is of its own outputs.
-#[test]
-fn parts_of_local_losses_are_of_their_own_outputs() {
-    let g = model("localmixer", "image=4 patches=2 width=4 groups=2 blocks=2", DType::F64, true);
-    let known = arrays(&g, &mut StdRng::seed_from_u64(5));
-    let mean = |spec: &str| {
-        let found = estimate(&g, &estimator(spec)).unwrap();
-        let inputs = first(&found, &known);
-        run(&found, &inputs).unwrap()
-    };
-    let exact = mean("backprop");
-    for spec in ["local_activity:tangents=4000,parts=true", "local_forward:tangents=4000,parts=true"] {
-        let found = mean(spec);
-        for (name, x) in &exact {
-            let (x, y) = (x.to_f64(), found[name].to_f64());
-            let apart = x.iter().zip(&y).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-            let size = x.iter().map(|a| a * a).sum::<f64>().sqrt();
-            assert!(apart < 0.25 * size + 1e-9, "{spec} {name}: {apart:e} of {size:e}");
-        }
-    }
 }
 
 /// A model with two blocks that are cut off from each other, the first with a loss of its own.

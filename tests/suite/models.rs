@@ -24,7 +24,7 @@ pub(crate) const MODELS: [(&str, &str); 12] = [
     ("quadratic", "n=5"),
     ("rnn", "image=4 hidden=5"),
     ("transformer", "image=4 patch=2 width=8 heads=2"),
-    ("localmixer", "image=4 patches=2 width=4 groups=2 blocks=2"),
+    ("localmixer", "image=4 patches=2 width=12 groups=2 blocks=2 local=0"),
 ];
 
 /// The graph of a model at its small size.

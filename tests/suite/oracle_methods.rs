@@ -24,7 +24,7 @@ const STEPS: f64 = 1e-12;
 /// Estimators of models with local losses, which those of the fixtures haven't.
 const OF_LOCAL_LOSSES: [&str; 3] = ["guided", "local_activity", "local_forward"];
 
-/// Estimators that draw for one sample, which directions of the fixtures aren't for; `methods.rs` has what they are.
+/// Estimators that draw for one sample, which directions of the fixtures aren't for; `parts.rs` has what they are.
 const OF_ONE_SAMPLE: [&str; 1] = ["frog_activity"];
 
 /// Directions for an estimator to take in place of what it draws: states, which the test has the contents of. Those of
