@@ -25,6 +25,7 @@ mod methods;
 mod models;
 mod oracle;
 mod oracle_methods;
+mod parts;
 mod points;
 mod props;
 mod random;

@@ -37,7 +37,7 @@ fn optimizers() -> Vec<&'static str> {
 }
 
 /// The first content of everything that `g` binds: `known`, and for the rest what states begin with, and a rate.
-fn first(g: &Graph, known: &Arrays) -> Arrays {
+pub(crate) fn first(g: &Graph, known: &Arrays) -> Arrays {
     let of = |(v, name, role): (_, &str, &Role)| {
         let fresh = || match role {
             Role::Seed => Tensor::of([2], vec![7u32, 11]),

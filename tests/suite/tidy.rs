@@ -279,6 +279,8 @@ fn nothing_names_an_estimator_or_optimizer() {
         ("reproduce/src/spec/choice.rs", &["clip", "weight_decay"]),
         // A class of CIFAR-10.
         ("train/src/data/registry.rs", &["frog"]),
+        // The experiment on the estimator of that name.
+        ("reproduce/src/spec/registry.rs", &["frog"]),
         // What the experiments of Baydin et al. compare.
         ("reproduce/src/run/measure/programs.rs", &["forward", "backprop"]),
         ("reproduce/src/spec/measure/mod.rs", &["forward", "backprop"]),

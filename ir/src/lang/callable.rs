@@ -20,8 +20,8 @@ pub(super) enum Callable {
     Named(Rc<str>, Span),
     /// Losses of the model, added up, of its parameters.
     Loss(Losses),
-    /// What each sample adds to them.
-    Shares(Losses),
+    /// What each sample adds to them; if `parts`, each element of what they are the means of.
+    Shares { of: Losses, parts: bool },
     /// The sites of the model, of its parameters: the function whose value `sites` is.
     Sites(Tree),
 }
@@ -77,7 +77,7 @@ impl Callable {
         match self {
             Callable::Named(name, _) => format!("the function `{name}`"),
             Callable::Loss(of) => format!("the function `{}`", of.name()),
-            Callable::Shares(_) => "the function `losses`".to_owned(),
+            Callable::Shares { .. } => "the function `losses`".to_owned(),
             Callable::Sites(_) => "the function `sites`".to_owned(),
         }
     }

@@ -9,7 +9,7 @@ use fgc_train::{Error, Result};
 use super::file::File;
 
 /// The built-in experiments: their names and texts.
-pub const EXPERIMENTS: [(&str, &str); 16] = [
+pub const EXPERIMENTS: [(&str, &str); 19] = [
     ("fig2", include_str!("../../experiments/fig2.toml")),
     ("fig3", include_str!("../../experiments/fig3.toml")),
     ("fig4", include_str!("../../experiments/fig4.toml")),
@@ -26,19 +26,24 @@ pub const EXPERIMENTS: [(&str, &str); 16] = [
     ("scaling", include_str!("../../experiments/scaling.toml")),
     ("memory", include_str!("../../experiments/memory.toml")),
     ("zoo", include_str!("../../experiments/zoo.toml")),
+    ("ren_mnist", include_str!("../../experiments/ren_mnist.toml")),
+    ("ren_cifar", include_str!("../../experiments/ren_cifar.toml")),
+    ("frog", include_str!("../../experiments/frog.toml")),
 ];
 
 /// Names that stand for several experiments.
-pub const GROUPS: [(&str, &[&str]); 1] = [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"])];
+pub const GROUPS: [(&str, &[&str]); 2] =
+    [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"]), ("ren", &["ren_mnist", "ren_cifar"])];
 
 /// The built-in models, which experiments name without a path: their names and texts.
-pub const MODELS: [(&str, &str); 9] = [
+pub const MODELS: [(&str, &str); 10] = [
     ("logistic", include_str!("../../models/logistic.fg")),
     ("mlp", include_str!("../../models/mlp.fg")),
     ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
     ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
     ("cnn", include_str!("../../models/cnn.fg")),
     ("resnet", include_str!("../../models/resnet.fg")),
+    ("localmixer", include_str!("../../models/localmixer.fg")),
     ("beale", include_str!("../../models/beale.fg")),
     ("rosenbrock", include_str!("../../models/rosenbrock.fg")),
     ("quadratic", include_str!("../../models/quadratic.fg")),

@@ -4,6 +4,7 @@ use super::{Arg, Args};
 use crate::diag::Diagnostic;
 use crate::lang::callable::{Callable, ReverseMode};
 use crate::lang::eval::Elab;
+use crate::lang::tree::Tree;
 use crate::lang::value::{Res, Val};
 
 /// The function that parameter `k` is.
@@ -59,10 +60,11 @@ pub(super) fn vmap(e: &mut Elab, args: &Args) -> Res {
     e.vmap(&f, &arguments(args, 1), args.span)
 }
 
-/// What each sample adds to a loss of the model.
+/// What each sample adds to a loss of the model, or each of its parts.
 pub(super) fn samples(e: &mut Elab, args: &Args) -> Res {
+    let parts = args.flag(e, 1)?;
     match args.value(0) {
-        Val::Fn(Callable::Loss(of)) => Ok(Val::Fn(Callable::Shares(*of))),
+        Val::Fn(Callable::Loss(of)) => Ok(Val::Fn(Callable::Shares { of: *of, parts })),
         _ => Err(args.wrong(e, 0, "a loss of the model")),
     }
 }
@@ -72,6 +74,14 @@ pub(super) fn sites_of(e: &mut Elab, args: &Args) -> Res {
     match args.value(0) {
         Val::Fn(Callable::Loss(of)) => e.sites_of(*of, args.span),
         _ => Err(args.wrong(e, 0, "a loss of the model")),
+    }
+}
+
+/// 1 for each parameter that sites depend on, else 0.
+pub(super) fn params_of(e: &mut Elab, args: &Args) -> Res {
+    match args.value(0) {
+        Val::Tree(Tree { sites: Some(sites), .. }) => e.params_of(&sites.clone(), args.span),
+        _ => Err(args.wrong(e, 0, "sites of the model")),
     }
 }
 

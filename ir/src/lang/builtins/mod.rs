@@ -138,8 +138,11 @@ table! {
         "the gradient of `f`, a scalar, at `at`; what of `f` is kept for it takes about `memory` bytes, the rest is computed again";
     "vmap" ("f", "xs") calculus::vmap: "`f` of each slice of `xs` along the leading dimension";
     "site" ("x") calculus::site: "`x`, marked as a value at which estimators may perturb the model";
-    "samples" ("f") calculus::samples: "what each sample adds to the loss `f` of the model";
+    "samples" ("f", "parts"="false") calculus::samples:
+        "what each sample adds to the loss `f` of the model; `parts`: each element of what it is the mean of";
     "sites_of" ("f") calculus::sites_of: "the sites that the loss `f` depends on, but through a `stop_gradient`";
+    "params_of" ("sites") calculus::params_of:
+        "1 for each parameter that the sites depend on, but through a `stop_gradient`, else 0";
     "dot" ("a", "b", "each"="false") tree::dot:
         "the sum of the products of all elements, for each direction where there are several; `each`: for each sample";
     "map" ("f", "trees") tree::map: "`f` of each leaf; of several trees, or with arguments that are the same for each, a list";

@@ -45,7 +45,7 @@ impl<'a> Elab<'a> {
             "loss" => Callable::Loss(Losses::All),
             "final_loss" => Callable::Loss(Losses::Final),
             "local_loss" => Callable::Loss(Losses::Local),
-            "losses" => Callable::Shares(Losses::All),
+            "losses" => Callable::Shares { of: Losses::All, parts: false },
             _ => return None,
         })
     }
@@ -190,10 +190,10 @@ impl<'a> Elab<'a> {
                 let losses: Vec<Value> = of.of(model).into_iter().map(inside).collect();
                 self.sum_of(&losses, span).map(Val::Tensor)
             }
-            Callable::Shares(of) => {
+            Callable::Shares { of, parts } => {
                 let mut shares = Vec::new();
                 for loss in of.of(model) {
-                    shares.push(self.shares(loss, &inside, span)?);
+                    shares.push(self.shares(loss, *parts, &inside, span)?);
                 }
                 self.sum_of(&shares, span).map(Val::Tensor)
             }
@@ -215,8 +215,15 @@ impl<'a> Elab<'a> {
         rest.iter().try_fold(first, |total, &term| self.push(Binary::Add, &[total, term], span))
     }
 
-    /// What each sample adds to `loss`, a mean; `inside` says where values of the model are.
-    fn shares(&mut self, loss: Value, inside: &impl Fn(Value) -> Value, span: Span) -> Res<Value> {
+    /// What each sample adds to `loss`, a mean, or if `parts` each element that it is the mean of; `inside` says where
+    /// values of the model are.
+    fn shares(
+        &mut self,
+        loss: Value,
+        parts: bool,
+        inside: &impl Fn(Value) -> Value,
+        span: Span,
+    ) -> Res<Value> {
         let model = self.model();
         let Some((each, count)) = mean_of(model, loss) else {
             let message = format!("the loss of `{}` isn't the mean of losses of the examples", model.name);
@@ -230,6 +237,9 @@ impl<'a> Elab<'a> {
         let ty = self.builder.ty(each).clone();
         let count = self.constant(ty, count, span)?;
         let shares = self.push(Binary::Div, &[each, count], span)?;
+        if parts {
+            return Ok(shares);
+        }
         let rest: Vec<usize> = (1..self.builder.ty(shares).rank()).collect();
         let built = self.builder.sum(shares, &rest).map_err(|e| fail(span, e.message));
         self.checked(built?, span)
@@ -238,13 +248,7 @@ impl<'a> Elab<'a> {
     /// The sites that losses depend on, but through a `stop_gradient`.
     pub(in crate::lang) fn sites_of(&mut self, of: Losses, span: Span) -> Res {
         let model = self.model();
-        let mut reached = vec![false; model.len()];
-        of.of(model).into_iter().for_each(|v| reached[v.index()] = true);
-        for v in model.values().rev().filter(|v| model.node(*v).op != Unary::StopGradient.into()) {
-            if reached[v.index()] {
-                model.node(v).args.iter().for_each(|a| reached[a.index()] = true);
-            }
-        }
+        let reached = reached(model, of.of(model));
         let Val::Tree(Tree { leaves, sites: Some(sites) }) = self.sites(span)? else {
             unreachable!("sites are a tree with the values that they are")
         };
@@ -253,6 +257,17 @@ impl<'a> Elab<'a> {
             leaves: kept.iter().map(|&k| leaves[k].clone()).collect(),
             sites: Some(kept.iter().map(|&k| sites[k]).collect()),
         }))
+    }
+
+    /// For each parameter 1 if `sites`, values of the model's graph, depend on it, but through a `stop_gradient`, else 0.
+    pub(in crate::lang) fn params_of(&mut self, sites: &[Value], span: Span) -> Res {
+        let model = self.model();
+        let reached = reached(model, sites.iter().copied());
+        let of = model.params().into_iter().filter(|v| model.binding(*v).is_some());
+        let moves: Vec<bool> = of.map(|v| reached[v.index()]).collect();
+        let params = self.params(span)?;
+        let leaf = |(leaf, moves): (&Leaf, bool)| Leaf { value: Val::Int(moves.into()), ..leaf.clone() };
+        Ok(Val::Tree(Tree::new(params.leaves.iter().zip(moves).map(leaf).collect())))
     }
 
     /// A prefix that no leaf or output of what is being made begins with.
@@ -304,6 +319,18 @@ impl<'a> Elab<'a> {
             None => unreachable!("streams are given out in steps"),
         }
     }
+}
+
+/// Which values of `model` `ends` depend on, but through a `stop_gradient`.
+fn reached(model: &Graph, ends: impl IntoIterator<Item = Value>) -> Vec<bool> {
+    let mut reached = vec![false; model.len()];
+    ends.into_iter().for_each(|v| reached[v.index()] = true);
+    for v in model.values().rev().filter(|v| model.node(*v).op != Unary::StopGradient.into()) {
+        if reached[v.index()] {
+            model.node(v).args.iter().for_each(|a| reached[a.index()] = true);
+        }
+    }
+    reached
 }
 
 /// What `v` of `g` is the mean of, over all its elements, and how many these are.
