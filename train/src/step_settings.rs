@@ -374,7 +374,7 @@ fn given(method: Method, shorthand: &Shorthand, text: &str) -> Result<Method> {
 /// If a method isn't there.
 pub fn against_divergence(lr: f64, settings: &StepSettings) -> Result<String> {
     let (estimator, optimizer) = settings.methods()?;
-    let (estimator, facts) = (estimator.facts(), last(&optimizer).facts());
+    let (params, facts) = (estimator.facts(), last(&optimizer).facts());
     let mut tips = vec![format!("a lower rate than {lr:e}, such as --lr {:e}", tenth(lr))];
     if !facts.adaptive {
         let all = library::all(MethodKind::Optimizer).iter();
@@ -386,16 +386,16 @@ pub fn against_divergence(lr: f64, settings: &StepSettings) -> Result<String> {
             tips.push(format!("--optimizer {name} (its own rate, without --lr, is {rate:e})"));
         }
     }
-    let has = |parameter: &str| estimator.params.iter().any(|p| p == parameter);
-    if has("tangents") {
-        let more = settings.tangents().unwrap_or(1).saturating_mul(4);
-        tips.push(format!("more tangents, such as --tangents {more}"));
+    let has = |parameter: &str| params.params.iter().any(|p| p == parameter);
+    if let Some(tangents) = estimator.number("tangents") {
+        tips.push(format!("more tangents, such as --tangents {}", 4.0 * tangents));
     }
-    match has("clip") {
-        true if settings.shorthands.contains_key("clip_directional") => {}
-        true => tips.push("a bound of directional derivatives, such as --clip-directional 10".to_owned()),
-        false if settings.shorthands.contains_key("clip") => {}
-        false => tips.push("a bound of the gradient's norm, such as --clip 1".to_owned()),
+    if has("clip") {
+        if estimator.number("clip").is_none_or(f64::is_infinite) {
+            tips.push("a bound of directional derivatives, such as --clip-directional 10".to_owned());
+        }
+    } else if !optimizer.iter().any(|method| method.name() == "clip") {
+        tips.push("a bound of the gradient's norm, such as --clip 1".to_owned());
     }
     Ok(format!("try {}", listed(&tips, "or", ";")))
 }

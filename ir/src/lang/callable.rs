@@ -10,7 +10,6 @@ use super::tree::Tree;
 use super::value::{Fail, Res, Val};
 use crate::diag::Diagnostic;
 use crate::graph::{Graph, OutputKind, Span, Value};
-use crate::ops::Role;
 use crate::types::Type;
 
 /// A function that is a value.
@@ -147,13 +146,7 @@ impl<'a> Elab<'a> {
             if zero || !ty.dtype.is_float() {
                 continue;
             }
-            let t = match t {
-                Val::Tensor(t) => *t,
-                number => {
-                    let c = self.element(number, ty.dtype, *t_at)?;
-                    self.constant(ty.clone(), c, *t_at)?
-                }
-            };
+            let t = self.filled(t, &ty, *t_at)?;
             let tangent = self.builder.ty(t).clone();
             let its = match tangent.rank().checked_sub(ty.rank()) {
                 Some(0) if tangent == ty => None,
@@ -206,13 +199,7 @@ impl<'a> Elab<'a> {
         }
         let mut seeds = Vec::with_capacity(given.len());
         for (value, ty) in given.iter().zip(types) {
-            let value = match value {
-                Val::Tensor(v) => *v,
-                number => {
-                    let c = self.element(number, ty.dtype, ct.span)?;
-                    self.constant(ty.clone(), c, ct.span)?
-                }
-            };
+            let value = self.filled(value, &ty, ct.span)?;
             if *self.builder.ty(value) != ty {
                 let found = self.builder.ty(value).clone();
                 return Err(fail(ct.span, format!("{found} is no cotangent of {ty}")));
@@ -244,42 +231,23 @@ impl<'a> Elab<'a> {
 
     /// `f` of each slice of `args` along their leading dimension.
     pub(super) fn vmap(&mut self, f: &Callable, args: &[Arg], span: Span) -> Res {
-        let mut flat = Vec::new();
-        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
+        let mut flat = self.flat(args);
         let mut size = None;
-        let mut slices = Vec::with_capacity(flat.len());
-        for value in &flat {
-            slices.push(match value {
-                Val::Tensor(v) => {
-                    let ty = self.builder.ty(*v).clone();
-                    let Some((&first, rest)) = ty.shape.split_first() else {
-                        return Err(fail(span, format!("{ty} has no dimension to map over")));
-                    };
-                    if *size.get_or_insert(first) != first {
-                        return Err(fail(span, "the leading dimensions of the arguments differ"));
-                    }
-                    Some(Type::new(ty.dtype, rest))
-                }
-                _ => None,
-            });
+        for (ty, label) in flat.iter_mut().filter_map(|v| v.leaf.as_mut()) {
+            let Some((&first, rest)) = ty.shape.split_first() else {
+                return Err(fail(span, format!("{ty} has no dimension to map over")));
+            };
+            if *size.get_or_insert(first) != first {
+                return Err(fail(span, "the leading dimensions of the arguments differ"));
+            }
+            // A slice isn't what the whole is called.
+            (*ty, *label) = (Type::new(ty.dtype, rest), None);
         }
         let Some(size) = size else { return Err(fail(span, "there is no tensor to map over")) };
         let prefix = self.free_prefix("at");
         let outer = self.enter_trace(span)?;
         let traced = (|| {
-            let mut inside = Vec::with_capacity(flat.len());
-            for (k, (value, slice)) in flat.iter().zip(&slices).enumerate() {
-                inside.push(match slice {
-                    Some(ty) => {
-                        let built = self.builder.bound_as(&format!("{prefix}{k}"), Role::Input, ty.clone());
-                        Val::Tensor(built.map_err(|e| fail(span, e.message))?)
-                    }
-                    None => value.clone(),
-                });
-            }
-            let mut inside = inside.into_iter();
-            let given =
-                args.iter().map(|a| Arg { value: replaced(&a.value, &mut inside), span: a.span }).collect();
+            let (given, arguments) = self.stand_ins(args, &flat, &prefix, span)?;
             let result = self.apply(f, given, span)?;
             let mut ends = Vec::new();
             tensors(&result, &mut ends);
@@ -295,18 +263,11 @@ impl<'a> Elab<'a> {
                     }
                 }
             }
-            Ok(result)
+            Ok((result, arguments))
         })();
         let made = self.leave_trace(outer, span);
-        let result = traced?;
+        let (result, arguments) = traced?;
         let graph = made?;
-        let arguments: Vec<(String, Value)> = flat
-            .iter()
-            .enumerate()
-            .filter_map(
-                |(k, v)| if let Val::Tensor(v) = v { Some((format!("{prefix}{k}"), *v)) } else { None },
-            )
-            .collect();
         let over: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
         let mapped = self.calculus.vmap(&graph, &over, size).map_err(|e| called_here(e, span))?;
         let results = mapped.outputs.iter().map(|o| o.name.clone()).collect();

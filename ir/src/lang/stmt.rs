@@ -411,6 +411,10 @@ impl<'a> Elab<'a> {
         let tree: Tree = match value {
             Val::Poison => return Ok(()),
             Val::Tree(tree) if self.is_of_params(&tree) => tree,
+            Val::Tree(tree) => {
+                let Some(why) = self.unlike_params(&tree) else { unreachable!("it isn't of the parameters") };
+                return Err(Box::new(Diagnostic::new(at, "`params` become a tree of their types").here(why)));
+            }
             other => {
                 let found = other.describe(&self.builder);
                 return Err(fail(at, format!("`params` become a tree of their types, not {found}")));

@@ -59,7 +59,57 @@ pub(super) fn replaced(value: &Val, by: &mut impl Iterator<Item = Val>) -> Val {
     }
 }
 
+/// A value of a function's arguments, as [`tensors`] takes them out.
+pub(super) struct Flat {
+    pub(super) value: Val,
+    /// Of a tensor the leaf that stands for it in the graph of the function: its type, and the name that it has outside.
+    pub(super) leaf: Option<(Type, Option<String>)>,
+}
+
 impl<'a> Elab<'a> {
+    /// The values of `args`.
+    pub(super) fn flat(&self, args: &[Arg]) -> Vec<Flat> {
+        let mut values = Vec::new();
+        args.iter().for_each(|arg| tensors(&arg.value, &mut values));
+        let leaf = |v: &Value| {
+            let label = self.builder.graph().label(*v).name.as_deref().map(str::to_owned);
+            (self.builder.ty(*v).clone(), label)
+        };
+        let flat =
+            |value: Val| Flat { leaf: if let Val::Tensor(v) = &value { Some(leaf(v)) } else { None }, value };
+        values.into_iter().map(flat).collect()
+    }
+
+    /// `args`, whose values are `flat`, with leaves called by `prefix` and their position for their tensors; and the names
+    /// of these, with the tensors.
+    pub(super) fn stand_ins(
+        &mut self,
+        args: &[Arg],
+        flat: &[Flat],
+        prefix: &str,
+        span: Span,
+    ) -> Res<(Vec<Arg>, Vec<(String, Value)>)> {
+        let (mut inside, mut names) = (Vec::with_capacity(flat.len()), Vec::new());
+        for (k, Flat { value, leaf }) in flat.iter().enumerate() {
+            inside.push(match (value, leaf) {
+                (Val::Tensor(v), Some((ty, label))) => {
+                    let name = format!("{prefix}{k}");
+                    let built = self.builder.bound_as(&name, Role::Input, ty.clone());
+                    let leaf = built.map_err(|e| fail(span, e.message))?;
+                    if let Some(label) = label {
+                        self.builder.label(leaf, label, "");
+                    }
+                    names.push((name, *v));
+                    Val::Tensor(leaf)
+                }
+                (other, _) => other.clone(),
+            });
+        }
+        let mut inside = inside.into_iter();
+        let arg = |arg: &Arg| Arg { value: replaced(&arg.value, &mut inside), span: arg.span };
+        Ok((args.iter().map(arg).collect(), names))
+    }
+
     /// `f` as a graph of its own, at `args`.
     pub(super) fn trace(
         &mut self,
@@ -69,19 +119,7 @@ impl<'a> Elab<'a> {
         inner: bool,
         span: Span,
     ) -> Res<Traced> {
-        let mut flat = Vec::new();
-        args.iter().for_each(|arg| tensors(&arg.value, &mut flat));
-        let types: Vec<Option<Type>> = flat
-            .iter()
-            .map(|v| if let Val::Tensor(v) = v { Some(self.builder.ty(*v).clone()) } else { None })
-            .collect();
-        let labels: Vec<Option<String>> = flat
-            .iter()
-            .map(|v| match v {
-                Val::Tensor(v) => self.builder.graph().label(*v).name.as_deref().map(str::to_owned),
-                _ => None,
-            })
-            .collect();
+        let flat = self.flat(args);
         let at_sites = match args {
             // A function of the file takes their values, as of any tree.
             [Arg { value: Val::Tree(tree), .. }] if !matches!(f, Callable::Named(..)) => tree.sites.clone(),
@@ -91,33 +129,11 @@ impl<'a> Elab<'a> {
 
         let outer = self.enter_trace(span)?;
         let traced = (|| {
-            let (mut arguments, mut inside) = (Vec::new(), Vec::new());
-            if at_sites.is_none() {
-                for (k, (value, ty)) in flat.iter().zip(&types).enumerate() {
-                    inside.push(match (value, ty) {
-                        (Val::Tensor(v), Some(ty)) => {
-                            let name = format!("{prefix}{k}");
-                            let built = self.builder.bound_as(&name, Role::Input, ty.clone());
-                            let leaf = built.map_err(|e| fail(span, e.message))?;
-                            if let Some(label) = &labels[k] {
-                                self.builder.label(leaf, label, "");
-                            }
-                            arguments.push((name, *v));
-                            Val::Tensor(leaf)
-                        }
-                        (other, _) => other.clone(),
-                    });
-                }
-            }
-            let result = match &at_sites {
-                Some(_) => self.model_result(f, None, span)?,
+            let (result, arguments) = match &at_sites {
+                Some(_) => (self.model_result(f, None, span)?, Vec::new()),
                 None => {
-                    let mut inside = inside.into_iter();
-                    let given = args
-                        .iter()
-                        .map(|arg| Arg { value: replaced(&arg.value, &mut inside), span: arg.span })
-                        .collect();
-                    self.apply(f, given, span)?
+                    let (given, arguments) = self.stand_ins(args, &flat, &prefix, span)?;
+                    (self.apply(f, given, span)?, arguments)
                 }
             };
             let mut outputs = Vec::new();
@@ -165,7 +181,7 @@ impl<'a> Elab<'a> {
         if at_sites.is_none() {
             let leaves = graph.leaves();
             // Which of the arguments move is said for each of the flattened values.
-            let moving = flat.iter().zip(moves).filter(|(v, _)| matches!(v, Val::Tensor(_))).map(|(_, m)| *m);
+            let moving = flat.iter().zip(moves).filter(|(v, _)| v.leaf.is_some()).map(|(_, m)| *m);
             entries = arguments
                 .iter()
                 .zip(moving)

@@ -136,14 +136,19 @@ impl<'a> Elab<'a> {
     pub(super) fn leaf_values(&mut self, tree: &Tree, span: Span) -> Res<Vec<Value>> {
         let mut values = Vec::with_capacity(tree.leaves.len());
         for leaf in tree.leaves.iter() {
-            values.push(match &leaf.value {
-                Val::Tensor(v) => *v,
-                other => {
-                    let c = self.element(other, leaf.base.dtype, span)?;
-                    self.constant(leaf.base.clone(), c, span)?
-                }
-            });
+            values.push(self.filled(&leaf.value, &leaf.base, span)?);
         }
         Ok(values)
+    }
+
+    /// The tensor that `value` is, or one of type `ty` of the number that it is.
+    pub(super) fn filled(&mut self, value: &Val, ty: &Type, span: Span) -> Res<Value> {
+        match value {
+            Val::Tensor(v) => Ok(*v),
+            number => {
+                let c = self.element(number, ty.dtype, span)?;
+                self.constant(ty.clone(), c, span)
+            }
+        }
     }
 }

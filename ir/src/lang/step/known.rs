@@ -148,17 +148,33 @@ impl<'a> Elab<'a> {
 
     /// Whether `tree` has a leaf of its type for each parameter.
     pub(in crate::lang) fn is_of_params(&self, tree: &Tree) -> bool {
+        self.unlike_params(tree).is_none()
+    }
+
+    /// What `tree` hasn't, if it hasn't a leaf of its type for each parameter, in their order.
+    pub(in crate::lang) fn unlike_params(&self, tree: &Tree) -> Option<String> {
         let model = self.model();
-        let params = model.params();
-        tree.leaves.len() == params.len()
-            && tree.leaves.iter().zip(params).all(|(leaf, v)| {
-                let named = model.binding(v).is_some_and(|(name, _)| name == &*leaf.name);
-                let typed = match &leaf.value {
-                    Val::Tensor(x) => self.builder.ty(*x) == model.ty(v),
-                    number => number.number().is_some(),
-                };
-                named && typed
-            })
+        let names: Vec<(&str, Value)> =
+            model.params().into_iter().filter_map(|v| Some((model.binding(v)?.0, v))).collect();
+        if let Some((name, _)) = names.iter().find(|(name, _)| tree.leaves.iter().all(|l| &*l.name != *name))
+        {
+            return Some(format!("it has no leaf `{name}`"));
+        }
+        for (leaf, known) in tree.leaves.iter().zip(names.iter().map(Some).chain(std::iter::repeat(None))) {
+            let Some((_, v)) = known.filter(|(name, _)| *name == &*leaf.name) else {
+                return Some(format!("its leaf `{}` isn't where a parameter of that name is", leaf.name));
+            };
+            let wanted = model.ty(*v);
+            match &leaf.value {
+                Val::Tensor(x) if self.builder.ty(*x) == wanted => {}
+                number if number.number().is_some() => {}
+                other => {
+                    let found = other.describe(&self.builder);
+                    return Some(format!("its leaf `{}` is {found}, and the parameter {wanted}", leaf.name));
+                }
+            }
+        }
+        None
     }
 
     /// What `which` of the model is at the parameters `at`, or at its own.

@@ -2,7 +2,7 @@
 
 use super::config::{Method, MethodKind, StepConfig};
 use crate::diag::Sources;
-use crate::text::ast::{BinaryOp, Block, Expr, ExprKind, Item, StmtKind};
+use crate::text::ast::{BinaryOp, Block, Expr, ExprKind, FnParam, Item, StmtKind};
 use crate::text::parser;
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
@@ -63,6 +63,8 @@ pub struct Facts {
     pub adaptive_rate: Option<f64>,
     /// The parameters.
     pub params: Vec<String>,
+    /// The parameters whose defaults are numbers, and these.
+    pub numbers: Vec<(String, f64)>,
     /// The comment that the file begins with.
     pub about: String,
 }
@@ -94,6 +96,8 @@ impl Method {
                 }
                 Item::Estimator(f) | Item::Optimizer(f) if kind_of_item(item) == Some(self.kind) => {
                     facts.params = f.params.iter().map(|p| p.name.name.clone()).collect();
+                    let default = |p: &FnParam| Some((p.name.name.clone(), number(p.default.as_ref()?)?));
+                    facts.numbers = f.params.iter().filter_map(default).collect();
                     facts.updates = updates_params(&f.body);
                 }
                 _ => {}
@@ -102,6 +106,15 @@ impl Method {
         let is_given = |param: &str| self.settings.iter().any(|(name, _)| name == param);
         facts.unbiased &= !biased_by.split(',').map(str::trim).any(is_given);
         facts
+    }
+
+    /// The number that its parameter `name` is given, or else is by default; `None` if that is no number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        let given = self.settings.iter().rev().find(|(key, _)| key == name);
+        match given {
+            Some((_, text)) => text.parse().ok(),
+            None => self.facts().numbers.into_iter().find(|(key, _)| key == name).map(|(_, x)| x),
+        }
     }
 
     /// The name of the method, as far as its text can be read.
@@ -162,6 +175,7 @@ fn text(e: &Expr) -> &str {
 /// A number, or the quotient of two.
 fn number(e: &Expr) -> Option<f64> {
     match &e.kind {
+        ExprKind::Name(name) if name == "inf" => Some(f64::INFINITY),
         ExprKind::Int(i) => Some(*i as f64),
         ExprKind::Float(x) => Some(*x),
         ExprKind::Binary { op: BinaryOp::Div, args } => Some(number(&args.0)? / number(&args.1)?),

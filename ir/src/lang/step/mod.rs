@@ -258,10 +258,14 @@ impl<'m> Texts<'m> {
             Some(Val::Tree(tree)) if e.is_of_params(&tree) => Some(tree),
             Some(Val::Poison) => None,
             Some(other) => {
-                let found = other.describe(&e.builder);
+                let why = match &other {
+                    Val::Tree(tree) => e.unlike_params(tree),
+                    _ => None,
+                };
+                let why = why.unwrap_or_else(|| format!("here it is {}", other.describe(&e.builder)));
                 let error =
                     Diagnostic::new(function.name.span, "`grad` has a leaf for each parameter, of its type");
-                e.report(error.here(format!("here it is {found}")));
+                e.report(error.here(why));
                 None
             }
             None => {
