@@ -9,7 +9,7 @@ use fgc_train::{Error, Result};
 use super::file::File;
 
 /// The built-in experiments: their names and texts.
-pub const EXPERIMENTS: [(&str, &str); 16] = [
+pub const EXPERIMENTS: [(&str, &str); 17] = [
     ("fig2", include_str!("../../experiments/fig2.toml")),
     ("fig3", include_str!("../../experiments/fig3.toml")),
     ("fig4", include_str!("../../experiments/fig4.toml")),
@@ -25,6 +25,7 @@ pub const EXPERIMENTS: [(&str, &str); 16] = [
     ("variance", include_str!("../../experiments/variance.toml")),
     ("scaling", include_str!("../../experiments/scaling.toml")),
     ("memory", include_str!("../../experiments/memory.toml")),
+    ("estimators", include_str!("../../experiments/estimators.toml")),
     ("zoo", include_str!("../../experiments/zoo.toml")),
 ];
 
@@ -32,11 +33,12 @@ pub const EXPERIMENTS: [(&str, &str); 16] = [
 pub const GROUPS: [(&str, &[&str]); 1] = [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"])];
 
 /// The built-in models, which experiments name without a path: their names and texts.
-pub const MODELS: [(&str, &str); 9] = [
+pub const MODELS: [(&str, &str); 10] = [
     ("logistic", include_str!("../../models/logistic.fg")),
     ("mlp", include_str!("../../models/mlp.fg")),
     ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
     ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
+    ("mlp_local", include_str!("../../models/mlp_local.fg")),
     ("cnn", include_str!("../../models/cnn.fg")),
     ("resnet", include_str!("../../models/resnet.fg")),
     ("beale", include_str!("../../models/beale.fg")),
