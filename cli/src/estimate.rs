@@ -4,14 +4,14 @@ mod report;
 
 use std::time::Duration;
 
-use fgc::estimate::{Cost, Draws, Gradient, Quality, at_once, costs, learned, measure, own_states};
+use fgc::estimate::{Cost, Point, Quality, Sample, check_fixed, costs, own_states};
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::{Role, bind};
-use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Result, Threads, method, random};
-use fgc_train::data::{self, Batch, Batches};
-use fgc_train::step::{LABELS, SAMPLES};
+use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Threads, method, random};
+use fgc_train::data::{self, Batches};
+use fgc_train::estimate::{self, Learning};
 use fgc_train::training::check_data;
-use fgc_train::{Dataset, Interface, StepSettings, ranges, read_arrays, step_settings};
+use fgc_train::{Dataset, Interface, ranges, read_arrays};
 
 use crate::args::Estimate;
 use crate::failure::{self, Done, input};
@@ -66,12 +66,12 @@ struct Measured {
 impl Measured {
     /// The time of a call of an estimator, in forward passes.
     fn cost(&self, row: &Row) -> f64 {
-        row.cost.ms / self.primal.ms
+        row.cost.passes(&self.primal)
     }
 
     /// The operations of a call of an estimator, in forward passes.
     fn flops(&self, row: &Row) -> f64 {
-        row.cost.flops as f64 / self.primal.flops.max(1) as f64
+        row.cost.flop_passes(&self.primal)
     }
 
     /// Variance times cost: how much work it takes to get so near to the gradient by averaging.
@@ -95,13 +95,9 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
     let threads = Threads::new(threads.map(usize::from))?;
     let float = modes::float(args.dtype);
     let model = model::load(&args.model, float, DEFAULT_BATCH)?;
-    if let Some((_, name, _)) = model.graph().bindings().find(|(_, _, role)| **role == Role::Seed) {
-        return Err(input(format_args!(
-            "`{}` draws random numbers of its own, from `{name}`, so that its loss has no one gradient to estimate; if it \
-             does so in training alone, as with dropout, --eval leaves that out",
-            model.name()
-        )));
-    }
+    check_fixed(&model).map_err(|e| {
+        input(format_args!("{e}; if it does so in training alone, as with dropout, --eval leaves that out"))
+    })?;
     let data = match &args.data {
         Some(name) => Some(read_data(args, name, quiet)?),
         None => None,
@@ -120,19 +116,9 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
         candidates.push(candidate);
     }
 
-    // In double precision, so that errors are those of the estimators.
     let double = model::load(&args.model, DType::F64, DEFAULT_BATCH)?;
-    let gradient = Gradient::of(&double, &at, &options)?;
-    let squared_norm = gradient.squared_norm();
-    if !squared_norm.is_finite() || squared_norm == 0.0 {
-        return Err(input(format_args!(
-            "the gradient of `{}` {} here, so that there is nothing to compare estimates with; --params takes other \
-             parameters",
-            model.name(),
-            if squared_norm == 0.0 { "is 0" } else { "isn't finite" }
-        )));
-    }
-    let (primal, rows) = measured(args, &model, candidates, &at, &gradient, budget, &options)?;
+    let point = Point::new(&model, &double, at, &options)?;
+    let (primal, rows) = measured(args, &point, candidates, budget, &options)?;
     let measured = Measured {
         model: model.name().to_owned(),
         batch: args.model.batch.unwrap_or(DEFAULT_BATCH),
@@ -140,8 +126,8 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
         samples: args.samples,
         seed: args.seed,
         threads: threads.count(),
-        parameters: gradient.elements(),
-        gradient_norm: squared_norm.sqrt(),
+        parameters: point.gradient.elements(),
+        gradient_norm: point.gradient.squared_norm().sqrt(),
         primal,
         rows,
     };
@@ -161,23 +147,6 @@ fn read_data(args: &Estimate, name: &str, quiet: bool) -> Done<Dataset> {
     Ok(set)
 }
 
-/// The batches that training on `data` takes, one after the other, of the types that `model` binds.
-fn batches<'a>(data: &'a Dataset, model: &'a Model, seed: u64) -> impl Iterator<Item = Result<Arrays>> + 'a {
-    let of = |name: &str| model.graph().leaf(name).map(|v| model.graph().ty(v).clone());
-    let (samples, labels) = (of(SAMPLES), of(LABELS));
-    let size = samples.as_ref().map_or(0, |ty| ty.shape[0]);
-    let all = (0..).flat_map(move |epoch| match Batches::training(data, size, seed, epoch) {
-        Ok(batches) => Box::new(batches.map(Ok)) as Box<dyn Iterator<Item = _>>,
-        Err(e) => Box::new(std::iter::once(Err(e))),
-    });
-    all.map(move |batch| {
-        let batch: Batch = batch?;
-        let typed = [(SAMPLES, &samples, batch.x), (LABELS, &labels, batch.y)].into_iter();
-        let typed = typed.filter_map(|(name, ty, x)| Some((name.to_owned(), x.cast(ty.as_ref()?.dtype))));
-        Ok(typed.collect())
-    })
-}
-
 /// Where estimators are measured: parameters, states and data of `model`.
 fn arrays(
     args: &Estimate,
@@ -187,12 +156,7 @@ fn arrays(
     quiet: bool,
 ) -> Done<Arrays> {
     let graph = model.graph();
-    let inputs = random::leaves(graph, |role| *role == Role::Input);
-    let mut at = random::arrays(inputs, random::data, args.seed)?;
-    random::into_bounds(graph, &mut at);
-    if let Some(data) = data {
-        at.extend(batches(data, model, args.seed).next().transpose()?.unwrap_or_default());
-    }
+    let mut at = estimate::inputs(model, data, args.seed)?;
     match kept {
         None => at.extend(random::initial(graph, args.seed)?),
         Some(kept) => {
@@ -236,60 +200,34 @@ impl Candidate {
         if args.steps == 0 {
             return Ok(());
         }
-        let settings = StepSettings {
-            grad: Some(self.spec.clone()),
-            optimizer: args.optimizer.clone(),
-            no_metrics: true,
-            ..StepSettings::default()
-        };
-        let step = model.step(&step_settings::config(&settings)?)?;
-        let rate = args.lr.map_or_else(|| settings.default_rate(), Ok)?;
-        let mut batches = data.map(|data| batches(data, model, args.seed));
-        let mut batch = |_| match &mut batches {
-            Some(batches) => batches.next().unwrap_or_else(|| Ok(Arrays::new())),
-            None => Ok(Arrays::new()),
-        };
         let mut from = at.clone();
         from.append(&mut self.held);
-        let states = learned(model, &step, &from, rate, (args.steps, args.seed), &mut batch, options);
-        let states = states.map_err(|e| input(format_args!("--grad {}: {e}", self.spec)))?;
-        self.held = states.into_iter().filter(|(name, _)| own.contains(&name.as_str())).collect();
+        let learning =
+            Learning { steps: args.steps, optimizer: args.optimizer.clone(), rate: args.lr, seed: args.seed };
+        let states = learning.states(model, &self.spec, &from, data, options);
+        self.held = states.map_err(|e| input(format_args!("--grad {}: {e}", self.spec)))?;
         self.states = States::Learned;
         Ok(())
     }
 }
 
-/// What the forward pass costs, and what there is to say of each of `candidates`.
+/// What the forward pass costs, and what there is to say of each of `candidates`, at `point`.
 fn measured(
     args: &Estimate,
-    model: &Model,
+    point: &Point,
     candidates: Vec<Candidate>,
-    at: &Arrays,
-    gradient: &Gradient,
     budget: Duration,
     options: &CompileOptions,
 ) -> Done<(Cost, Vec<Row>)> {
     let mut qualities = Vec::new();
     for candidate in &candidates {
-        let mut at = at.clone();
-        at.extend(candidate.held.clone());
-        let estimate = &candidate.estimate;
-        let draws =
-            Draws { count: args.samples, at_once: at_once(estimate), seed: args.seed, stopped: &|| false };
-        let Some(moments) = measure(model, estimate, &at, gradient, draws, options)? else {
-            unreachable!("nothing stops it")
-        };
-        let quality = Quality::of(&moments, gradient, modes::float(args.dtype));
-        if !quality.is_finite() {
-            return Err(input(format_args!(
-                "--grad {}: its estimates aren't all finite here",
-                candidate.spec
-            )));
-        }
-        qualities.push(quality);
+        let sample = Sample { count: args.samples, seed: args.seed, stopped: &|| false };
+        let quality = point.quality(&candidate.estimate, &candidate.held, sample, options);
+        let quality = quality.map_err(|e| input(format_args!("--grad {}: {e}", candidate.spec)))?;
+        qualities.push(quality.unwrap_or_else(|| unreachable!("nothing stops it")));
     }
     let programs: Vec<&Model> =
-        std::iter::once(model).chain(candidates.iter().map(|candidate| &candidate.estimate)).collect();
+        std::iter::once(point.model).chain(candidates.iter().map(|candidate| &candidate.estimate)).collect();
     let mut costs = costs(&programs, budget, args.seed, options)?.into_iter();
     let Some(primal) = costs.next() else { unreachable!("the forward pass is the first program") };
     let rows = candidates.into_iter().zip(qualities).zip(costs);

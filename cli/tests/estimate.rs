@@ -179,6 +179,15 @@ fn states_come_from_the_parameters_or_from_steps() {
     assert_ne!(given["gradient_norm"], first["gradient_norm"]);
 }
 
+/// Steps go on with the samples of another epoch where those of one have all been taken.
+#[test]
+fn states_are_learned_over_epochs() {
+    let two_batches = ["--data", "synthetic:32x28x28x1", "--lr", "0.02", "--steps"];
+    let learned = |steps: &'static str| json(&["control_variate"], &[&two_batches[..], &[steps]].concat());
+    let [short, long] = ["1", "40"].map(|steps| number(&learned(steps)["estimators"][0], "variance"));
+    assert!(long < 0.9 * short, "{long} after 20 epochs, {short} after a step");
+}
+
 #[test]
 fn precision_is_a_choice() {
     let found = json(&["backprop"], &["--dtype", "f64", "--data", "embedded"]);
@@ -217,6 +226,16 @@ fn what_cannot_be_measured_is_said() {
         &["estimate", "models/beale.fg", "--grad", "backprop", "--data", "embedded"],
         1,
         "no samples `x: f32[batch, …]`",
+    );
+    let few =
+        ["estimate", "models/mlp.fg", "--grad", "backprop", "--data", "synthetic:8x28x28x1", "--batch", "16"];
+    let fewer = "batches of 16 can't be made of the 8 training samples of `synthetic:8x28x28x1`";
+    says(&few, 1, fewer);
+    says(&[&few[..], &["--dtype", "f64"]].concat(), 1, fewer);
+    says(
+        &["estimate", "models/mlp.fg", "--grad", "control_variate", "--steps", "3", "--lr", "-1"],
+        1,
+        "a learning rate is positive",
     );
     let flat = write("flat.fg", "model flat() {\n  param w: f32[3] ~ zeros\n  loss = sum(w * w)\n}\n");
     says(&["estimate", &flat, "--grad", "backprop"], 1, "the gradient of `flat` is 0 here");

@@ -60,7 +60,7 @@ pub struct Series {
     pub name: String,
     /// Index of the palette, taken around; each colour has a marker of its own.
     pub colour: usize,
-    /// Index of the dashes, taken around; 0 is a full line.
+    /// Index of the dashes, taken around; 0 is a full line. Of points without a line, all but the first are hollow.
     pub dash: usize,
     /// The role of the line.
     pub role: Role,
@@ -76,6 +76,8 @@ pub struct Series {
 pub enum Role {
     /// Measurements, or values computed to be compared with them.
     Data,
+    /// Measurements that nothing joins: a marker at each, filled where the dash is a full line, and else hollow.
+    Points,
     /// A line behind the data, such as a contour: thin, in grey, without markers.
     Backdrop,
 }
@@ -124,13 +126,18 @@ impl Figure {
     pub fn has_data(&self) -> bool {
         let mut series = self.panels.iter().flat_map(|panel| &panel.series);
         series.any(|s| {
-            s.role == Role::Data
+            s.role != Role::Backdrop
                 && (s.stops.is_some() || s.points.iter().any(|p| p.x.is_finite() && p.y.is_finite()))
         })
     }
 }
 
 impl Series {
+    /// Points that nothing joins, with filled markers or hollow ones.
+    pub fn scattered(name: impl Into<String>, colour: usize, hollow: bool, points: Vec<Point>) -> Series {
+        Series { role: Role::Points, ..Series::new(name, colour, usize::from(hollow), points) }
+    }
+
     /// A line of data.
     pub fn new(name: impl Into<String>, colour: usize, dash: usize, points: Vec<Point>) -> Series {
         Series { name: name.into(), colour, dash, role: Role::Data, stops: None, points }

@@ -66,6 +66,10 @@ pub fn legend_line(series: &Series, x: f64, y: f64) -> String {
     let line = format!(r#"<path class="line {dash}" d="M{} {}h{SAMPLE}"/>"#, n(x), n(y));
     match series.role {
         Role::Data => format!(r#"<g class="{colour}">{line}<path class="mark" d="{marker}"/></g>"#),
+        Role::Points => {
+            let mark = palette::mark_class(series);
+            format!(r#"<g class="{colour}"><path class="{mark}" d="{marker}"/></g>"#)
+        }
         Role::Backdrop => format!(r#"<g class="{colour}">{line}</g>"#),
     }
 }
@@ -87,6 +91,7 @@ fn style(theme: &Theme) -> String {
          .backdrop{{color:{quiet}}}.backdrop .line{{stroke-width:0.7;stroke-opacity:0.7}}\
          .band{{fill:currentColor;fill-opacity:0.17;stroke:none}}\
          .mark{{fill:currentColor;stroke:{ground};stroke-width:0.8}}\
+         .hollow{{fill:{ground};stroke:currentColor;stroke-width:1.7}}\
          .cross{{fill:none;stroke:currentColor;stroke-width:2.4}}\
          .halo{{fill:none;stroke:{ground};stroke-width:5}}",
         panel::NAME_SIZE,

@@ -57,9 +57,15 @@ pub fn colour_class(colour: usize) -> String {
 /// The class of what `series` is drawn in.
 pub fn series_class(series: &Series) -> String {
     match series.role {
-        Role::Data => colour_class(series.colour),
+        Role::Data | Role::Points => colour_class(series.colour),
         Role::Backdrop => "backdrop".to_owned(),
     }
+}
+
+/// The class of the markers of `series`.
+pub fn mark_class(series: &Series) -> &'static str {
+    let hollow = series.role == Role::Points && !series.dash.is_multiple_of(DASHES.len());
+    if hollow { "mark hollow" } else { "mark" }
 }
 
 /// The class of the dash of that index.

@@ -180,7 +180,7 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
             if line.end.is_some() || line.stop.is_some() { &mut ended } else { &mut lines },
             r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/>{}</g>"#,
             palette::dash_class(series.dash),
-            line.line(),
+            if series.role == Role::Points { String::new() } else { line.line() },
             line.marks(series, s, panel.series.len())
         );
     }
@@ -290,6 +290,7 @@ impl Line {
         let shift = (s as f64 + 0.5) / of.max(1) as f64;
         let spaced = |k: usize| ((k as f64 + shift) / MARKERS as f64 * (count - 1) as f64).round() as usize;
         let chosen: Vec<usize> = match count {
+            _ if series.role == Role::Points => (0..count).collect(),
             0..=FEW_POINTS => (0..count).collect(),
             _ => (0..MARKERS).map(spaced).collect(),
         };
@@ -298,7 +299,8 @@ impl Line {
         let lone = (0..count).filter(|k| none(k.checked_sub(1)) && none(Some(k + 1)) && !chosen.contains(k));
         let lone: Vec<usize> = lone.collect();
         let shape = palette::marker(series.colour, 0.0, 0.0, MARKER);
-        let marks = chosen.iter().chain(&lone).map(|k| (*k, "mark", shape.as_str()));
+        let mark = palette::mark_class(series);
+        let marks = chosen.iter().chain(&lone).map(|k| (*k, mark, shape.as_str()));
         let ends = self.end.into_iter().flat_map(|k| [(k, "halo", CROSS), (k, "cross", CROSS)]);
         let mut out = String::new();
         if let Some((x, y)) = self.stop {
@@ -308,7 +310,7 @@ impl Line {
         for (k, class, shape) in marks.chain(ends) {
             if let Some((x, y)) = self.points.get(k).copied().flatten() {
                 // A line that leaves the frame before it ends has its cross at the edge.
-                let y = if class == "mark" { y } else { y.clamp(self.inner.0, self.inner.1) };
+                let y = if class == mark { y } else { y.clamp(self.inner.0, self.inner.1) };
                 let (x, y) = (n(x), n(y));
                 let _ = write!(
                     out,

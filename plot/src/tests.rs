@@ -118,3 +118,26 @@ fn odd_figures_are_drawn() {
         }
     }
 }
+
+#[test]
+fn scattered_points_are_joined_by_nothing() {
+    let points = || (0..20).map(|k| Point::new(f64::from(k), f64::from(k * k))).collect::<Vec<_>>();
+    let series =
+        [false, true].map(|hollow| Series::scattered(format!("hollow: {hollow}"), 3, hollow, points()));
+    let panel =
+        Panel { title: String::new(), x: Axis::linear("x"), y: Axis::linear("y"), series: series.into() };
+    let figure = Figure {
+        name: "f".into(),
+        title: "t".into(),
+        caption: String::new(),
+        columns: 1,
+        panels: vec![panel],
+    };
+    assert!(figure.has_data());
+    let svg = svg(&figure);
+    parsed(&figure);
+    assert!(attributes(&svg, "line", "d").iter().all(|d| d.is_empty()), "not in the legend either");
+    // Each has a marker at every point, and one in the legend.
+    assert_eq!(attributes(&svg, "mark\"", "d").len(), 21);
+    assert_eq!(attributes(&svg, "mark hollow\"", "d").len(), 21);
+}

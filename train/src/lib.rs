@@ -5,6 +5,7 @@
 
 mod array_files;
 pub mod data;
+pub mod estimate;
 pub mod evaluate;
 pub mod hash;
 pub mod interrupt;

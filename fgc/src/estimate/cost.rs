@@ -26,6 +26,18 @@ pub struct Cost {
     pub peak_bytes: usize,
 }
 
+impl Cost {
+    /// The time of a call, in those of `forward`.
+    pub fn passes(&self, forward: &Cost) -> f64 {
+        self.ms / forward.ms
+    }
+
+    /// The operations of a call, in those of `forward`.
+    pub fn flop_passes(&self, forward: &Cost) -> f64 {
+        self.flops as f64 / forward.flops.max(1) as f64
+    }
+}
+
 /// The costs of `programs`, optimised and compiled, with calls timed in turns for about `budget` of each.
 ///
 /// # Errors

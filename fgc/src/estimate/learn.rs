@@ -1,11 +1,11 @@
-//! What the states of an estimator become in training.
+//! What training makes of the states of an estimator, and of a model.
 
 use fgc_ir::{Arrays, Graph, Role, Tensor};
 
 use crate::error::{Error, Result};
 use crate::keys::step_key;
 use crate::model::Model;
-use crate::program::CompileOptions;
+use crate::program::{CompileOptions, Program};
 use crate::random;
 
 /// The states of `graph`, which was made of `model`, that aren't the model's own.
@@ -29,6 +29,38 @@ pub fn learned(
     batch: &mut dyn FnMut(u64) -> Result<Arrays>,
     options: &CompileOptions,
 ) -> Result<Arrays> {
+    let program = run(step, at, rate, (steps, seed), batch, options)?;
+    read(&program, own_states(model, step.graph()), rate, steps)
+}
+
+/// What the parameters and the states of `model` itself hold after such steps.
+///
+/// # Errors
+/// As of [`learned`].
+pub fn trained(
+    model: &Model,
+    step: &Model,
+    at: &Arrays,
+    rate: f64,
+    (steps, seed): (u64, u64),
+    batch: &mut dyn FnMut(u64) -> Result<Arrays>,
+    options: &CompileOptions,
+) -> Result<Arrays> {
+    let program = run(step, at, rate, (steps, seed), batch, options)?;
+    let kept = model.graph().bindings();
+    let kept = kept.filter(|(_, _, role)| matches!(role, Role::Param(_) | Role::State(_)));
+    read(&program, kept.map(|(_, name, _)| name), rate, steps)
+}
+
+/// The program of `step` after so many calls.
+fn run(
+    step: &Model,
+    at: &Arrays,
+    rate: f64,
+    (steps, seed): (u64, u64),
+    batch: &mut dyn FnMut(u64) -> Result<Arrays>,
+    options: &CompileOptions,
+) -> Result<Program> {
     let mut program = step.compile(options)?;
     let graph = step.graph();
     let first = options.threads.install(|| random::initial(graph, seed))?;
@@ -50,15 +82,25 @@ pub fn learned(
         }
         program.call();
     }
-    let mut states = Arrays::new();
-    for name in own_states(model, graph) {
+    Ok(program)
+}
+
+/// What `program` holds of `names`, which are finite after `steps` steps with learning rate `rate`.
+fn read<'a>(
+    program: &Program,
+    names: impl Iterator<Item = &'a str>,
+    rate: f64,
+    steps: u64,
+) -> Result<Arrays> {
+    let mut held = Arrays::new();
+    for name in names {
         let x = program.read(name)?;
         if x.to_f64().iter().any(|x| !x.is_finite()) {
             return Err(Error::new(format!(
                 "`{name}` isn't finite after {steps} steps of training with learning rate {rate:e}: try a lower one"
             )));
         }
-        states.insert(name.to_owned(), x);
+        held.insert(name.to_owned(), x);
     }
-    Ok(states)
+    Ok(held)
 }

@@ -44,6 +44,8 @@ pub enum Measuring {
     Cost(Measurement<measure::Costs>),
     /// How much the forward gradient varies.
     Variance(Measurement<measure::Variance>),
+    /// How good estimators of the gradient are.
+    Estimators(Measurement<measure::Estimators>),
     /// Paths of gradient descent.
     Trajectories(Measurement<measure::Trajectories>),
 }
@@ -54,6 +56,7 @@ macro_rules! each_kind {
         match $measuring {
             $crate::spec::Measuring::Cost($experiment) => $body,
             $crate::spec::Measuring::Variance($experiment) => $body,
+            $crate::spec::Measuring::Estimators($experiment) => $body,
             $crate::spec::Measuring::Trajectories($experiment) => $body,
         }
     };
@@ -69,16 +72,17 @@ impl Experiment {
     /// # Errors
     /// If something is wrong in it, with its place.
     pub fn read(file: &File, overrides: Overrides) -> Result<Experiment> {
-        use measure::{Costs, Trajectories, Variance};
+        use measure::{Costs, Estimators, Trajectories, Variance};
         let kind: Spanned<String> = file.root()?.need("kind")?.decode()?;
         let quick = overrides.quick;
         Ok(Experiment::Measuring(match kind.get_ref().as_str() {
             TRAINING => return Training::read(file, overrides).map(Experiment::Training),
             Costs::KIND => Measuring::Cost(Measurement::read(file, quick)?),
             Variance::KIND => Measuring::Variance(Measurement::read(file, quick)?),
+            Estimators::KIND => Measuring::Estimators(Measurement::read(file, quick)?),
             Trajectories::KIND => Measuring::Trajectories(Measurement::read(file, quick)?),
             _ => {
-                let kinds = [TRAINING, Costs::KIND, Variance::KIND, Trajectories::KIND];
+                let kinds = [TRAINING, Costs::KIND, Variance::KIND, Estimators::KIND, Trajectories::KIND];
                 return Err(file.unknown(&kind, kinds.into_iter()));
             }
         }))

@@ -9,7 +9,7 @@ use fgc_train::{Error, Result};
 use super::file::File;
 
 /// The built-in experiments: their names and texts.
-pub const EXPERIMENTS: [(&str, &str); 19] = [
+pub const EXPERIMENTS: [(&str, &str); 20] = [
     ("fig2", include_str!("../../experiments/fig2.toml")),
     ("fig3", include_str!("../../experiments/fig3.toml")),
     ("fig4", include_str!("../../experiments/fig4.toml")),
@@ -25,6 +25,7 @@ pub const EXPERIMENTS: [(&str, &str); 19] = [
     ("variance", include_str!("../../experiments/variance.toml")),
     ("scaling", include_str!("../../experiments/scaling.toml")),
     ("memory", include_str!("../../experiments/memory.toml")),
+    ("estimators", include_str!("../../experiments/estimators.toml")),
     ("zoo", include_str!("../../experiments/zoo.toml")),
     ("ren_mnist", include_str!("../../experiments/ren_mnist.toml")),
     ("ren_cifar", include_str!("../../experiments/ren_cifar.toml")),
@@ -36,11 +37,12 @@ pub const GROUPS: [(&str, &[&str]); 2] =
     [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"]), ("ren", &["ren_mnist", "ren_cifar"])];
 
 /// The built-in models, which experiments name without a path: their names and texts.
-pub const MODELS: [(&str, &str); 10] = [
+pub const MODELS: [(&str, &str); 11] = [
     ("logistic", include_str!("../../models/logistic.fg")),
     ("mlp", include_str!("../../models/mlp.fg")),
     ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
     ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
+    ("mlp_local", include_str!("../../models/mlp_local.fg")),
     ("cnn", include_str!("../../models/cnn.fg")),
     ("resnet", include_str!("../../models/resnet.fg")),
     ("localmixer", include_str!("../../models/localmixer.fg")),

@@ -1,6 +1,7 @@
 //! Figures, tables and verdicts of experiments that measure.
 
 mod cost;
+mod estimators;
 mod trajectories;
 mod variance;
 

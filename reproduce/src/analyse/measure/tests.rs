@@ -126,6 +126,113 @@ fn variances_are_those_of_the_closed_form() {
     assert!(points.clone().count() > 20 && points.clone().all(|p| p.x.is_finite() && p.y.is_finite()));
 }
 
+/// A small network in two cases, and an estimator of a file of its own that is too long.
+fn estimators(folder: &Path) -> String {
+    let mine = folder.join("long.fg");
+    let text = "const unbiased = true\nestimator long(by=1.5) { grad = by * grad(loss, params) }\n";
+    fs::write(&mine, text).unwrap();
+    format!(
+        "kind = 'estimators'\ntitle = 't'\nfigure = {{ title = 'f' }}\n
+        [settings]
+        estimators = ['backprop', 'forward', 'forward:tangents=4', 'control_variate']
+        seconds = 1e-3
+        [[settings.cases]]
+        name = 'first'\nmodel = 'mlp'\nset = {{ hidden = 4 }}\nbatch = 8
+        data = 'synthetic:40x28x28x1'\nsamples = 400\nalso = ['{mine}']
+        [[settings.cases]]
+        name = 'later'\ntitle = 'later'\nmodel = 'mlp'\nset = {{ hidden = 4 }}\nbatch = 8
+        data = 'synthetic:40x28x28x1'\nsamples = 400\nafter = 30\nlearn = 30\nlr = 0.05\npanels = ['cosine']
+        [[claim]]
+        text = 'unbiased'\ncheck = {{ kind = 'unbiased', sigmas = 5 }}
+        [[claim]]
+        text = 'these are'
+        check = {{ kind = 'unbiased', estimators = ['forward', 'control_variate'], sigmas = 5 }}
+        [[claim]]
+        text = 'a quarter'
+        check = {{ kind = 'ratio', of = 'forward:tangents=4', to = 'forward', quantity = 'variance', at_least = 0.15,
+                   at_most = 0.4 }}
+        [[claim]]
+        text = 'free'
+        check = {{ kind = 'ratio', cases = ['later'], of = 'forward:tangents=4', to = 'forward',
+                   quantity = 'operations', at_most = 1.0 }}",
+        mine = mine.display()
+    )
+}
+
+#[test]
+fn estimators_are_measured_once_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = estimators(folder.path());
+    let results = folder.path().join(RESULTS);
+    assert_eq!(run(&text, folder.path(), true), Ok(false));
+    assert!(!results.exists());
+    assert_eq!(run(&text, folder.path(), false), Ok(true));
+    let whole = fs::read_to_string(&results).unwrap();
+    assert_eq!(whole.lines().count(), 1 + 5 + 4);
+    let whole_section = section(&text, folder.path());
+    let verdicts: Vec<Verdict> = whole_section.claims.iter().map(Claim::verdict).collect();
+    assert_eq!(verdicts, [Verdict::Partly, Verdict::Holds, Verdict::Holds, Verdict::Fails]);
+    let panels = &whole_section.figures[0].panels;
+    assert_eq!(panels.len(), 4);
+    // Beside the lines behind them; what has no variance has a place that isn't drawn.
+    let counts = panels.iter().map(|p| p.series.iter().filter(|s| s.role == fgc_plot::Role::Points).count());
+    assert_eq!(counts.collect::<Vec<_>>(), [5, 5, 5, 4]);
+    assert_eq!(whole_section.tables.iter().map(|t| t.rows.len()).collect::<Vec<_>>(), [5, 4]);
+
+    // What an interruption has left of the second case: two estimators, one of which was measured without its times.
+    let column = whole.lines().next().unwrap().split(',').position(|name| name == "flops").unwrap();
+    let untimed = |line: &str| {
+        let cells = line.split(',').enumerate().map(|(k, cell)| if k < column { cell } else { "0" });
+        cells.collect::<Vec<_>>().join(",")
+    };
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let left: Vec<String> =
+        lines[..6].iter().cloned().chain(lines[6..8].iter().map(|l| untimed(l))).collect();
+    fs::write(&results, left.join("\n") + "\n").unwrap();
+    let open = section(&text, folder.path());
+    assert_eq!(open.claims[3].verdict(), Verdict::Open);
+    assert!(open.tables[1].rows.iter().all(|row| row.iter().any(|cell| cell == "–")));
+    assert_eq!(run(&text, folder.path(), false), Ok(true));
+    let again = fs::read_to_string(&results).unwrap();
+    let same = again.lines().zip(&lines).all(|(a, b)| untimed(a) == untimed(b));
+    assert!(same && again.lines().count() == lines.len(), "{again}\n{whole}");
+    let first = |text: &str| text.lines().take(6).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(first(&again), first(&whole), "the first case was complete, and isn't timed again");
+
+    // Another text of an estimator is another estimator.
+    let mine = folder.path().join("long.fg");
+    fs::write(&mine, fs::read_to_string(&mine).unwrap().replace("1.5", "1.0")).unwrap();
+    assert_eq!(run(&text, folder.path(), false), Ok(true));
+    assert_eq!(section(&text, folder.path()).claims[0].verdict(), Verdict::Holds);
+}
+
+#[test]
+fn what_is_wrong_with_estimators_is_said_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = estimators(folder.path());
+    let wrong = |from: &str, to: &str, message: &str| {
+        assert!(right.contains(from), "{from}");
+        let found = run(&right.replacen(from, to, 1), folder.path(), false).expect_err(to).to_string();
+        assert!(found.contains(message), "{to}: {found}");
+        assert!(!folder.path().join(RESULTS).exists(), "{to}");
+    };
+    wrong("'backprop', 'forward',", "'backprp', 'forward',", "did you mean `backprop`?");
+    wrong("'backprop', 'forward',", "'forward', 'forward',", "two of the name `forward`");
+    wrong("samples = 400", "samples = 1", "`samples` is at least 2, not 1");
+    wrong("lr = 0.05", "lr = -1.0", "a learning rate is positive");
+    wrong("cases = ['later']", "cases = ['latr']", "did you mean `later`?");
+    wrong("estimators = ['forward', 'control_variate']", "estimators = ['activity']", "isn't measured there");
+    wrong("panels = ['cosine']", "panels = ['sine']", "unknown variant `sine`");
+    wrong("batch = 8", "batch = 64", "batches of 64 can't be made of the 40 training samples");
+    wrong("lr = 0.05", "lr = 0.05\noptimizer = 'sdg'", "did you mean `sgd`?");
+    wrong("set = { hidden = 4 }", "set = { image = 32, hidden = 4 }", "--set image=28");
+    wrong(
+        "'forward:tangents=4', 'control",
+        "'guided', 'forward:tangents=4', 'control",
+        "the guess is of local losses",
+    );
+}
+
 #[test]
 fn descent_with_either_gradient_gets_to_the_minimum() {
     let text = format!(

@@ -6,7 +6,7 @@ use fgc_plot::palette::{dash_class, series_class};
 use fgc_plot::panel::{self, Layout};
 use fgc_plot::scale::Span;
 use fgc_plot::text::escaped;
-use fgc_plot::{Figure, Panel, Point, Scale, Series, legend, legend_line, number, same_entry};
+use fgc_plot::{Figure, Panel, Point, Role, Scale, Series, legend, legend_line, number, same_entry};
 use serde_json::{Value, json};
 
 use super::text::prose;
@@ -172,6 +172,9 @@ fn line(series: &Series, kept: &[usize], entry: usize) -> Value {
     let mut line = json!({
         "name": series.name, "class": class, "entry": entry, "x": list(&|p| p.x), "y": list(&|p| p.y)
     });
+    if series.role == Role::Points {
+        line["apart"] = json!(true);
+    }
     if points.iter().any(|p| p.spread.is_some()) {
         line["low"] = list(&|p| p.spread.map_or(f64::NAN, |s| s.0));
         line["high"] = list(&|p| p.spread.map_or(f64::NAN, |s| s.1));

@@ -171,7 +171,7 @@
         const at = series.x.map((x, i) => [this.px(x), this.py(series.y[i])]);
         const shown = ([x, y]) => Number.isFinite(x) && Number.isFinite(y);
         let path = "";
-        at.forEach((p, i) => { if (shown(p)) path += (i > 0 && shown(at[i - 1]) ? " " : "M") + round(p[0]) + " " + round(p[1]); });
+        if (!series.apart) at.forEach((p, i) => { if (shown(p)) path += (i > 0 && shown(at[i - 1]) ? " " : "M") + round(p[0]) + " " + round(p[1]); });
         this.lines[k].querySelector(".line").setAttribute("d", path);
         for (const mark of this.lines[k].querySelectorAll("[data-k]")) {
           const p = at[mark.dataset.k];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fgc::model::read_text;
+use fgc::{MethodKind, method, optimizers};
 use fgc_ir::diag::shortened;
 use fgc_train::{Environment, Error, Result, data, hash, versions};
 use serde::de::DeserializeOwned;
@@ -26,6 +27,9 @@ pub struct Kept<S> {
     models: BTreeMap<String, String>,
     /// The SHA-256 of the content of each data set.
     data: BTreeMap<String, String>,
+    /// The SHA-256 of the text of each estimator and optimizer that is named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    methods: BTreeMap<String, String>,
     settings: S,
 }
 
@@ -33,7 +37,7 @@ impl<'s, K: Kind> Kept<&'s K> {
     /// The inputs of a measurement that is made now with `settings`.
     ///
     /// # Errors
-    /// If a model or a data set can't be read.
+    /// If a model, a data set or a method can't be read.
     pub fn now(settings: &'s K, ctx: &Context) -> Result<Kept<&'s K>> {
         let (models, sets) = settings.inputs();
         let models = models
@@ -41,11 +45,20 @@ impl<'s, K: Kind> Kept<&'s K> {
             .map(|name| Ok((name.to_owned(), hash::sha256_text(&ctx.models.text(name)?.text))));
         let sets =
             sets.into_iter().map(|name| Ok((name.to_owned(), data::load(name, ctx.data)?.fingerprint())));
+        let mut methods = BTreeMap::new();
+        for (kind, spec) in settings.methods() {
+            let named = match kind {
+                MethodKind::Estimator => vec![method(kind, spec)?],
+                MethodKind::Optimizer => optimizers(spec)?,
+            };
+            methods.extend(named.into_iter().map(|of| (of.place, hash::sha256_text(&of.text))));
+        }
         Ok(Kept {
             format: FORMAT,
             environment: Environment::now()?,
             models: models.collect::<Result<_>>()?,
             data: sets.collect::<Result<_>>()?,
+            methods,
             settings,
         })
     }
@@ -65,7 +78,8 @@ impl<'s, K: Kind> Kept<&'s K> {
         }
         let there: Kept<toml::Table> = read(path, &text)?;
         let settings = toml::Table::try_from(self.settings).map_err(error)?;
-        if there.settings != settings || there.models != self.models || there.data != self.data {
+        let same = there.models == self.models && there.data == self.data && there.methods == self.methods;
+        if there.settings != settings || !same {
             return Ok(());
         }
         there.environment.check(&self.environment).map_err(|e| {

@@ -1,6 +1,7 @@
 //! Measuring programs: each kind of experiment measures what its results lack, and nothing again that they have.
 
 pub mod cost;
+pub mod estimators;
 mod kept;
 pub mod log;
 mod programs;

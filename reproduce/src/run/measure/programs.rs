@@ -1,7 +1,7 @@
 //! The programs that are measured, from models.
 
 use fgc::{CompileOptions, Direction, Method, MethodKind, Model, Options, Result, StepConfig, method};
-use fgc_ir::{Graph, OutputKind};
+use fgc_ir::{DType, Graph, OutputKind};
 
 use super::Context;
 use crate::spec::measure::{Consts, Program, Tangent};
@@ -38,8 +38,16 @@ pub fn derived(program: Program, model: &Model, tangents: usize, tangent: Tangen
 /// # Errors
 /// What is wrong with the model.
 pub fn load(ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Model> {
+    load_as(DType::F32, ctx, name, consts, batch)
+}
+
+/// [`load`], with `f32` read as `float`.
+///
+/// # Errors
+/// As there.
+pub fn load_as(float: DType, ctx: &Context, name: &str, consts: &Consts, batch: usize) -> Result<Model> {
     let set = consts.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
-    let options = Options { default_batch: batch, set, ..Options::default() };
+    let options = Options { default_batch: batch, set, float, ..Options::default() };
     ctx.models.text(name)?.load(&options)
 }
 

@@ -5,15 +5,15 @@
 
 use fgc::estimate::{Draws, Gradient, Moments, measure};
 use fgc::{CompileOptions, Model, random};
-use fgc_ir::{Arrays, Role};
+use fgc_ir::Arrays;
 use fgc_train::Result;
-use fgc_train::data::{self, Batches, Dataset};
-use fgc_train::step::{LABELS, SAMPLES};
+use fgc_train::data;
+use fgc_train::estimate::inputs;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
 use super::programs::{forward, load};
-use super::{Context, Measure, error};
+use super::{Context, Measure};
 use crate::spec::measure::{Sampled, Tangent, Variance, distribution};
 
 /// The measurement of a component, or of all together.
@@ -92,17 +92,9 @@ impl Variance {
 
     /// Where the function is looked at: its parameters and data.
     fn arrays(&self, case: &Sampled, model: &Model, ctx: &Context) -> Result<Arrays> {
-        let mut arrays = random::initial(model.graph(), self.seed)?;
-        let inputs = random::leaves(model.graph(), |role| *role == Role::Input);
-        arrays.extend(random::arrays(inputs, random::data, self.seed)?);
-        if let Some(name) = &case.data {
-            let set: Dataset = data::load(name, ctx.data)?;
-            let batch = Batches::training(&set, case.batch, self.seed, 0)?.next();
-            let batch =
-                batch.ok_or_else(|| error(format_args!("`{name}` has no batch of {}", case.batch)))?;
-            arrays.insert(SAMPLES.to_owned(), batch.x);
-            arrays.insert(LABELS.to_owned(), batch.y);
-        }
+        let set = case.data.as_deref().map(|name| data::load(name, ctx.data)).transpose()?;
+        let mut arrays = inputs(model, set.as_ref(), self.seed)?;
+        arrays.extend(random::initial(model.graph(), self.seed)?);
         Ok(arrays)
     }
 

@@ -1,12 +1,13 @@
 //! Experiments that measure programs instead of training with them.
 
 mod cost;
+mod estimators;
 mod trajectories;
 mod variance;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fgc::Direction;
+use fgc::{Direction, MethodKind};
 use fgc_train::ranges::at_most;
 use fgc_train::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ use super::limits;
 use super::matrix::twice;
 
 pub use cost::{CostCheck, Costs, Curve, Quantity};
+pub use estimators::{EstimatorCheck, Estimators, Place, Trait, View};
 pub use trajectories::{Descent, PathCheck, Trajectories};
 pub use variance::{Part, Sampled, Shown, Variance, VarianceCheck};
 
@@ -33,6 +35,11 @@ pub trait Kind: Serialize + DeserializeOwned {
 
     /// The names of the models that are measured, and of the data sets that they are measured on.
     fn inputs(&self) -> (BTreeSet<&str>, BTreeSet<&str>);
+
+    /// The estimators and optimizers that are named, as behind `--grad` and `--optimizer`, whose texts results depend on.
+    fn methods(&self) -> Vec<(MethodKind, &str)> {
+        Vec::new()
+    }
 
     /// Fails if a setting is out of its range, or a panel or one of `checks` names something that isn't measured.
     ///
@@ -63,9 +70,15 @@ pub struct FigureText {
     /// The title: the subject in a few words.
     pub title: String,
     /// What a reader has to know: what is averaged, what bands are.
+    #[serde(default)]
     pub caption: String,
     /// The number of panels in a row.
+    #[serde(default = "columns")]
     pub columns: usize,
+}
+
+fn columns() -> usize {
+    3
 }
 
 impl<K: Kind> Measurement<K> {

@@ -1,0 +1,189 @@
+//! Where estimators of the gradient are compared: the batches of a data set, and what training makes of parameters and of
+//! an estimator's states.
+
+use fgc::estimate::{learned, own_states, trained};
+use fgc::{Arrays, CompileOptions, DType, MethodKind, Model, Result, method, random};
+use fgc_ir::Role;
+
+use crate::data::{Batches, Dataset};
+use crate::step::{LABELS, SAMPLES};
+use crate::step_settings::{self, StepSettings};
+use crate::{Error, ranges};
+
+/// The batches that training takes of a data set, one after the other, without an end.
+pub struct Feed<'a> {
+    data: &'a Dataset,
+    batches: Batches<'a>,
+    size: usize,
+    seed: u64,
+    epoch: u64,
+    samples: DType,
+    labels: Option<DType>,
+}
+
+impl<'a> Feed<'a> {
+    /// Those of `data`, of the size and the types that `model` binds.
+    ///
+    /// # Errors
+    /// If the model takes no samples, or there are fewer of them than a batch has.
+    pub fn new(data: &'a Dataset, model: &Model, seed: u64) -> Result<Feed<'a>> {
+        let graph = model.graph();
+        let of = |name: &str| graph.leaf(name).map(|v| graph.ty(v));
+        let samples = of(SAMPLES).and_then(|ty| Some((ty.shape.first().copied()?, ty.dtype)));
+        let (size, samples) = samples.ok_or_else(|| {
+            let message =
+                format_args!("it has no samples `{SAMPLES}: f32[batch, …]` to take from `{}`", data.name);
+            Error::at(format_args!("`{}`", model.name()), message)
+        })?;
+        let batches = Batches::training(data, size, seed, 0)?;
+        Ok(Feed { data, batches, size, seed, epoch: 0, samples, labels: of(LABELS).map(|ty| ty.dtype) })
+    }
+
+    /// The next batch, by the names that models have for what is in it.
+    pub fn take(&mut self) -> Arrays {
+        let batch = self.batches.next().unwrap_or_else(|| {
+            self.epoch += 1;
+            let again = Batches::training(self.data, self.size, self.seed, self.epoch);
+            self.batches = again.unwrap_or_else(|e| unreachable!("the first epoch had batches: {e}"));
+            self.batches.next().unwrap_or_else(|| unreachable!("an epoch has a batch at least"))
+        });
+        let mut arrays = Arrays::from([(SAMPLES.to_owned(), batch.x.cast(self.samples))]);
+        arrays.extend(self.labels.map(|dtype| (LABELS.to_owned(), batch.y.cast(dtype))));
+        arrays
+    }
+}
+
+/// What the inputs of `model` are bound to: the first batch of `data`, and random numbers where it has nothing.
+///
+/// # Errors
+/// As of [`Feed::new`], and if something can't be drawn.
+pub fn inputs(model: &Model, data: Option<&Dataset>, seed: u64) -> Result<Arrays> {
+    let graph = model.graph();
+    let inputs = random::leaves(graph, |role| *role == Role::Input);
+    let mut at = random::arrays(inputs, random::data, seed)?;
+    random::into_bounds(graph, &mut at);
+    if let Some(data) = data {
+        at.extend(Feed::new(data, model, seed)?.take());
+    }
+    Ok(at)
+}
+
+/// Steps of training.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Learning {
+    /// How many.
+    pub steps: u64,
+    /// The optimizer, if it isn't the usual one.
+    pub optimizer: Option<String>,
+    /// The learning rate, if it isn't the usual one.
+    pub rate: Option<f64>,
+    /// What batches and keys are of.
+    pub seed: u64,
+}
+
+impl Learning {
+    /// What the states of the estimator `grad` alone hold after such steps of `model` from `at`: none if it has no states.
+    ///
+    /// # Errors
+    /// If a method isn't there, the data don't fit, or a state is no longer finite.
+    pub fn states(
+        &self,
+        model: &Model,
+        grad: &str,
+        at: &Arrays,
+        data: Option<&Dataset>,
+        options: &CompileOptions,
+    ) -> Result<Arrays> {
+        let (step, rate) = self.step(model, Some(grad))?;
+        let of_steps = self.feeding(model, data, &mut |batch| {
+            learned(model, &step, at, rate, (self.steps, self.seed), batch, options)
+        })?;
+        // Those of the optimizer are the step's too.
+        let estimate = model.estimate(&method(MethodKind::Estimator, grad)?)?;
+        let own: Vec<&str> = own_states(model, estimate.graph()).collect();
+        Ok(of_steps.into_iter().filter(|(name, _)| own.contains(&name.as_str())).collect())
+    }
+
+    /// What the parameters and the states of `model` hold after such steps from `at` along its gradient.
+    ///
+    /// # Errors
+    /// If a method isn't there, the data don't fit, or a parameter is no longer finite.
+    pub fn parameters(
+        &self,
+        model: &Model,
+        at: &Arrays,
+        data: Option<&Dataset>,
+        options: &CompileOptions,
+    ) -> Result<Arrays> {
+        let (step, rate) = self.step(model, None)?;
+        self.feeding(model, data, &mut |batch| {
+            trained(model, &step, at, rate, (self.steps, self.seed), batch, options)
+        })
+    }
+
+    /// The step, by the usual estimator if `grad` is none, and the learning rate.
+    fn step(&self, model: &Model, grad: Option<&str>) -> Result<(Model, f64)> {
+        let settings = StepSettings {
+            grad: grad.map(str::to_owned),
+            optimizer: self.optimizer.clone(),
+            no_metrics: true,
+            ..StepSettings::default()
+        };
+        let rate = match self.rate {
+            Some(rate) => ranges::learning_rate(rate).map_err(Error::new)?,
+            None => settings.default_rate()?,
+        };
+        Ok((model.step(&step_settings::config(&settings)?)?, rate))
+    }
+
+    /// What `run` gives with the batches of `data`, or without any.
+    fn feeding(
+        &self,
+        model: &Model,
+        data: Option<&Dataset>,
+        run: &mut dyn FnMut(&mut dyn FnMut(u64) -> Result<Arrays>) -> Result<Arrays>,
+    ) -> Result<Arrays> {
+        let mut feed = data.map(|data| Feed::new(data, model, self.seed)).transpose()?;
+        // Without data, what the step begins with is what it goes on with.
+        run(&mut |_| Ok(feed.as_mut().map_or_else(Arrays::new, Feed::take)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fgc::Options;
+
+    use super::*;
+    use crate::data;
+
+    fn model(text: &str) -> Model {
+        Model::parse(text, &Options { default_batch: 3, ..Options::default() }).unwrap()
+    }
+
+    const SUM: &str = "model m(x: f32[batch, 2, 2, 1]) {\n  param w: f32[] ~ ones\n  loss = w * sum(x)\n}";
+
+    #[test]
+    fn batches_go_on_in_the_next_epoch() {
+        let set = data::load("synthetic:7x2x2x1", std::path::Path::new("")).unwrap();
+        let mut feed = Feed::new(&set, &model(SUM), 5).unwrap();
+        let mut expected = Vec::new();
+        for epoch in 0..3 {
+            expected.extend(Batches::training(&set, 3, 5, epoch).unwrap().map(|batch| batch.x));
+        }
+        assert_eq!(expected.len(), 6);
+        let taken: Vec<_> = (0..6).map(|_| feed.take()).collect();
+        assert!(taken.iter().all(|batch| !batch.contains_key(LABELS)), "the model takes none");
+        assert!(taken.iter().zip(&expected).all(|(batch, x)| batch[SAMPLES] == *x));
+    }
+
+    #[test]
+    fn what_has_no_batch_is_said() {
+        let set = data::load("synthetic:2x2x2x1", std::path::Path::new("")).unwrap();
+        let fails = |text: &str| Feed::new(&set, &model(text), 0).err().expect("no batch").to_string();
+        let message = "batches of 3 can't be made of the 2 training samples of `synthetic:2x2x2x1`";
+        assert_eq!(fails(SUM), message);
+        assert!(inputs(&model(SUM), Some(&set), 0).is_err_and(|e| e.to_string() == message));
+        let none = fails("model none() {\n  param w: f32[] ~ ones\n  loss = w\n}");
+        assert!(none.starts_with("`none`: it has no samples `x: f32[batch, …]`"), "{none}");
+    }
+}
