@@ -223,6 +223,7 @@ impl<T: Scalar> DirectCall<'_, T> {
             && t.first[1] == u.first[1]
             && t.batch_strides[1] == u.batch_strides[1]
             && t.k == u.k
+            && t.columns == u.columns
             && t.k_strides[1] == u.k_strides[1]
             && t.packed.is_some() == u.packed.is_some()
             && t.k_blocks.iter().zip(&u.k_blocks).all(alike)
@@ -261,12 +262,14 @@ impl<T: Scalar> DirectCall<'_, T> {
             Some(p) => {
                 let copy: usize = block.batch_index.iter().zip(&p.batch).map(|(i, s)| i * s).sum();
                 let panel = copy * self.plan.panels.len() + block.panel;
-                let width = self.kernels.lanes * self.kernels.vectors();
+                let width = self.plan.width;
                 let at = p.at + (panel * p.depth() + k.offset(&p.k_order) as usize) * width;
                 self.packed.as_ptr().wrapping_add(at)
             }
             None => {
-                let at = first[1] + k.offset(&term.k_strides[1]) + block.columns.column as isize;
+                // The offsets of columns in inner products are the kernel's business.
+                let column = if self.plan.inner { 0 } else { block.columns.column as isize };
+                let at = first[1] + k.offset(&term.k_strides[1]) + column;
                 rhs.as_ptr().wrapping_offset(at)
             }
         };
@@ -318,6 +321,8 @@ impl<T: Scalar> DirectCall<'_, T> {
                     a_stride: k_block.a_stride,
                     b: product.b.wrapping_offset(skipped),
                     b_stride: k_block.b_stride,
+                    columns: product.term.columns.get(block.columns.column..).unwrap_or_default().as_ptr(),
+                    column_count: block.columns.columns(self.kernels.lanes),
                     runs: k_block.runs.as_ptr().wrapping_add(if table { 0 } else { part.start }),
                     table: k_block.table.as_ptr().wrapping_add(if table { part.start } else { 0 }),
                     count: part.len(),

@@ -34,6 +34,9 @@ pub struct MicroTile<T> {
     /// The right operand.
     pub b: *const T,
     pub b_stride: isize,
+    /// For kernels of inner products, the offset of each column from it, and their number.
+    pub columns: *const isize,
+    pub column_count: usize,
     /// The runs, or, for [`TABLE`] kernels, the offset of each `k` in the left operand.
     pub runs: *const KRun,
     pub table: *const i32,

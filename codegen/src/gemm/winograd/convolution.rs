@@ -319,6 +319,8 @@ impl Convolution {
                         a_stride: 1,
                         b: call.weights.as_ptr().wrapping_add(panel.column),
                         b_stride: self.channels as isize,
+                        columns: std::ptr::null(),
+                        column_count: 0,
                         runs: group.as_ptr(),
                         table: std::ptr::null(),
                         count: group.len(),

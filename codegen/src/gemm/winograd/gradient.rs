@@ -253,6 +253,8 @@ impl KernelGradient {
                     a_stride: self.inner as isize,
                     b: y.at.wrapping_add(point * y.stride + panel.column).cast_const(),
                     b_stride: self.channels as isize,
+                    columns: std::ptr::null(),
+                    column_count: 0,
                     runs: run,
                     table: std::ptr::null(),
                     count: 1,
