@@ -18,6 +18,10 @@ const MAX_PADDED: usize = 3 << 15;
 /// The most `k` of a block that reads the left operand as it lies.
 const MAX_K: usize = 1024;
 
+/// The elements of a block of the result up to which it is of several panels: blocks of few rows would each take longer to
+/// begin than to compute, or each read a long left operand from memory.
+const SMALL_BLOCK: usize = 1 << 12;
+
 /// Blocks aren't cut smaller than this for the sake of more of them, or of smaller parts of images.
 const MIN_BLOCK: usize = 16;
 
@@ -38,7 +42,7 @@ const LONG_K: usize = 4 * MAX_K;
 
 /// A sum of products as it is: `result[r] = Σ lhs·rhs` over the terms of each result.
 ///
-/// **Blocks are disjoint.** A macro-block is a block of `rows` by a panel of columns of one product of the batch,
+/// **Blocks are disjoint.** A macro-block is a block of `rows` by some panels of columns of one product of the batch,
 /// for one of the `k_splits`. Row blocks partition the rows, panels the columns, and the batch's products have
 /// their own elements of the result, because a result's strides are those of a dense array: so two macro-blocks
 /// of the same k-split share no element of a result. Each k-split but the first has partial sums of its own. So
@@ -66,6 +70,8 @@ pub struct DirectPlan {
     pub row_out_strides: Vec<isize>,
     pub row_table: Vec<isize>,
     pub panels: Vec<Panel>,
+    /// How many panels a macro-block has, but for the last.
+    pub panels_together: usize,
     /// The offset of each column in a row of the results, unless columns are contiguous.
     pub scattered: Option<Vec<isize>>,
     pub terms: Vec<TermPlan>,
@@ -238,7 +244,11 @@ impl DirectPlan {
             }
         }
         let k_blocks = terms.iter().map(|p| summed(&p.nest, max_k).count()).sum::<usize>();
-        let macro_blocks = |rows: &Blocks| (batches * rows.count() * panels.len()).max(1);
+        let pieces = batches * rows.count() * panels.len() * k_blocks;
+        let panels_together = SMALL_BLOCK / (rows.max() * width).max(1);
+        let panels_together = panels_together.min(pieces / MAX_WORKERS).clamp(1, panels.len());
+        let column_blocks = panels.len().div_ceil(panels_together);
+        let macro_blocks = |rows: &Blocks| (batches * rows.count() * column_blocks).max(1);
         let k_splits = k_splits(macro_blocks(&rows), flops, k_blocks, 1, batches * m * n * results);
         while macro_blocks(&rows) * k_splits < MAX_WORKERS / 2
             && flops / (macro_blocks(&rows) * k_splits) as u64 >= MIN_FLOPS
@@ -272,6 +282,7 @@ impl DirectPlan {
             row_out_strides,
             row_table,
             panels,
+            panels_together,
             scattered,
             terms,
             k_splits,
@@ -313,9 +324,19 @@ impl DirectPlan {
         self.terms.iter().map(|t| t.k.count()).sum()
     }
 
+    /// The number of blocks of columns.
+    pub fn column_blocks(&self) -> usize {
+        self.panels.len().div_ceil(self.panels_together)
+    }
+
+    /// The most columns of a block.
+    pub fn block_width(&self) -> usize {
+        self.width * self.panels_together
+    }
+
     /// The number of macro-blocks, which can be computed at once.
     pub fn macro_blocks(&self) -> usize {
-        self.batches() * self.rows.count() * self.panels.len() * self.k_splits
+        self.batches() * self.rows.count() * self.column_blocks() * self.k_splits
     }
 }
 
@@ -324,10 +345,11 @@ fn summed(l: &LoopNest, max_k: usize) -> Blocks {
     Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), max_k, MAX_WORKERS / 2)
 }
 
-/// The most `k` of a chunk: so many that a right operand's panel of `width` columns stays in the first-level cache, and
-/// that tiles sum in registers.
+/// The most `k` of a chunk: so many that a right operand's panel of `width` columns stays in the first-level cache, with
+/// a tile's rows if tiles go through them for each group of columns; and that tiles sum in registers.
 pub fn max_chunk(width: usize, shape: &KernelShape) -> usize {
-    (RESIDENT_PANEL / width).min(MAX_RUN * shape.depth)
+    let rows = if shape.is_inner() { shape.rows[width - 1] } else { 0 };
+    (RESIDENT_PANEL / (width + rows)).min(MAX_RUN * shape.depth)
 }
 
 impl TermPlan {

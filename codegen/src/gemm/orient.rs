@@ -45,27 +45,29 @@ impl TermNest {
 /// An estimate of the cycles that these loops take as they are: multiply-adds, and copies of operands and results
 /// whose columns aren't contiguous, or sums of lanes. `None` if kernels of this shape can't compute them.
 fn cycles(nest: &LoopNest, shape: &KernelShape) -> Option<f64> {
-    let [m, n, k] = nest.sizes();
+    let sizes = nest.sizes();
+    let [m, n, k] = sizes.map(|x| x as f64);
     let batches = nest.batches() as f64;
     let [out, rhs] = nest.columns_are_contiguous();
     let copied = |contiguous: bool, elements: f64| if contiguous { 0.0 } else { elements };
-    let scattered = copied(out, 2.0 * (m * n) as f64);
+    let scattered = copied(out, 2.0 * m * n);
     if !shape.is_inner() {
-        let vectors = n.div_ceil(shape.lanes) as f64;
-        let copied = copied(rhs, (n * k) as f64) + scattered;
-        return Some(batches * cost::product(m as f64 * vectors * k as f64, copied));
+        let vectors = (n / shape.lanes as f64).ceil();
+        return Some(batches * cost::product(m * vectors * k, copied(rhs, n * k) + scattered));
     }
-    if k == 0 {
+    let [rows, columns, depth] = sizes;
+    if depth == 0 {
         return Some(0.0);
     }
     let run = contiguous_k(nest)?;
-    let vectors = (m * n * (k / run)) as f64 * run.div_ceil(shape.depth) as f64;
-    // Of a tile's columns that are computed together and its rows, each is loaded once for the others.
-    let columns = n.min(shape.group);
-    let rows = m.min(shape.rows[columns - 1]);
-    let loads = (1.0 / rows as f64 + 1.0 / columns as f64).max(1.0);
-    let sums = m * n * k.div_ceil(max_chunk(n.min(shape.width()), shape)) * shape.depth;
-    Some(batches * cost::product(vectors * loads, sums as f64 + scattered))
+    let vectors = m * n * (k / run as f64) * run.div_ceil(shape.depth) as f64;
+    // A tile's rows are each loaded once for the columns that are computed together, and these for its rows.
+    let together = columns.min(shape.group);
+    let rows = rows.min(shape.rows[together - 1]);
+    let loads = (1.0 / rows as f64 + 1.0 / together as f64).max(1.0);
+    let chunks = depth.div_ceil(max_chunk(columns.min(shape.width()), shape));
+    let lanes = m * n * (chunks * shape.depth) as f64;
+    Some(batches * cost::product(vectors * loads, lanes + scattered))
 }
 
 /// How many `k` at least are contiguous in both operands, in the order of `k` in these loops; if they are enough for a

@@ -11,14 +11,13 @@ use super::scratch::{ALIGN, ScratchLayout, WorkerScratch};
 use crate::isa::Isa;
 
 impl DirectPlan {
-    /// The division of a worker's scratch, for the widest panel.
+    /// The division of a worker's scratch, for the widest block.
     fn worker_scratch(&self) -> WorkerScratch {
-        let width = self.width;
         let mut layout = ScratchLayout::default();
         let k_blocks = self.terms.iter().flat_map(|t| &t.k_blocks);
         let deepest = k_blocks.flat_map(|k| &k.chunks).map(|(ks, _)| ks.len()).max();
-        let block = self.results * self.rows.max() * width;
-        layout.take(deepest.unwrap_or(0) * width);
+        let block = self.results * self.rows.max() * self.block_width();
+        layout.take(deepest.unwrap_or(0) * self.width);
         let blocks = layout.take(if self.scattered.is_some() { block } else { 0 });
         let kept = layout.take(if self.stored.contains(&false) && self.k_splits == 1 { block } else { 0 });
         let image = |t: &TermPlan| t.padded.as_ref().map_or(0, |p| p.len());

@@ -10,8 +10,9 @@ use super::super::scalar::Scalar;
 use super::super::simd::Simd;
 use super::tile::MicroTile;
 
-/// The most columns of a tile: their `k` in a chunk fill the first-level cache. They are computed some at a time.
-pub const MAX_COLUMNS: usize = 16;
+/// The most columns of a tile, which are computed some at a time. More of them, which may be at a distance of a power of
+/// two like the rows of the left operand, wouldn't be in the first-level cache together.
+pub const MAX_COLUMNS: usize = 8;
 
 /// The tile of `MR` rows and as many columns as `t` says, `NC` of them at a time.
 ///
@@ -59,12 +60,14 @@ unsafe fn some_columns<S: Simd<Elem: Scalar>, const MR: usize, const NC: usize>(
                 std::array::from_fn(|n| t.b.wrapping_offset(run.b + *t.columns.add(column + n)));
             for _ in 0..run.len / S::LANES {
                 step::<S, MR, NC>(&rows, &columns, &mut sums, |at| S::load(at));
-                rows = rows.map(|at| at.wrapping_add(S::LANES));
-                columns = columns.map(|at| at.wrapping_add(S::LANES));
-                if column == 0 {
+                if column == 0 && t.ahead != 0 {
+                    rows.iter().for_each(|at| prefetch_second_level(at.wrapping_offset(t.ahead)));
+                } else if column == 0 {
                     prefetch_second_level(prefetch);
                     prefetch = prefetch.wrapping_offset(t.prefetch_stride * S::LANES as isize);
                 }
+                rows = rows.map(|at| at.wrapping_add(S::LANES));
+                columns = columns.map(|at| at.wrapping_add(S::LANES));
             }
             let rest = run.len % S::LANES;
             if rest > 0 {
@@ -75,7 +78,7 @@ unsafe fn some_columns<S: Simd<Elem: Scalar>, const MR: usize, const NC: usize>(
         for (m, sums) in sums.iter().enumerate() {
             let c = t.c.wrapping_offset(*t.c_rows.add(m)).wrapping_add(column);
             for (n, &sum) in sums.iter().enumerate() {
-                let (c, sum) = (c.add(n), added_lanes::<S>(sum));
+                let (c, sum) = (c.add(n), S::total(sum));
                 *c = if t.add { (*c).plus(sum) } else { sum };
             }
         }
@@ -101,25 +104,4 @@ unsafe fn step<S: Simd, const MR: usize, const NC: usize>(
             sums[m][n] = unsafe { S::mul_add(left, right[n], sums[m][n]) };
         }
     }
-}
-
-/// The sum of a vector's elements: halves are added until one is left.
-///
-/// # Safety
-/// The CPU has the instruction set.
-#[inline(always)]
-unsafe fn added_lanes<S: Simd<Elem: Scalar>>(x: S::Reg) -> S::Elem {
-    const MAX_LANES: usize = 16;
-    const { assert!(S::LANES <= MAX_LANES && S::LANES.is_power_of_two()) };
-    let mut lanes = [S::Elem::default(); MAX_LANES];
-    // SAFETY: there is room for a vector; the caller vouches for the instruction set.
-    unsafe { S::store(lanes.as_mut_ptr(), x) };
-    let mut half = S::LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = lanes[i].plus(lanes[i + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
 }

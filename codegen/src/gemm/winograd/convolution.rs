@@ -321,6 +321,7 @@ impl Convolution {
                         b_stride: self.channels as isize,
                         columns: std::ptr::null(),
                         column_count: 0,
+                        ahead: 0,
                         runs: group.as_ptr(),
                         table: std::ptr::null(),
                         count: group.len(),

@@ -255,6 +255,7 @@ impl KernelGradient {
                     b_stride: self.channels as isize,
                     columns: std::ptr::null(),
                     column_count: 0,
+                    ahead: 0,
                     runs: run,
                     table: std::ptr::null(),
                     count: 1,
