@@ -2,7 +2,7 @@
 
 use super::blocks::Blocks;
 use super::k_block::{KBlock, RhsStrides};
-use super::loop_nest::{LoopNest, NestDim};
+use super::loop_nest::{LoopNest, NestDim, TermNest};
 use super::microkernel::KernelShape;
 use super::orient::Oriented;
 use super::pack::image::PaddedImage;
@@ -28,13 +28,6 @@ const MIN_BLOCK: usize = 16;
 /// About the most elements of the left operand that a block reads as they lie, so that they are
 /// in the second-level cache for the next panel.
 const RESIDENT_LHS: usize = 3 << 16;
-
-/// Elements of a panel of the right operand that stay in the first-level cache, beside rows of
-/// the left one and of the result.
-pub const RESIDENT_PANEL: usize = 1 << 13;
-
-/// The most `k` that an element of a tile's registers sums, in `f32` one after another.
-pub const MAX_RUN: usize = 128;
 
 /// The `k` of a result up to which k-blocks are added to it one after another; the sums of more
 /// k-blocks are added up with more digits.
@@ -147,14 +140,6 @@ impl PackedOperand {
     pub fn depth(&self) -> usize {
         self.k.iter().map(|k| k.0).product()
     }
-}
-
-/// The loop nest of a term: its position among the terms, and the result that it is added to.
-#[derive(Clone, Debug)]
-pub struct TermNest {
-    pub term: usize,
-    pub result: usize,
-    pub nest: LoopNest,
 }
 
 /// The columns in panels as wide as kernels are, the last two of about one width.
@@ -345,13 +330,6 @@ fn summed(l: &LoopNest, max_k: usize) -> Blocks {
     Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), max_k, MAX_WORKERS / 2)
 }
 
-/// The most `k` of a chunk: so many that a right operand's panel of `width` columns stays in the first-level cache, with
-/// a tile's rows if tiles go through them for each group of columns; and that tiles sum in registers.
-pub fn max_chunk(width: usize, shape: &KernelShape) -> usize {
-    let rows = if shape.is_inner() { shape.rows[width - 1] } else { 0 };
-    (RESIDENT_PANEL / (width + rows)).min(MAX_RUN * shape.depth)
-}
-
 impl TermPlan {
     fn new(
         TermNest { term, result, nest: l }: TermNest,
@@ -369,7 +347,7 @@ impl TermPlan {
             let (padded, strides) = PaddedImage::new(&l, [rows, &k]);
             (Some(padded), strides)
         };
-        let max_chunk = max_chunk(width, shape);
+        let max_chunk = shape.max_chunk(width);
         let lens = k.lens();
         let k_blocks = |b: RhsStrides| -> Option<Vec<KBlock>> {
             lens.iter().map(|&len| KBlock::new(&k, len, &lhs, b, max_chunk)).collect()

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use super::blocking::{DirectPlan, MAX_RUN, Panel, TermPlan};
+use super::blocking::{DirectPlan, Panel, TermPlan};
 use super::epilogue::{BlockEpilogue, BlockPlace, FinishedBlock};
 use super::k_block::KBlock;
 use super::macro_block::{MacroBlock, offset};
 use super::memory::{self, BlockElements, Operands, SharedBuffer, WideTotals, scatter};
-use super::microkernel::{MicroTile, MicrokernelTable, PACK, RUNS, TABLE};
+use super::microkernel::{MAX_RUN, MicroTile, MicrokernelTable, PACK, RUNS, TABLE};
 use super::parallel;
 use super::scalar::Scalar;
 use super::scratch::WorkerScratch;

@@ -42,8 +42,9 @@ mod winograd;
 use fgc_ir::DType;
 
 use crate::isa::Isa;
-use blocking::{DirectPlan, TermNest};
+use blocking::DirectPlan;
 pub use epilogue::{BlockEpilogue, BlockPlace, FinishedBlock};
+use loop_nest::TermNest;
 use memory::Operands;
 use microkernel::{KernelShape, Microkernels};
 pub use product::{Operand, Product, Term};

@@ -2,9 +2,8 @@
 
 use fgc_ir::cost;
 
-use super::blocking::{TermNest, max_chunk};
 use super::k_block::MIN_RUN;
-use super::loop_nest::LoopNest;
+use super::loop_nest::{LoopNest, TermNest};
 use super::microkernel::KernelShape;
 
 /// The loops of all terms, ready for micro-kernels of a shape.
@@ -65,7 +64,7 @@ fn cycles(nest: &LoopNest, shape: &KernelShape) -> Option<f64> {
     let together = columns.min(shape.group);
     let rows = rows.min(shape.rows[together - 1]);
     let loads = (1.0 / rows as f64 + 1.0 / together as f64).max(1.0);
-    let chunks = depth.div_ceil(max_chunk(columns.min(shape.width()), shape));
+    let chunks = depth.div_ceil(shape.max_chunk(columns.min(shape.width())));
     let lanes = m * n * (chunks * shape.depth) as f64;
     Some(batches * cost::product(vectors * loads, lanes + scattered))
 }

@@ -13,6 +13,13 @@ use tile::{MicrokernelFn, microkernel};
 
 pub use tile::{KRun, MicroTile, PACK, RUNS, TABLE};
 
+/// Elements of a panel of the right operand that stay in the first-level cache, beside rows of
+/// the left one and of the result.
+pub const RESIDENT_PANEL: usize = 1 << 13;
+
+/// The most `k` that an element of a tile's registers sums, in `f32` one after another.
+pub const MAX_RUN: usize = 128;
+
 /// An element type that there are micro-kernels for.
 pub trait Microkernels: Scalar {
     /// Those of an instruction set, which the CPU must have for them to be called.
@@ -39,6 +46,13 @@ impl KernelShape {
     /// Columns of the widest tile.
     pub fn width(&self) -> usize {
         self.rows.len() * self.lanes
+    }
+
+    /// The most `k` of a chunk: so many that a right operand's panel of `width` columns stays in the first-level cache,
+    /// with a tile's rows if tiles go through them for each group of columns; and that tiles sum in registers.
+    pub fn max_chunk(&self, width: usize) -> usize {
+        let rows = if self.is_inner() { self.rows[width - 1] } else { 0 };
+        (RESIDENT_PANEL / (width + rows)).min(MAX_RUN * self.depth)
     }
 
     /// Whether vectors hold elements of `k`.
