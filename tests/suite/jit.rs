@@ -233,19 +233,29 @@ fn steps_update_in_place() {
     assert_none(failures);
 }
 
-/// The same bits for any number of threads.
+/// The same bits for any number of threads, and the interpreter's numbers: of steps with convolutions, and of those whose
+/// products have few rows and long sums, or one column.
 #[test]
 fn threads_change_nothing() {
-    let g = model("cnn", "image=28 features=16 hidden=64", DType::F32, true);
-    let stepped = step(&g, &config("forward", "sgd")).unwrap();
-    let mut rng = StdRng::seed_from_u64(4);
-    let inputs = with_tangents(&stepped, &arrays(&g, &mut rng), &mut rng);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut executable = Executable::compile(&stepped).unwrap();
-        pool.install(|| executable.run(&inputs)).unwrap()
-    };
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(3));
+    for (name, consts, estimator) in [
+        ("cnn", "image=28 features=16 hidden=64", "forward"),
+        ("cnn", "image=12 features=16 hidden=64", "forward:draw=rank1"),
+        ("mlp", "hidden=96", "frog:tangents=5"),
+        ("mlp", "hidden=96", "frog:tangents=16,draw=rank1"),
+    ] {
+        let g = model(name, consts, DType::F32, true);
+        let stepped = step(&g, &config(estimator, "sgd")).unwrap();
+        let mut rng = StdRng::seed_from_u64(4);
+        let inputs = with_tangents(&stepped, &arrays(&g, &mut rng), &mut rng);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut executable = Executable::compile(&stepped).unwrap();
+            pool.install(|| executable.run(&inputs)).unwrap()
+        };
+        let one = run(1);
+        assert_eq!(one, run(2), "{estimator}");
+        assert_eq!(one, run(3), "{estimator}");
+        let expected = interpret(&stepped, &inputs).unwrap();
+        all_differ(&one, &expected, &MODEL).unwrap_or_else(|e| panic!("{estimator}: {e}"));
+    }
 }

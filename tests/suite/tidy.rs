@@ -17,6 +17,7 @@ const UNSAFE: &[&str] = &[
     "codegen/src/executable.rs",
     "codegen/src/gemm/macrokernel.rs",
     "codegen/src/gemm/memory.rs",
+    "codegen/src/gemm/microkernel/inner.rs",
     "codegen/src/gemm/microkernel/jit.rs",
     "codegen/src/gemm/microkernel/mod.rs",
     "codegen/src/gemm/microkernel/tile.rs",

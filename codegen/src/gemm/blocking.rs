@@ -1,11 +1,10 @@
 //! How a sum of products is cut into blocks that run on their own.
 
-use fgc_ir::cost;
-
 use super::blocks::Blocks;
 use super::k_block::{KBlock, RhsStrides};
-use super::loop_nest::{LoopNest, NestDim};
+use super::loop_nest::{LoopNest, NestDim, TermNest};
 use super::microkernel::KernelShape;
+use super::orient::Oriented;
 use super::pack::image::PaddedImage;
 use super::parallel::{MAX_WORKERS, MIN_FLOPS, k_splits};
 
@@ -19,6 +18,10 @@ const MAX_PADDED: usize = 3 << 15;
 /// The most `k` of a block that reads the left operand as it lies.
 const MAX_K: usize = 1024;
 
+/// The elements of a block of the result up to which it is of several panels: blocks of few rows would each take longer to
+/// begin than to compute, or each read a long left operand from memory.
+const SMALL_BLOCK: usize = 1 << 12;
+
 /// Blocks aren't cut smaller than this for the sake of more of them, or of smaller parts of images.
 const MIN_BLOCK: usize = 16;
 
@@ -26,20 +29,13 @@ const MIN_BLOCK: usize = 16;
 /// in the second-level cache for the next panel.
 const RESIDENT_LHS: usize = 3 << 16;
 
-/// Elements of a panel of the right operand that stay in the first-level cache, beside rows of
-/// the left one and of the result.
-pub const RESIDENT_PANEL: usize = 1 << 13;
-
-/// The most `k` that a tile sums in registers, in `f32` one after another.
-pub const MAX_RUN: usize = 128;
-
 /// The `k` of a result up to which k-blocks are added to it one after another; the sums of more
 /// k-blocks are added up with more digits.
 const LONG_K: usize = 4 * MAX_K;
 
 /// A sum of products as it is: `result[r] = Σ lhs·rhs` over the terms of each result.
 ///
-/// **Blocks are disjoint.** A macro-block is a block of `rows` by a panel of columns of one product of the batch,
+/// **Blocks are disjoint.** A macro-block is a block of `rows` by some panels of columns of one product of the batch,
 /// for one of the `k_splits`. Row blocks partition the rows, panels the columns, and the batch's products have
 /// their own elements of the result, because a result's strides are those of a dense array: so two macro-blocks
 /// of the same k-split share no element of a result. Each k-split but the first has partial sums of its own. So
@@ -47,6 +43,9 @@ const LONG_K: usize = 4 * MAX_K;
 /// in debug builds.
 #[derive(Clone, Debug)]
 pub struct DirectPlan {
+    /// Whether the micro-kernels are those of inner products, and the columns of their widest tile.
+    pub inner: bool,
+    pub width: usize,
     /// Whether left and right operands are exchanged.
     pub exchanged: bool,
     /// The results that have a term here, and the number of all results.
@@ -64,6 +63,8 @@ pub struct DirectPlan {
     pub row_out_strides: Vec<isize>,
     pub row_table: Vec<isize>,
     pub panels: Vec<Panel>,
+    /// How many panels a macro-block has, but for the last.
+    pub panels_together: usize,
     /// The offset of each column in a row of the results, unless columns are contiguous.
     pub scattered: Option<Vec<isize>>,
     pub terms: Vec<TermPlan>,
@@ -114,6 +115,8 @@ pub struct TermPlan {
     pub padded: Option<PaddedImage>,
     /// The right operand's packing, if it isn't read as it lies.
     pub packed: Option<PackedOperand>,
+    /// For inner products, the offset of each column in the right operand.
+    pub columns: Vec<isize>,
 }
 
 /// A right operand that is packed in panels of `k` by [`KernelShape::width`] columns.
@@ -136,34 +139,6 @@ impl PackedOperand {
     /// The number of `k`.
     pub fn depth(&self) -> usize {
         self.k.iter().map(|k| k.0).product()
-    }
-}
-
-/// The loop nest of a term: its position among the terms, and the result that it is added to.
-pub struct TermNest {
-    pub term: usize,
-    pub result: usize,
-    pub nest: LoopNest,
-}
-
-/// An estimate of the cycles that these loops take as they are: multiply-adds, and copies of operands and results
-/// whose columns aren't contiguous.
-fn cycles(nest: &LoopNest, shape: &KernelShape) -> f64 {
-    let [m, n, k] = nest.sizes().map(|x| x as f64);
-    let vectors = (n / shape.lanes as f64).ceil();
-    let [out, rhs] = nest.columns_are_contiguous();
-    let copied = |contiguous: bool, elements: f64| if contiguous { 0.0 } else { elements };
-    nest.batches() as f64 * cost::product(m * vectors * k, copied(rhs, n * k) + copied(out, 2.0 * m * n))
-}
-
-/// The loops of all terms with rows and columns exchanged, if that is cheaper; and whether.
-fn oriented(terms: Vec<TermNest>, shape: &KernelShape) -> (Vec<TermNest>, bool) {
-    let exchanged: Option<Vec<TermNest>> =
-        terms.iter().map(|p| Some(TermNest { nest: p.nest.exchanged()?.canonical(), ..*p })).collect();
-    let total = |terms: &[TermNest]| terms.iter().map(|p| cycles(&p.nest, shape)).sum::<f64>();
-    match exchanged {
-        Some(exchanged) if total(&exchanged) < total(&terms) => (exchanged, true),
-        _ => (terms, false),
     }
 }
 
@@ -193,14 +168,22 @@ fn offsets(dims: impl Iterator<Item = (usize, isize)>) -> Vec<isize> {
 }
 
 impl DirectPlan {
-    /// The plan of these terms, at least one, whose loops have the same results, which aren't empty.
-    pub fn new(first: TermNest, others: Vec<TermNest>, stored: &[bool], shape: &KernelShape) -> DirectPlan {
+    /// The plan of these terms, at least one, whose loops have the same results, which aren't empty, for micro-kernels
+    /// of these shapes: of columns and of inner products.
+    pub fn new(
+        first: TermNest,
+        others: Vec<TermNest>,
+        stored: &[bool],
+        shapes: &[KernelShape; 2],
+    ) -> DirectPlan {
         let results = stored.len();
         let mut written: Vec<usize> = std::iter::once(&first).chain(&others).map(|p| p.result).collect();
         written.sort_unstable();
         written.dedup();
         let like = first.nest.clone();
-        let (terms, exchanged) = oriented(std::iter::once(first).chain(others).collect(), shape);
+        let terms = std::iter::once(first).chain(others).collect();
+        let Oriented { terms, exchanged, shape } = Oriented::new(terms, shapes);
+        let shape = &shape;
         let exchange =
             |nest: LoopNest| nest.exchanged().expect("a nest whose terms are exchanged").canonical();
         let like = if exchanged { exchange(like) } else { like };
@@ -210,8 +193,7 @@ impl DirectPlan {
         let [columns_lie, _] = like.columns_are_contiguous();
         let scattered = (!columns_lie).then(|| offsets(like.n.iter().map(|a| (a.size, a.out))));
         let empty = |p: &TermNest| p.nest.k.iter().any(|s| s.axis.size == 0);
-        let terms = terms.into_iter().filter(|p| !empty(p)).map(|p| in_order(p, columns_lie));
-        let terms: Vec<TermNest> = terms.collect();
+        let terms: Vec<TermNest> = terms.into_iter().filter(|p| !empty(p)).collect();
         let flops = terms.iter().fold(0u64, |sum, p| {
             let [m, n, k] = p.nest.sizes().map(|x| x as u64);
             sum.saturating_add((2 * batches as u64).saturating_mul(m * n).saturating_mul(k))
@@ -247,7 +229,11 @@ impl DirectPlan {
             }
         }
         let k_blocks = terms.iter().map(|p| summed(&p.nest, max_k).count()).sum::<usize>();
-        let macro_blocks = |rows: &Blocks| (batches * rows.count() * panels.len()).max(1);
+        let pieces = batches * rows.count() * panels.len() * k_blocks;
+        let panels_together = SMALL_BLOCK / (rows.max() * width).max(1);
+        let panels_together = panels_together.min(pieces / MAX_WORKERS).clamp(1, panels.len());
+        let column_blocks = panels.len().div_ceil(panels_together);
+        let macro_blocks = |rows: &Blocks| (batches * rows.count() * column_blocks).max(1);
         let k_splits = k_splits(macro_blocks(&rows), flops, k_blocks, 1, batches * m * n * results);
         while macro_blocks(&rows) * k_splits < MAX_WORKERS / 2
             && flops / (macro_blocks(&rows) * k_splits) as u64 >= MIN_FLOPS
@@ -268,6 +254,8 @@ impl DirectPlan {
         let batch = like.batch.iter().map(|a| a.size).collect();
         let batch_out_strides = like.batch.iter().map(|a| a.out).collect();
         let plan = DirectPlan {
+            inner: shape.is_inner(),
+            width: shape.width(),
             exchanged,
             written,
             results,
@@ -279,6 +267,7 @@ impl DirectPlan {
             row_out_strides,
             row_table,
             panels,
+            panels_together,
             scattered,
             terms,
             k_splits,
@@ -320,29 +309,25 @@ impl DirectPlan {
         self.terms.iter().map(|t| t.k.count()).sum()
     }
 
+    /// The number of blocks of columns.
+    pub fn column_blocks(&self) -> usize {
+        self.panels.len().div_ceil(self.panels_together)
+    }
+
+    /// The most columns of a block.
+    pub fn block_width(&self) -> usize {
+        self.width * self.panels_together
+    }
+
     /// The number of macro-blocks, which can be computed at once.
     pub fn macro_blocks(&self) -> usize {
-        self.batches() * self.rows.count() * self.panels.len() * self.k_splits
+        self.batches() * self.rows.count() * self.column_blocks() * self.k_splits
     }
 }
 
 /// The `k` of a nest in blocks of at most `max_k`, if they can be that small: as many as can be shared out evenly.
 fn summed(l: &LoopNest, max_k: usize) -> Blocks {
     Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), max_k, MAX_WORKERS / 2)
-}
-
-/// The order of `k` in which the left operand is read along memory; or, where that makes no
-/// difference to it or lets the right operand be read as it lies, another.
-fn in_order(mut p: TermNest, columns_lie: bool) -> TermNest {
-    let l = &mut p.nest;
-    let [_, contiguous] = l.columns_are_contiguous();
-    let by_rhs = columns_lie && contiguous && l.lines.is_empty();
-    if by_rhs {
-        l.k.sort_by_key(|s| std::cmp::Reverse(s.axis.rhs.unsigned_abs()));
-    } else {
-        l.k.sort_by_key(|s| std::cmp::Reverse(s.axis.lhs.unsigned_abs()));
-    }
-    p
 }
 
 impl TermPlan {
@@ -362,16 +347,19 @@ impl TermPlan {
             let (padded, strides) = PaddedImage::new(&l, [rows, &k]);
             (Some(padded), strides)
         };
-        let max_chunk = (RESIDENT_PANEL / width).min(MAX_RUN);
+        let max_chunk = shape.max_chunk(width);
         let lens = k.lens();
         let k_blocks = |b: RhsStrides| -> Option<Vec<KBlock>> {
             lens.iter().map(|&len| KBlock::new(&k, len, &lhs, b, max_chunk)).collect()
         };
+        let columns = || offsets(l.n.iter().map(|a| (a.size, a.rhs)));
         let [_, lies] = l.columns_are_contiguous();
+        let lies = lies || shape.is_inner();
         let direct = if lies { k_blocks(RhsStrides::Strided(&rhs)) } else { None };
         let (k_blocks, packed) = match direct {
             Some(k_blocks) => (k_blocks, None),
             None => {
+                assert!(!shape.is_inner(), "inner products of operands that aren't contiguous along k");
                 let (mut copies, mut next) = (1, 1);
                 let batch = l.batch.iter().map(|a| {
                     let stride = if a.rhs == 0 { 0 } else { copies };
@@ -392,7 +380,7 @@ impl TermPlan {
                     copies,
                     k: l.k.iter().map(|s| (s.axis.size, s.axis.rhs)).collect(),
                     k_order,
-                    columns: offsets(l.n.iter().map(|a| (a.size, a.rhs))),
+                    columns: columns(),
                 };
                 *packed_len += copies * panels * packed.depth() * shape.width();
                 let k_blocks = k_blocks(RhsStrides::Packed(shape.width() as isize));
@@ -414,6 +402,7 @@ impl TermPlan {
             k_blocks,
             padded,
             packed,
+            columns: if shape.is_inner() { columns() } else { vec![] },
         }
     }
 }

@@ -7,7 +7,7 @@ use super::microkernel::KRun;
 
 /// Runs shorter than this are read by a table: a loop of its own costs each run about as much as two
 /// `k` of a tile, and with a table compilers keep fewer of a large tile's sums in registers.
-const MIN_RUN: usize = 3;
+pub const MIN_RUN: usize = 3;
 
 /// How a block of `k` is read.
 #[derive(Clone, PartialEq, Eq, Debug)]

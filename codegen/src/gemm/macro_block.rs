@@ -1,16 +1,18 @@
 //! Macro-blocks: the parts of a contraction that are computed on their own.
 
+use std::ops::Range;
+
 use super::blocking::{DirectPlan, Panel};
 use super::blocks::IndexBlock;
 use super::epilogue;
 
-/// Some rows by a panel of columns of each result, for one product of the batch and one k-split.
+/// Some rows by some panels of columns of each result, for one product of the batch and one k-split.
 pub struct MacroBlock {
     /// Its position among all of them, and its k-split.
     pub number: usize,
     pub k_split: usize,
-    /// The panel's position, and its columns.
-    pub panel: usize,
+    /// The positions of the panels, and their columns as one.
+    pub panels: Range<usize>,
     pub columns: Panel,
     /// The product, as one number and as an index of the batch dimensions.
     pub batch: usize,
@@ -27,12 +29,12 @@ impl MacroBlock {
     /// Macro-block `number` of a plan.
     pub fn new(plan: &DirectPlan, number: usize) -> MacroBlock {
         let (k_split, i) = (number % plan.k_splits, number / plan.k_splits);
-        let (panels, blocks) = (plan.panels.len(), plan.rows.count());
-        let (batch, i) = (i / (panels * blocks), i % (panels * blocks));
+        let (wide, blocks) = (plan.column_blocks(), plan.rows.count());
+        let (batch, i) = (i / (wide * blocks), i % (wide * blocks));
         // A padded image serves all panels. Else the rows of a panel come together, so that a
         // thread has the same columns of a matrix where it is read and where it is updated.
         let padded = plan.terms.iter().any(|t| t.padded.is_some());
-        let (panel, row_block) = if padded { (i % panels, i / panels) } else { (i / blocks, i % blocks) };
+        let (column_block, row_block) = if padded { (i % wide, i / wide) } else { (i / blocks, i % blocks) };
         let rows = plan.rows.block(row_block);
         let mut batch_index = vec![0; plan.batch.len()];
         let mut rest = batch;
@@ -42,11 +44,18 @@ impl MacroBlock {
         }
         let row_count = plan.rows.elements(rows.len);
         let first_row = offset(&batch_index, &plan.batch_out_strides) + rows.offset(&plan.row_out_strides);
-        let columns = plan.panels[panel];
+        let first = column_block * plan.panels_together;
+        let panels = first..(first + plan.panels_together).min(plan.panels.len());
+        let all = &plan.panels[panels.clone()];
+        let columns = Panel {
+            column: all[0].column,
+            vectors: all.iter().map(|panel| panel.vectors).sum(),
+            last: all[all.len() - 1].last,
+        };
         MacroBlock {
             number,
             k_split,
-            panel,
+            panels,
             columns,
             batch,
             batch_index,

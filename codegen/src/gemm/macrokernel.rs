@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use super::blocking::{DirectPlan, TermPlan};
+use super::blocking::{DirectPlan, Panel, TermPlan};
 use super::epilogue::{BlockEpilogue, BlockPlace, FinishedBlock};
 use super::k_block::KBlock;
 use super::macro_block::{MacroBlock, offset};
 use super::memory::{self, BlockElements, Operands, SharedBuffer, WideTotals, scatter};
-use super::microkernel::{MicroTile, MicrokernelTable, PACK, RUNS, TABLE};
+use super::microkernel::{MAX_RUN, MicroTile, MicrokernelTable, PACK, RUNS, TABLE};
 use super::parallel;
 use super::scalar::Scalar;
 use super::scratch::WorkerScratch;
@@ -197,13 +197,13 @@ impl<T: Scalar> DirectCall<'_, T> {
         });
     }
 
-    /// Prefetches the elements that the epilogue reads at the positions of these rows of a block.
-    fn prefetch_epilogue(&self, block: &MacroBlock, rows: Range<usize>) {
+    /// Prefetches the elements that the epilogue reads at the positions of these rows and columns of a block.
+    fn prefetch_epilogue(&self, block: &MacroBlock, (rows, panel): (Range<usize>, &Panel)) {
         let Some(epilogue) = self.epilogue.filter(|_| self.plan.scattered.is_none()) else { return };
         for read in epilogue.reads {
             for &row in &self.plan.row_table[rows.clone()] {
-                let at = block.first_row + row + block.columns.column as isize;
-                for vector in 0..block.columns.vectors {
+                let at = block.first_row + row + panel.column as isize;
+                for vector in 0..panel.vectors {
                     let at = at + (vector * self.kernels.lanes) as isize;
                     let at = std::ptr::without_provenance::<T>(*read).wrapping_offset(at);
                     memory::prefetch_second_level(at);
@@ -223,6 +223,7 @@ impl<T: Scalar> DirectCall<'_, T> {
             && t.first[1] == u.first[1]
             && t.batch_strides[1] == u.batch_strides[1]
             && t.k == u.k
+            && t.columns == u.columns
             && t.k_strides[1] == u.k_strides[1]
             && t.packed.is_some() == u.packed.is_some()
             && t.k_blocks.iter().zip(&u.k_blocks).all(alike)
@@ -260,13 +261,15 @@ impl<T: Scalar> DirectCall<'_, T> {
         let b = match &term.packed {
             Some(p) => {
                 let copy: usize = block.batch_index.iter().zip(&p.batch).map(|(i, s)| i * s).sum();
-                let panel = copy * self.plan.panels.len() + block.panel;
-                let width = self.kernels.lanes * self.kernels.vectors();
+                let panel = copy * self.plan.panels.len() + block.panels.start;
+                let width = self.plan.width;
                 let at = p.at + (panel * p.depth() + k.offset(&p.k_order) as usize) * width;
                 self.packed.as_ptr().wrapping_add(at)
             }
             None => {
-                let at = first[1] + k.offset(&term.k_strides[1]) + block.columns.column as isize;
+                // The offsets of columns in inner products are the kernel's business.
+                let column = if self.plan.inner { 0 } else { block.columns.column as isize };
+                let at = first[1] + k.offset(&term.k_strides[1]) + column;
                 rhs.as_ptr().wrapping_offset(at)
             }
         };
@@ -275,7 +278,7 @@ impl<T: Scalar> DirectCall<'_, T> {
             let begin = if kb + 1 < term.k.count() {
                 image.begin(first[0], [&block.rows, &term.k.block(kb + 1)])
             } else {
-                let next = block.number + self.plan.panels.len() * self.plan.k_splits;
+                let next = block.number + self.plan.column_blocks() * self.plan.k_splits;
                 let next = Some(next).filter(|&next| next < self.plan.macro_blocks())?;
                 let next = MacroBlock::new(self.plan, next);
                 let at = term.first[0] + offset(&next.batch_index, &term.batch_strides[0]);
@@ -291,77 +294,109 @@ impl<T: Scalar> DirectCall<'_, T> {
     /// is finished then.
     fn tiles(&self, block: &MacroBlock, products: &[TermBlock<T>], scratch: &mut [T], last: bool) {
         let first = products.first().expect("terms that are computed together");
-        let width = (block.columns.vectors * self.kernels.lanes) as isize;
-        let max = self.kernels.rows(block.columns.vectors);
-        let (k_block, is_packed) = (first.k_block, first.term.packed.is_some());
-        // Rows of a panel that lie far from each other share few sets of the first-level cache.
-        let wide = !is_packed && k_block.b_stride > width;
-        let packs = wide && k_block.table.is_empty() && products.len() * block.row_count > 2 * max;
-        let tiles = block.row_count.div_ceil(max);
+        let panels = &self.plan.panels[block.panels.clone()];
+        let tiles = panels.iter().map(|p| block.row_count.div_ceil(self.kernels.rows(p.vectors))).sum();
         let mut images: Vec<ImagePrefetch<T>> =
             products.iter().map(|product| ImagePrefetch::new(product, tiles)).collect();
-        for (c, (ks, _)) in k_block.chunks.iter().enumerate() {
-            // The right operand's chunk that comes next, or that of the next panel.
-            let next = k_block.chunks.get(c + 1).and_then(|(_, runs)| k_block.runs.get(runs.start));
-            let next = next.map_or(first.b.wrapping_offset(width), |run| first.b.wrapping_offset(run.b));
-            let mut vector = 0;
-            let mut packed = false;
-            for (product, image) in products.iter().zip(&mut images) {
-                let (k_block, rows) = (product.k_block, &product.term.row_table);
-                let part = &k_block.chunks[c].1;
-                let table = !k_block.table.is_empty();
-                let contiguous = is_packed || table;
-                let skipped = if contiguous { ks.start as isize * k_block.b_stride } else { 0 };
-                let mut tile = MicroTile {
-                    a: product.a,
-                    rows: rows.as_ptr(),
-                    a_stride: k_block.a_stride,
-                    b: product.b.wrapping_offset(skipped),
-                    b_stride: k_block.b_stride,
-                    runs: k_block.runs.as_ptr().wrapping_add(if table { 0 } else { part.start }),
-                    table: k_block.table.as_ptr().wrapping_add(if table { part.start } else { 0 }),
-                    count: part.len(),
-                    contiguous,
-                    c: product.to.at,
-                    c_rows: product.to.rows.as_ptr(),
-                    add: product.add || c > 0,
-                    last: block.columns.last,
-                    pack_to: scratch.as_mut_ptr(),
-                    prefetch: product.a,
-                    prefetch_stride: 0,
-                };
-                let mut row = 0;
-                while row < block.row_count {
-                    let left = block.row_count - row;
-                    // The last two tiles of about one height.
-                    let count = if left > max && left < 2 * max { left.div_ceil(2) } else { left.min(max) };
-                    if packed {
-                        (tile.b, tile.b_stride, tile.contiguous) = (scratch.as_ptr(), width, true);
-                    }
-                    let kind = match (table, packs && !packed) {
-                        (true, _) => TABLE,
-                        (false, true) => PACK,
-                        (false, false) => RUNS,
-                    };
-                    packed |= kind == PACK;
-                    tile.rows = rows[row..][..count].as_ptr();
-                    tile.c_rows = product.to.rows[row..][..count].as_ptr();
-                    (tile.prefetch, tile.prefetch_stride) = match wide && vector < block.columns.vectors {
-                        true => (next.wrapping_add(vector * self.kernels.lanes), k_block.b_stride),
-                        false => image.next(ks.len()),
-                    };
-                    if last && c + 1 == k_block.chunks.len() && std::ptr::eq(product, first) {
-                        self.prefetch_epilogue(block, row..row + count);
-                    }
-                    // SAFETY: the CPU has the kernels' instruction set, for which the caller of
-                    // `Contraction::run` vouches, as for the operands: the offsets are of this block's rows,
-                    // columns and `k`, in the operands or as they are packed. The target's elements are this
-                    // macro-block's, and `scratch` has room for a chunk of the panel; this task alone
-                    // accesses both.
-                    unsafe { self.kernels.run(count, block.columns.vectors, kind, &tile) };
-                    vector += 1;
-                    row += count;
+        for c in 0..first.k_block.chunks.len() {
+            let last = last && c + 1 == first.k_block.chunks.len();
+            for (i, panel) in panels.iter().enumerate() {
+                self.panel_tiles(block, (i, panel), (products, c), &mut images, (scratch, last));
+            }
+        }
+    }
+
+    /// Chunk `c` of products, for panel `i` of the block; `last` if that finishes it.
+    fn panel_tiles(
+        &self,
+        block: &MacroBlock,
+        (i, panel): (usize, &Panel),
+        (products, c): (&[TermBlock<T>], usize),
+        images: &mut [ImagePrefetch<T>],
+        (scratch, last): (&mut [T], bool),
+    ) {
+        let first = products.first().expect("terms that are computed together");
+        let (k_block, packing) = (first.k_block, &first.term.packed);
+        let width = (panel.vectors * self.kernels.lanes) as isize;
+        let max = self.kernels.rows(panel.vectors);
+        let ks = &k_block.chunks[c].0;
+        // From the block's first column to the panel's, in results and in right operands.
+        let column = (panel.column - block.columns.column) as isize;
+        let to_panel = match packing {
+            Some(packed) => (i * packed.depth() * self.plan.width) as isize,
+            None if self.plan.inner => 0,
+            None => column,
+        };
+        // Rows of a panel that lie far from each other share few sets of the first-level cache.
+        let wide = packing.is_none() && k_block.b_stride > width;
+        let packs = wide && k_block.table.is_empty() && products.len() * block.row_count > 2 * max;
+        // The right operand's chunk that comes next, or that of the next panel.
+        let next = k_block.chunks.get(c + 1).and_then(|(_, runs)| k_block.runs.get(runs.start));
+        let tiles = block.row_count.div_ceil(max);
+        // Panels that take few cycles are fetched some before.
+        let ahead = (MAX_RUN / (ks.len() * tiles)).max(1) as isize;
+        let next = first.b.wrapping_offset(to_panel + next.map_or(ahead * width, |run| run.b));
+        let mut vector = 0;
+        let mut packed = false;
+        for (product, image) in products.iter().zip(images) {
+            let (k_block, rows) = (product.k_block, &product.term.row_table);
+            let part = &k_block.chunks[c].1;
+            let table = !k_block.table.is_empty();
+            let contiguous = packing.is_some() || table;
+            let skipped = if contiguous { ks.start as isize * k_block.b_stride } else { 0 };
+            let mut tile = MicroTile {
+                a: product.a,
+                rows: rows.as_ptr(),
+                a_stride: k_block.a_stride,
+                b: product.b.wrapping_offset(to_panel + skipped),
+                b_stride: k_block.b_stride,
+                columns: product.term.columns.get(panel.column..).unwrap_or_default().as_ptr(),
+                column_count: panel.columns(self.kernels.lanes),
+                // The chunk that comes next, once for all panels.
+                ahead: if i == 0 && product.term.padded.is_none() { ks.len() as isize } else { 0 },
+                runs: k_block.runs.as_ptr().wrapping_add(if table { 0 } else { part.start }),
+                table: k_block.table.as_ptr().wrapping_add(if table { part.start } else { 0 }),
+                count: part.len(),
+                contiguous,
+                c: product.to.at.wrapping_offset(column),
+                c_rows: product.to.rows.as_ptr(),
+                add: product.add || c > 0,
+                last: panel.last,
+                pack_to: scratch.as_mut_ptr(),
+                prefetch: product.a,
+                prefetch_stride: 0,
+            };
+            let mut row = 0;
+            while row < block.row_count {
+                let left = block.row_count - row;
+                // The last two tiles of about one height.
+                let count = if left > max && left < 2 * max { left.div_ceil(2) } else { left.min(max) };
+                if packed {
+                    (tile.b, tile.b_stride, tile.contiguous) = (scratch.as_ptr(), width, true);
                 }
+                let kind = match (table, packs && !packed) {
+                    (true, _) => TABLE,
+                    (false, true) => PACK,
+                    (false, false) => RUNS,
+                };
+                packed |= kind == PACK;
+                tile.rows = rows[row..][..count].as_ptr();
+                tile.c_rows = product.to.rows[row..][..count].as_ptr();
+                (tile.prefetch, tile.prefetch_stride) = match wide && vector < panel.vectors {
+                    true => (next.wrapping_add(vector * self.kernels.lanes), k_block.b_stride),
+                    false => image.next(ks.len()),
+                };
+                if last && std::ptr::eq(product, first) {
+                    self.prefetch_epilogue(block, (row..row + count, panel));
+                }
+                // SAFETY: the CPU has the kernels' instruction set, for which the caller of
+                // `Contraction::run` vouches, as for the operands: the offsets are of this block's rows,
+                // columns and `k`, in the operands or as they are packed. The target's elements are this
+                // macro-block's, and `scratch` has room for a chunk of the panel; this task alone
+                // accesses both.
+                unsafe { self.kernels.run(count, panel.vectors, kind, &tile) };
+                vector += 1;
+                row += count;
             }
         }
     }
@@ -372,6 +407,8 @@ struct ImagePrefetch<'a, T> {
     image: &'a [T],
     /// Elements for each `k` of a tile.
     stride: usize,
+    /// What is in the cache already.
+    idle: *const T,
 }
 
 impl<'a, T> ImagePrefetch<'a, T> {
@@ -379,12 +416,12 @@ impl<'a, T> ImagePrefetch<'a, T> {
     fn new(product: &TermBlock<'a, T>, tiles: usize) -> ImagePrefetch<'a, T> {
         let image = product.next_image.unwrap_or_default();
         let ks: usize = product.k_block.chunks.iter().map(|(ks, _)| ks.len() * tiles).sum();
-        ImagePrefetch { image, stride: image.len().div_ceil(ks.max(1)) }
+        ImagePrefetch { image, stride: image.len().div_ceil(ks.max(1)), idle: product.a }
     }
 
     /// The elements to prefetch during the next `depth` of `k`: an address, and the distance of the next.
     fn next(&mut self, depth: usize) -> (*const T, isize) {
-        let at = self.image.as_ptr();
+        let at = if self.image.is_empty() { self.idle } else { self.image.as_ptr() };
         match self.image.split_at_checked(depth * self.stride) {
             Some((_, rest)) => self.image = rest,
             None => self.image = &[],

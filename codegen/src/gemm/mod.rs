@@ -9,6 +9,8 @@
 //!   (`parallel`).
 //! - `run` runs that plan; `macrokernel` computes a block: for each k-block the rows, a micro-kernel's
 //!   tile at a time, while the right operand's panel stays in the first-level cache.
+//! - `orient` chooses which operand's rows are the rows, and the kind of micro-kernels: vectors hold columns, or, where
+//!   both operands are contiguous along `k` and packing or narrow results would cost more, elements of `k`.
 //! - `microkernel` has the micro-kernels of each instruction set, `simd` the vectors they are written in.
 //! - `winograd` plans and runs convolutions of 3×3 taps in fewer multiplications.
 //! - Operands are read as they lie, strides and all. Only two are packed (`pack`): the part of an image
@@ -25,6 +27,7 @@ mod macro_block;
 mod macrokernel;
 mod memory;
 mod microkernel;
+mod orient;
 mod pack;
 mod parallel;
 mod product;
@@ -39,8 +42,9 @@ mod winograd;
 use fgc_ir::DType;
 
 use crate::isa::Isa;
-use blocking::{DirectPlan, TermNest};
+use blocking::DirectPlan;
 pub use epilogue::{BlockEpilogue, BlockPlace, FinishedBlock};
+use loop_nest::TermNest;
 use memory::Operands;
 use microkernel::{KernelShape, Microkernels};
 pub use product::{Operand, Product, Term};
@@ -56,6 +60,7 @@ impl<T: Microkernels + WinogradTransforms> Engine for T {}
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Target {
     shape: KernelShape,
+    inner: KernelShape,
     winograd: bool,
 }
 
@@ -63,7 +68,8 @@ impl Target {
     /// That of contractions of `dtype` with an instruction set.
     fn new(dtype: DType, isa: Isa) -> Target {
         fn of<T: Engine>(isa: Isa) -> Target {
-            Target { shape: T::kernels(isa).shape(), winograd: T::transforms(isa).is_some() }
+            let [shape, inner] = [T::kernels(isa), T::inner_kernels(isa)].map(|kernels| kernels.shape());
+            Target { shape, inner, winograd: T::transforms(isa).is_some() }
         }
         match dtype {
             DType::F64 => of::<f64>(isa),
@@ -95,7 +101,8 @@ impl Method {
         }
         let direct = |t: TermNest| TermNest { nest: t.nest.without_window(), ..t };
         let others = others.into_iter().map(direct).collect();
-        Method::Direct(DirectPlan::new(direct(first), others, stored, &target.shape))
+        let shapes = [target.shape.clone(), target.inner.clone()];
+        Method::Direct(DirectPlan::new(direct(first), others, stored, &shapes))
     }
 
     /// The results that have a term here.
@@ -126,9 +133,9 @@ impl Method {
     }
 
     /// Elements of scratch for results of `len` elements.
-    fn scratch(&self, width: usize, len: usize) -> usize {
+    fn scratch(&self, len: usize) -> usize {
         match self {
-            Method::Direct(plan) => plan.scratch(width, len),
+            Method::Direct(plan) => plan.scratch(len),
             Method::Convolution(plan) => plan.scratch(),
             Method::KernelGradient(plan) => plan.scratch(),
         }
@@ -143,8 +150,6 @@ pub struct Contraction {
     /// The elements of the buffers of each term's operands, and of a result.
     operand_lens: Vec<[usize; 2]>,
     result_len: usize,
-    /// Columns of the widest tile of a micro-kernel.
-    width: usize,
     stored: Vec<bool>,
     flops: u64,
     done: u64,
@@ -188,8 +193,7 @@ impl Contraction {
         let methods: Vec<Method> =
             if result_len == 0 { vec![] } else { together.into_iter().map(method).collect() };
         let done = flops - methods.iter().map(Method::saved).sum::<u64>().min(flops);
-        let width = target.shape.width();
-        Contraction { dtype, isa, operand_lens, result_len, width, stored, flops, done, methods }
+        Contraction { dtype, isa, operand_lens, result_len, stored, flops, done, methods }
     }
 
     /// Sets which results are stored; see [`with`](Contraction::with). The plan is the same otherwise.
@@ -221,7 +225,7 @@ impl Contraction {
 
     /// Bytes of scratch that [`run`](Contraction::run) needs.
     pub fn scratch_bytes(&self) -> usize {
-        let scratch = self.methods.iter().map(|method| method.scratch(self.width, self.result_len)).max();
+        let scratch = self.methods.iter().map(|method| method.scratch(self.result_len)).max();
         scratch.unwrap_or(0).saturating_mul(self.dtype.size())
     }
 

@@ -11,13 +11,13 @@ use super::scratch::{ALIGN, ScratchLayout, WorkerScratch};
 use crate::isa::Isa;
 
 impl DirectPlan {
-    /// The division of a worker's scratch, for the widest panel.
-    fn worker_scratch(&self, width: usize) -> WorkerScratch {
+    /// The division of a worker's scratch, for the widest block.
+    fn worker_scratch(&self) -> WorkerScratch {
         let mut layout = ScratchLayout::default();
         let k_blocks = self.terms.iter().flat_map(|t| &t.k_blocks);
         let deepest = k_blocks.flat_map(|k| &k.chunks).map(|(ks, _)| ks.len()).max();
-        let block = self.results * self.rows.max() * width;
-        layout.take(deepest.unwrap_or(0) * width);
+        let block = self.results * self.rows.max() * self.block_width();
+        layout.take(deepest.unwrap_or(0) * self.width);
         let blocks = layout.take(if self.scattered.is_some() { block } else { 0 });
         let kept = layout.take(if self.stored.contains(&false) && self.k_splits == 1 { block } else { 0 });
         let image = |t: &TermPlan| t.padded.as_ref().map_or(0, |p| p.len());
@@ -38,10 +38,10 @@ impl DirectPlan {
     }
 
     /// Elements of scratch for results of `len` elements.
-    pub fn scratch(&self, width: usize, len: usize) -> usize {
+    pub fn scratch(&self, len: usize) -> usize {
         self.packed.next_multiple_of(ALIGN)
             + self.buffers() * len.next_multiple_of(ALIGN)
-            + self.workers() * self.worker_scratch(width).len
+            + self.workers() * self.worker_scratch().len
     }
 
     /// Buffers as large as a result: partial sums, and those of results that aren't stored but
@@ -64,8 +64,8 @@ impl DirectPlan {
         scratch: &mut [T],
         (finish, parallel): (Option<BlockEpilogue>, bool),
     ) {
-        let kernels = T::kernels(isa);
-        let width = kernels.lanes * kernels.vectors();
+        let kernels = if self.inner { T::inner_kernels(isa) } else { T::kernels(isa) };
+        let width = self.width;
         let (packed, scratch) = scratch.split_at_mut(self.packed.next_multiple_of(ALIGN));
         for term in &self.terms {
             if let Some(p) = &term.packed {
@@ -92,7 +92,7 @@ impl DirectPlan {
             let mut targets: Vec<SharedBuffer<T>> =
                 results.iter_mut().map(|r| SharedBuffer::new(r)).collect();
             targets.extend(partials.chunks_exact_mut(size.max(1)).map(SharedBuffer::new));
-            let layout = self.worker_scratch(width);
+            let layout = self.worker_scratch();
             let epilogue = finish.filter(|_| self.k_splits == 1);
             let (targets, layout) = (&targets, &layout);
             let call = DirectCall { plan: self, kernels, operands, targets, add, packed, layout, epilogue };

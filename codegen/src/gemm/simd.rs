@@ -34,6 +34,8 @@ pub trait Simd {
     unsafe fn sub(a: Self::Reg, b: Self::Reg) -> Self::Reg;
     /// `a·b + c`.
     unsafe fn mul_add(a: Self::Reg, b: Self::Reg, c: Self::Reg) -> Self::Reg;
+    /// The sum of the elements: halves are added until one is left.
+    unsafe fn total(x: Self::Reg) -> Self::Elem;
 }
 
 /// 512-bit vectors of `T`.
@@ -51,7 +53,8 @@ pub struct Portable<T>(std::marker::PhantomData<T>);
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($vector:ty, $elem:ty, $reg:ty, $mask:ty, $lanes:literal, $to_mask:expr, $zero:ident, $load:ident,
-     $load_part:expr, $store:ident, $store_part:expr, $set1:ident, $add:ident, $sub:ident, $fma:ident) => {
+     $load_part:expr, $store:ident, $store_part:expr, $set1:ident, $add:ident, $sub:ident, $fma:ident,
+     $total:expr) => {
         impl Simd for $vector {
             type Elem = $elem;
             type Reg = $reg;
@@ -109,6 +112,12 @@ macro_rules! intrinsics {
                 // SAFETY: the caller vouches for the instruction set.
                 unsafe { $fma(a, b, c) }
             }
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "intrinsics of values alone are safe where their features are")]
+            unsafe fn total(x: $reg) -> $elem {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $total(x) }
+            }
         }
     };
 }
@@ -129,7 +138,8 @@ intrinsics!(
     _mm512_set1_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
-    _mm512_fmadd_ps
+    _mm512_fmadd_ps,
+    _mm512_reduce_add_ps
 );
 
 #[cfg(target_arch = "x86_64")]
@@ -148,7 +158,8 @@ intrinsics!(
     _mm512_set1_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
-    _mm512_fmadd_pd
+    _mm512_fmadd_pd,
+    _mm512_reduce_add_pd
 );
 
 #[cfg(target_arch = "x86_64")]
@@ -170,7 +181,12 @@ intrinsics!(
     _mm256_set1_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
-    _mm256_fmadd_ps
+    _mm256_fmadd_ps,
+    |x| {
+        let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps::<1>(x, x)))
+    }
 );
 
 #[cfg(target_arch = "x86_64")]
@@ -189,7 +205,11 @@ intrinsics!(
     _mm256_set1_pd,
     _mm256_add_pd,
     _mm256_sub_pd,
-    _mm256_fmadd_pd
+    _mm256_fmadd_pd,
+    |x| {
+        let x = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+        _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)))
+    }
 );
 
 /// Implements arrays of 128 bits.
@@ -256,6 +276,18 @@ macro_rules! array {
                     let ($x, $y, $z) = (a[i], b[i], c[i]);
                     $fma
                 })
+            }
+            #[inline(always)]
+            unsafe fn total(mut x: Self::Reg) -> $elem {
+                let mut half = $lanes / 2;
+                while half > 0 {
+                    for i in 0..half {
+                        let ($a, $b) = (x[i], x[i + half]);
+                        x[i] = $add;
+                    }
+                    half /= 2;
+                }
+                x[0]
             }
         }
     };

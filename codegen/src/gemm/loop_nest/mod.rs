@@ -76,6 +76,14 @@ pub struct LoopNest {
     pub rhs: isize,
 }
 
+/// The loop nest of a term: its position among the terms, and the result that it is added to.
+#[derive(Clone, Debug)]
+pub struct TermNest {
+    pub term: usize,
+    pub result: usize,
+    pub nest: LoopNest,
+}
+
 fn count(sizes: impl Iterator<Item = usize>) -> usize {
     sizes.fold(1, usize::saturating_mul)
 }

@@ -34,6 +34,11 @@ pub struct MicroTile<T> {
     /// The right operand.
     pub b: *const T,
     pub b_stride: isize,
+    /// For kernels of inner products, the offset of each column from it, and their number.
+    pub columns: *const isize,
+    pub column_count: usize,
+    /// For the same, how far behind a row's elements others are prefetched; 0 where `prefetch` says what.
+    pub ahead: isize,
     /// The runs, or, for [`TABLE`] kernels, the offset of each `k` in the left operand.
     pub runs: *const KRun,
     pub table: *const i32,
@@ -112,7 +117,10 @@ pub unsafe fn microkernel<S: Simd, const MR: usize, const NV: usize, const MODE:
                 let mut at = 0;
                 for _ in 0..run.len {
                     step::<S, MR, NV, MODE, WHOLE>(&rows, at, b, mask, &mut packed, &mut sums);
-                    prefetch_second_level(prefetch);
+                    // A row on its own is the only tile of its panel, and fetches all of the next one.
+                    for v in 0..if MR == 1 { NV } else { 1 } {
+                        prefetch_second_level(prefetch.wrapping_add(v * S::LANES));
+                    }
                     prefetch = prefetch.wrapping_offset(t.prefetch_stride);
                     b = b.wrapping_offset(t.b_stride);
                     at += t.a_stride;

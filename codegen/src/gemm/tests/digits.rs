@@ -5,7 +5,7 @@ use super::*;
 
 /// What a sum of products keeps to, like any other reduction. Winograd's convolutions have twice that:
 /// beside zeros around an image their transforms add and subtract more than the sum itself does.
-const ERROR: f64 = 4e-7;
+pub(super) const ERROR: f64 = 4e-7;
 
 /// Gradients of kernels, which are sums over all pixels of all images, by every method; and
 /// convolutions of many channels.

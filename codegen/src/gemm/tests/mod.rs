@@ -10,6 +10,7 @@ use super::{Contraction, Operand, Product, Term};
 use crate::isa::Isa;
 
 mod digits;
+mod skinny;
 mod terms;
 mod winograd;
 

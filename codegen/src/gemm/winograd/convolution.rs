@@ -4,11 +4,13 @@
 
 use std::ops::Range;
 
-use super::super::blocking::{MAX_RUN, Panel, RESIDENT_PANEL, TermNest, panels};
+use super::super::blocking::{Panel, panels};
 use super::super::epilogue::{BlockEpilogue, BlockPlace, FinishedBlock};
-use super::super::loop_nest::Axis;
+use super::super::loop_nest::{Axis, TermNest};
 use super::super::memory::{Operands, SharedBuffer};
-use super::super::microkernel::{KRun, KernelShape, MicroTile, MicrokernelTable, Microkernels};
+use super::super::microkernel::{
+    KRun, KernelShape, MAX_RUN, MicroTile, MicrokernelTable, Microkernels, RESIDENT_PANEL,
+};
 use super::super::parallel::{self, MAX_WORKERS};
 use super::super::scalar::Scalar;
 use super::super::scratch::{ALIGN, ScratchLayout};
@@ -319,6 +321,9 @@ impl Convolution {
                         a_stride: 1,
                         b: call.weights.as_ptr().wrapping_add(panel.column),
                         b_stride: self.channels as isize,
+                        columns: std::ptr::null(),
+                        column_count: 0,
+                        ahead: 0,
                         runs: group.as_ptr(),
                         table: std::ptr::null(),
                         count: group.len(),

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use super::super::blocking::{MAX_RUN, Panel, TermNest, panels};
+use super::super::blocking::{Panel, panels};
 use super::super::epilogue::{self, BlockEpilogue};
-use super::super::loop_nest::Axis;
+use super::super::loop_nest::{Axis, TermNest};
 use super::super::memory::{Operands, SharedBuffer};
-use super::super::microkernel::{KRun, KernelShape, MicroTile, MicrokernelTable, Microkernels};
+use super::super::microkernel::{KRun, KernelShape, MAX_RUN, MicroTile, MicrokernelTable, Microkernels};
 use super::super::parallel::{self, MAX_WORKERS};
 use super::super::scalar::Scalar;
 use super::super::scratch::{ALIGN, ScratchLayout};
@@ -253,6 +253,9 @@ impl KernelGradient {
                     a_stride: self.inner as isize,
                     b: y.at.wrapping_add(point * y.stride + panel.column).cast_const(),
                     b_stride: self.channels as isize,
+                    columns: std::ptr::null(),
+                    column_count: 0,
+                    ahead: 0,
                     runs: run,
                     table: std::ptr::null(),
                     count: 1,
