@@ -489,5 +489,5 @@ fn text_that_is_too_large_to_read_again_is_said_to_be() {
         command(&["compile", &model, "-o", &printed]).output().expect("fgc can be run");
     let said = String::from_utf8(stderr).expect("text");
     assert!(status.success() && said.contains("MiB; fgc reads at most 16 MiB"), "{said}");
-    refused(&["compile", &printed], &["the text is too large: at most 16 MiB are read"]);
+    refused(&["compile", &printed], &["longer than the 16777216 bytes that are read of such a file"]);
 }

@@ -440,6 +440,11 @@ fn a_rate_that_trains_is_the_default() {
     {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // What is given within a name is known too.
+    let said = diverges(&["--grad", "forward:tangents=2,clip=5"]);
+    assert!(said.contains("--tangents 8") && !said.contains("--clip-directional"), "{said}");
+    let said = diverges(&["--grad", "frog", "--optimizer", "clip:bound=3+sgd"]);
+    assert!(said.contains("--tangents 16") && !said.contains("--clip "), "{said}");
     let said = diverges(&["--optimizer", "adam", "--clip", "1"]);
     assert!(
         said.contains("try a lower rate") && !said.contains("tangents") && !said.contains("adam"),

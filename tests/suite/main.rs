@@ -21,6 +21,7 @@ mod kept;
 mod language;
 mod laws;
 mod linalg;
+mod method_errors;
 mod methods;
 mod models;
 mod oracle;

@@ -1,6 +1,7 @@
 //! Runs: interrupted and killed ones go on as if nothing had been, and bad folders are refused.
 
-use fgc_transforms::Derivatives;
+use fgc_tests::steps::config;
+use fgc_transforms::{Derivatives, step};
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use fgc_train::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::methods::{estimators, optimizers};
 
 /// A step of momentum on a linear classifier of noisy images. With batches of 8, 50 images are
 /// an epoch of 6 steps.
@@ -176,20 +179,30 @@ pub(crate) fn train_with(
     fate: Fate,
     past_divergence: bool,
 ) -> (Result<Outcome, String>, Vec<String>) {
+    train_steps(folder, fate, past_divergence, graph(STEP, 8), &|batch| graph(EVAL, batch))
+}
+
+/// [`train_with`] by steps of `step_graph`, and evaluated by what `eval` gives for a size of batch.
+fn train_steps(
+    folder: &Path,
+    fate: Fate,
+    past_divergence: bool,
+    step_graph: Graph,
+    eval: &dyn Fn(usize) -> Graph,
+) -> (Result<Outcome, String>, Vec<String>) {
     let begin = || if folder.join("run.toml").exists() { Run::open(folder) } else { create(folder) };
     let mut run = match begin() {
         Ok(run) => run,
         Err(e) => return (Err(e.to_string()), Vec::new()),
     };
     let data = data();
-    let step_graph = graph(STEP, 8);
     let interface = Interface::of(&step_graph).unwrap();
     let drawn = initial(&step_graph, SEED).unwrap();
     let stop = Rc::new(AtomicBool::new(false));
     let mut step =
         Fated { inner: Interpreted::new(step_graph), fate, calls: 0, stop: Rc::clone(&stop), nan: false };
     let compile = |batch| {
-        let graph = graph(EVAL, batch);
+        let graph = eval(batch);
         Ok((Interface::of(&graph)?, Box::new(Interpreted::new(graph)) as Box<dyn Step>))
     };
     let mut notes = Notes::default();
@@ -296,6 +309,38 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
             assert_eq!(figures(folder.path()), expected_figures, "{fate:?}");
             assert!(checkpoints(folder.path()).iter().all(|p| p.extension().unwrap() == "safetensors"));
         }
+    }
+}
+
+/// A model with a local loss, and sites.
+const NET: &str = "
+model net(x: f32[batch, 3, 3, 1], y: i32[batch]) {
+  h = relu(dense(flatten(x), 4) as first)
+  local loss = mean(softmax_cross_entropy(dense(h, 10) as side, y))
+  logits = dense(stop_gradient(h), 10) as head
+  loss = mean(softmax_cross_entropy(logits, y))
+  metric accuracy = mean(argmax(logits) == y)
+}";
+
+/// Each estimator, with one optimizer after the other: what is drawn, and all states, go on where they were.
+#[test]
+fn steps_of_every_method_end_with_the_same_bits_after_a_kill() {
+    let (estimators, optimizers) = (estimators(), optimizers());
+    let count = estimators.len().max(optimizers.len());
+    for k in 0..count {
+        let (grad, rule) = (&estimators[k % estimators.len()], optimizers[k % optimizers.len()]);
+        let with = config(grad, &format!("clip+weight_decay:rate=1e-3+{rule}"));
+        let run = |folder: &Path, fate| {
+            let step = step(&graph(NET, 8), &with).unwrap_or_else(|e| panic!("{grad}, {rule}: {e}"));
+            train_steps(folder, fate, true, step, &|batch| graph(NET, batch)).0
+        };
+        let whole = tempfile::tempdir().unwrap();
+        assert!(matches!(run(whole.path(), Fate::Well), Ok(Outcome::Finished { .. })), "{grad}, {rule}");
+        let parts = tempfile::tempdir().unwrap();
+        assert_eq!(run(parts.path(), Fate::Dies(7)), Err("killed".to_owned()), "{grad}, {rule}");
+        assert!(matches!(run(parts.path(), Fate::Well), Ok(Outcome::Finished { .. })), "{grad}, {rule}");
+        assert_eq!(last(parts.path()), last(whole.path()), "{grad}, {rule}");
+        assert_eq!(figures(parts.path()), figures(whole.path()), "{grad}, {rule}");
     }
 }
 

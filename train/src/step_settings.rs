@@ -373,7 +373,7 @@ fn given(method: Method, shorthand: &Shorthand, text: &str) -> Result<Method> {
 /// # Errors
 /// If a method isn't there.
 pub fn against_divergence(lr: f64, settings: &StepSettings) -> Result<String> {
-    let (estimator, optimizer) = settings.methods()?;
+    let StepConfig { estimator, optimizer, .. } = config(settings)?;
     let (params, facts) = (estimator.facts(), last(&optimizer).facts());
     let mut tips = vec![format!("a lower rate than {lr:e}, such as --lr {:e}", tenth(lr))];
     if !facts.adaptive {
