@@ -22,6 +22,7 @@ pub fn colour(program: Program) -> usize {
         Program::ForwardGradient | Program::ForwardStep => 1,
         Program::Jvp => 2,
         Program::Forward => 3,
+        Program::BackpropCheckpoints => 5,
     }
 }
 

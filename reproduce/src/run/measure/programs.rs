@@ -28,6 +28,9 @@ pub fn derived(program: Program, model: &Model, tangents: usize, tangent: Tangen
         Program::Jvp => model.jvp_many(&model.params(), tangents),
         Program::ForwardGradient => model.estimate(&forward()?),
         Program::Backprop => model.grad(),
+        Program::BackpropCheckpoints => {
+            model.estimate(&method(MethodKind::Estimator, "backprop")?.with("memory", 0))
+        }
         Program::ForwardStep => stepped(forward()?),
         Program::BackpropStep => stepped(method(MethodKind::Estimator, "backprop")?),
     }

@@ -133,6 +133,8 @@ pub enum Program {
     ForwardGradient,
     /// The function and its gradient, by backpropagation.
     Backprop,
+    /// The same in as little memory as checkpoints reach: parts of the function are computed again.
+    BackpropCheckpoints,
     /// A step of gradient descent with the forward gradient.
     ForwardStep,
     /// A step of gradient descent with backpropagation.
@@ -147,6 +149,7 @@ impl Program {
             Program::Jvp => "JVP",
             Program::ForwardGradient => "forward gradient",
             Program::Backprop => "backprop",
+            Program::BackpropCheckpoints => "backprop from checkpoints",
             Program::ForwardStep => "step, forward gradient",
             Program::BackpropStep => "step, backprop",
         }
@@ -159,6 +162,7 @@ impl Program {
             Program::Jvp => "jvp",
             Program::ForwardGradient => "forward-gradient",
             Program::Backprop => "backprop",
+            Program::BackpropCheckpoints => "backprop-checkpoints",
             Program::ForwardStep => "forward-step",
             Program::BackpropStep => "backprop-step",
         }
