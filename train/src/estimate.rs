@@ -95,9 +95,8 @@ impl Learning {
         options: &CompileOptions,
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, Some(grad))?;
-        let of_steps = self.feeding(model, data, &mut |batch| {
-            learned(model, &step, at, rate, (self.steps, self.seed), batch, options)
-        })?;
+        let mut batch = self.batches(model, data)?;
+        let of_steps = learned(model, &step, at, rate, (self.steps, self.seed), &mut batch, options)?;
         // Those of the optimizer are the step's too.
         let estimate = model.estimate(&method(MethodKind::Estimator, grad)?)?;
         let own: Vec<&str> = own_states(model, estimate.graph()).collect();
@@ -116,9 +115,8 @@ impl Learning {
         options: &CompileOptions,
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, None)?;
-        self.feeding(model, data, &mut |batch| {
-            trained(model, &step, at, rate, (self.steps, self.seed), batch, options)
-        })
+        let mut batch = self.batches(model, data)?;
+        trained(model, &step, at, rate, (self.steps, self.seed), &mut batch, options)
     }
 
     /// The step, by the usual estimator if `grad` is none, and the learning rate.
@@ -136,16 +134,14 @@ impl Learning {
         Ok((model.step(&step_settings::config(&settings)?)?, rate))
     }
 
-    /// What `run` gives with the batches of `data`, or without any.
-    fn feeding(
+    /// What each step binds anew: a batch of `data`. Without data, what steps begin with is what they go on with.
+    fn batches<'d>(
         &self,
         model: &Model,
-        data: Option<&Dataset>,
-        run: &mut dyn FnMut(&mut dyn FnMut(u64) -> Result<Arrays>) -> Result<Arrays>,
-    ) -> Result<Arrays> {
+        data: Option<&'d Dataset>,
+    ) -> Result<impl FnMut(u64) -> Result<Arrays> + use<'d>> {
         let mut feed = data.map(|data| Feed::new(data, model, self.seed)).transpose()?;
-        // Without data, what the step begins with is what it goes on with.
-        run(&mut |_| Ok(feed.as_mut().map_or_else(Arrays::new, Feed::take)))
+        Ok(move |_| Ok(feed.as_mut().map_or_else(Arrays::new, Feed::take)))
     }
 }
 

@@ -270,18 +270,28 @@ impl Show for Estimators {
                     [] => r.unbiased,
                     _ => estimators.contains(&r.estimator),
                 };
-                let case = |r: &EstimatorRecord| {
-                    let (z, what) = r.furthest();
-                    Case {
-                        place: format!("{}, {}", r.case, r.estimator),
-                        measured: format!("{z:.1} ({what})"),
+                let case = |case: &Place| {
+                    let kept: Vec<&EstimatorRecord> =
+                        of(self, case, records).into_iter().filter(judged).collect();
+                    let worst = kept.iter().max_by(|a, b| a.furthest().0.total_cmp(&b.furthest().0))?;
+                    let far: Vec<&str> =
+                        kept.iter().filter(|r| r.furthest().0 > *sigmas).map(|r| &*r.estimator).collect();
+                    let (z, what) = worst.furthest();
+                    let count = kept.len();
+                    let others =
+                        if far.is_empty() { String::new() } else { format!("; too far: {}", far.join(", ")) };
+                    Some(Case {
+                        place: case.name.clone(),
+                        measured: format!(
+                            "at most {z:.1} ({}, {what}) of {count} estimators{others}",
+                            worst.estimator
+                        ),
                         short: format!("{z:.1} σ"),
-                        holds: Some(z <= *sigmas),
-                    }
+                        holds: Some(far.is_empty()),
+                    })
                 };
-                let kept = places(cases).into_iter().flat_map(|case| of(self, case, records));
                 let rule = format!("no bias is more than {sigmas} standard deviations beyond chance");
-                Judgement { rule, cases: kept.filter(judged).map(case).collect() }
+                Judgement { rule, cases: places(cases).into_iter().filter_map(case).collect() }
             }
             EstimatorCheck::Ratio { cases, of: one, to, quantity, at_least, at_most } => {
                 let bounds = Bounds { at_least: *at_least, at_most: *at_most };
