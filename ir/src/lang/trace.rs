@@ -20,6 +20,9 @@ const MAX_TRACES: usize = 12;
 /// The most operations of a function that is differentiated or mapped.
 const MAX_TRACED: usize = 200_000;
 
+/// The leaves that stand for the tensors of arguments, by name, with these.
+type Arguments = Vec<(String, Value)>;
+
 /// A function as a graph of its own, ready to be differentiated.
 pub(super) struct Traced {
     /// The graph; its outputs are the tensors of the result.
@@ -29,7 +32,7 @@ pub(super) struct Traced {
     /// Where tangents end.
     pub(super) cuts: Vec<Value>,
     /// The leaves that stand for the arguments, by name, with the values that they stand for.
-    pub(super) arguments: Vec<(String, Value)>,
+    pub(super) arguments: Arguments,
     /// The result, of which the tensors are the outputs of `graph`, in order.
     pub(super) result: Val,
 }
@@ -88,7 +91,7 @@ impl<'a> Elab<'a> {
         flat: &[Flat],
         prefix: &str,
         span: Span,
-    ) -> Res<(Vec<Arg>, Vec<(String, Value)>)> {
+    ) -> Res<(Vec<Arg>, Arguments)> {
         let (mut inside, mut names) = (Vec::with_capacity(flat.len()), Vec::new());
         for (k, Flat { value, leaf }) in flat.iter().enumerate() {
             inside.push(match (value, leaf) {
