@@ -58,7 +58,8 @@ pub enum Scale {
 pub struct Series {
     /// The name in the legend. Series of the same name, colour and dash have one entry.
     pub name: String,
-    /// Index of the palette, taken around; each colour has a marker of its own.
+    /// Index of the palette, taken around, with hollow markers and other dashes the second time; each colour has a marker of
+    /// its own.
     pub colour: usize,
     /// Index of the dashes, taken around; 0 is a full line. Of points without a line, all but the first are hollow.
     pub dash: usize,

@@ -61,13 +61,13 @@ pub fn same_entry(a: &Series, b: &Series) -> bool {
 
 /// A line with its marker as the legend shows it, from the left at half the height.
 pub fn legend_line(series: &Series, x: f64, y: f64) -> String {
-    let (colour, dash) = (palette::series_class(series), palette::dash_class(series.dash));
+    let (colour, dash) = (palette::series_class(series), palette::dash_class(series));
     let marker = palette::marker(series.colour, x + SAMPLE / 2.0, y, panel::MARKER);
     let line = format!(r#"<path class="line {dash}" d="M{} {}h{SAMPLE}"/>"#, n(x), n(y));
+    let mark = palette::mark_class(series);
     match series.role {
-        Role::Data => format!(r#"<g class="{colour}">{line}<path class="mark" d="{marker}"/></g>"#),
+        Role::Data => format!(r#"<g class="{colour}">{line}<path class="{mark}" d="{marker}"/></g>"#),
         Role::Points => {
-            let mark = palette::mark_class(series);
             format!(r#"<g class="{colour}"><path class="{mark}" d="{marker}"/></g>"#)
         }
         Role::Backdrop => format!(r#"<g class="{colour}">{line}</g>"#),

@@ -62,15 +62,21 @@ pub fn series_class(series: &Series) -> String {
     }
 }
 
-/// The class of the markers of `series`.
-pub fn mark_class(series: &Series) -> &'static str {
-    let hollow = series.role == Role::Points && !series.dash.is_multiple_of(DASHES.len());
-    if hollow { "mark hollow" } else { "mark" }
+/// How often the colours have gone around before that of `series`.
+fn turns(series: &Series) -> usize {
+    series.colour / COLOURS
 }
 
-/// The class of the dash of that index.
-pub fn dash_class(dash: usize) -> String {
-    format!("d{}", dash % DASHES.len())
+/// The class of the markers of `series`: hollow ones are of points with a dash, and of every second turn of the colours.
+pub fn mark_class(series: &Series) -> &'static str {
+    let dashed = series.role == Role::Points && !series.dash.is_multiple_of(DASHES.len());
+    if dashed != (turns(series) % 2 == 1) { "mark hollow" } else { "mark" }
+}
+
+/// The class of the dash of `series`: the next one with every turn of the colours.
+pub fn dash_class(series: &Series) -> String {
+    let turned = series.dash % DASHES.len() + turns(series) % DASHES.len();
+    format!("d{}", turned % DASHES.len())
 }
 
 /// The outline of the marker of `colour` around a point, as data of a path.
@@ -188,5 +194,16 @@ mod tests {
             (0..COLOURS).map(|c| marker(c, 0.0, 0.0, 4.0)).collect();
         assert_eq!(shapes.len(), COLOURS);
         assert_eq!(marker(COLOURS, 1.0, 2.0, 3.0), marker(0, 1.0, 2.0, 3.0));
+    }
+
+    /// Twice as many lines as there are colours, each with a dash of its own index, are all told apart.
+    #[test]
+    fn lines_of_a_second_turn_differ_from_those_of_the_first() {
+        let looks = (0..2 * COLOURS).map(|k| {
+            let series = Series::new("", k, k, Vec::new());
+            (series_class(&series), mark_class(&series), dash_class(&series))
+        });
+        let looks: std::collections::BTreeSet<_> = looks.collect();
+        assert_eq!(looks.len(), 2 * COLOURS);
     }
 }

@@ -179,7 +179,7 @@ pub fn draw(figure: &Figure, k: usize, layout: &Layout, id: &str) -> String {
         let _ = write!(
             if line.end.is_some() || line.stop.is_some() { &mut ended } else { &mut lines },
             r#"<g class="series {colour}" data-s="{s}"><path class="line {}" d="{}"/>{}</g>"#,
-            palette::dash_class(series.dash),
+            palette::dash_class(series),
             if series.role == Role::Points { String::new() } else { line.line() },
             line.marks(series, s, panel.series.len())
         );

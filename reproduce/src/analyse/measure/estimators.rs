@@ -2,7 +2,6 @@
 
 use fgc::DType;
 use fgc::estimate::{SIGMAS, rounding};
-use fgc_plot::palette::COLOURS;
 use fgc_plot::{Axis, Figure, Panel, Point, Role, Series};
 
 use super::{Judgement, Show, bounded};
@@ -149,7 +148,7 @@ fn panel(settings: &Estimators, case: &Place, view: View, records: &[EstimatorRe
         let place = all.iter().position(|spec| *spec == r.estimator);
         let k = place.unwrap_or_else(|| unreachable!("records are of the estimators of the settings"));
         let point = Point::new(*cost, view.of(r));
-        Series::scattered(&r.estimator, k % COLOURS, (k / COLOURS) % 2 == 1, vec![point])
+        Series::scattered(&r.estimator, k, false, vec![point])
     }));
     let axis = |label: &str, range| Axis { range, ..Axis::log(label) };
     Panel {

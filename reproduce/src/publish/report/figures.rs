@@ -168,7 +168,7 @@ fn data(figure: &Figure, layout: &Layout) -> String {
 fn line(series: &Series, kept: &[usize], entry: usize) -> Value {
     let points: Vec<&Point> = kept.iter().map(|k| &series.points[*k]).collect();
     let list = |value: &dyn Fn(&Point) -> f64| points.iter().map(|p| rounded(value(p))).collect::<Value>();
-    let class = format!("{} {}", series_class(series), dash_class(series.dash));
+    let class = format!("{} {}", series_class(series), dash_class(series));
     let mut line = json!({
         "name": series.name, "class": class, "entry": entry, "x": list(&|p| p.x), "y": list(&|p| p.y)
     });
