@@ -100,7 +100,11 @@ impl Trainer<'_> {
         };
         let found = run.checkpoints.latest(&fits, &mut |text| report.note(text))?;
         let (arrays, progress) = match found {
-            Some(Checkpoint { arrays, progress }) => (arrays, progress),
+            Some(Checkpoint { arrays, progress }) => {
+                // A process may have ended between the last checkpoint and this.
+                run.checkpoints.prune(&progress)?;
+                (arrays, progress)
+            }
             None => {
                 interface.check_kept(initial)?;
                 (initial.clone(), Progress { sums: vec![0.0; count], ..Progress::default() })

@@ -113,8 +113,11 @@ impl Checkpoints {
         self.prune(&checkpoint.progress)
     }
 
-    /// Removes the files of earlier steps that needn't be kept.
-    fn prune(&self, now: &Progress) -> Result<()> {
+    /// Removes the files of earlier steps than `now` that needn't be kept.
+    ///
+    /// # Errors
+    /// If one can't be removed.
+    pub fn prune(&self, now: &Progress) -> Result<()> {
         // What is of later steps isn't older than the current one: it was passed over as broken.
         let earlier = self.list()?.into_iter().filter(|(step, _)| *step <= now.step);
         for (step, path) in earlier.rev().skip(self.keep) {
