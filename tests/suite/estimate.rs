@@ -1,7 +1,7 @@
 //! Measurements of estimators: against their closed forms, against sums of single draws by the interpreter, and with
 //! estimators that say more of themselves than is so.
 
-use fgc::estimate::{Draws, Gradient, Moments, Quality, learned, measure, own_states};
+use fgc::estimate::{Draws, Gradient, Moments, Quality, measure, own_states, trained};
 use fgc::library;
 use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Options, StepConfig, keys, random};
 use fgc_ir::Role;
@@ -66,7 +66,8 @@ impl Point {
         let step = self.model.step(&StepConfig { metrics: false, ..config(spec, "sgd") }).unwrap();
         let mut batch = |_| Ok(Arrays::new());
         let options = CompileOptions::default();
-        learned(&self.model, &step, &self.at, 1e-3, (steps, 3), &mut batch, &options).unwrap()
+        let names: Vec<&str> = own_states(&self.model, step.graph()).collect();
+        trained(&step, &names, &self.at, 1e-3, (steps, 3), &mut batch, &options).unwrap()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where estimators of the gradient are compared: the batches of a data set, and what training makes of parameters and of
 //! an estimator's states.
 
-use fgc::estimate::{learned, own_states, trained};
+use fgc::estimate::{kept, own_states, trained};
 use fgc::{Arrays, CompileOptions, DType, MethodKind, Model, Result, method, random};
 use fgc_ir::Role;
 
@@ -96,8 +96,9 @@ impl Learning {
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, Some(grad))?;
         let mut batch = self.batches(model, data)?;
-        let of_steps = learned(model, &step, at, rate, (self.steps, self.seed), &mut batch, options)?;
-        // Those of the optimizer are the step's too.
+        // Those of the optimizer are the step's too, and have to be finite as well.
+        let all: Vec<&str> = own_states(model, step.graph()).collect();
+        let of_steps = trained(&step, &all, at, rate, (self.steps, self.seed), &mut batch, options)?;
         let estimate = model.estimate(&method(MethodKind::Estimator, grad)?)?;
         let own: Vec<&str> = own_states(model, estimate.graph()).collect();
         Ok(of_steps.into_iter().filter(|(name, _)| own.contains(&name.as_str())).collect())
@@ -116,7 +117,8 @@ impl Learning {
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, None)?;
         let mut batch = self.batches(model, data)?;
-        trained(model, &step, at, rate, (self.steps, self.seed), &mut batch, options)
+        let names: Vec<&str> = kept(model).collect();
+        trained(&step, &names, at, rate, (self.steps, self.seed), &mut batch, options)
     }
 
     /// The step, by the usual estimator if `grad` is none, and the learning rate.

@@ -76,91 +76,119 @@ struct ReversePass<'g> {
     cotangents: Vec<Option<Value>>,
 }
 
-impl ReversePass<'_> {
-    /// Adds to `b` the reverse pass of the values of a segment, which are computed again if it is `repeated`.
-    fn segment(&mut self, b: &mut Builder, segment: Range<usize>, repeated: bool) -> Passed<()> {
-        let g = self.g;
-        let ends: Vec<Value> = segment
-            .clone()
-            .map(Value::new)
-            .filter(|v| !is_bound(g, *v) && self.depends[v.index()])
-            .filter(|v| self.cotangents[v.index()].is_some())
-            .collect();
-        if ends.is_empty() {
-            return Ok(());
-        }
-        // The values of the segment that its ends need, and the starts: what those read from before it, or is bound.
+/// The values of a segment as a function of what they read.
+struct SegmentFunction {
+    graph: Graph,
+    /// What it reads: values from before the segment, and bound ones.
+    starts: Vec<Value>,
+    prefix: String,
+}
+
+impl SegmentFunction {
+    /// That of the values of `segment` in `g` which the values `ends` of it need.
+    fn new(g: &Graph, segment: &Range<usize>, ends: &[(Value, Value)]) -> Passed<SegmentFunction> {
         let mut needed = vec![false; g.len()];
-        ends.iter().for_each(|v| needed[v.index()] = true);
-        let starts_at = |v: Value| {
-            let leaf = g.node(v).op.is_leaf();
-            is_bound(g, v) || (!leaf && v.index() < segment.start)
-        };
+        ends.iter().for_each(|(v, _)| needed[v.index()] = true);
         let (mut starts, mut is_start) = (Vec::new(), vec![false; g.len()]);
         for v in (0..segment.end).rev().map(Value::new) {
             if !needed[v.index()] {
                 continue;
             }
-            if starts_at(v) {
+            // Constants are written again wherever they are used.
+            if is_bound(g, v) || (v.index() < segment.start && !g.node(v).op.is_leaf()) {
                 starts.push(v);
                 is_start[v.index()] = true;
             } else {
                 g.node(v).args.iter().for_each(|a| needed[a.index()] = true);
             }
         }
-        let (mut inner, prefix) = (Builder::new(&*g.name), fresh_prefix(g, "segment"));
-        let name = |kind: &str, v: Value| format!("{prefix}{kind}{}", v.index());
-        let map = inner.inline(g, &needed, |inner, v| match is_start[v.index()] {
-            true => inner.bound_as(&name("from", v), Role::Input, g.ty(v).clone()).map(Some),
+        let (mut b, prefix) = (Builder::new(&*g.name), fresh_prefix(g, "segment"));
+        let map = b.inline(g, &needed, |b, v| match is_start[v.index()] {
+            true => b.bound_as(&format!("{prefix}from{}", v.index()), Role::Input, g.ty(v).clone()).map(Some),
             false => Ok(None),
         })?;
-        let inside = |v: Value| map[v.index()].unwrap_or_else(|| unreachable!("what is needed is inlined"));
-        ends.iter().for_each(|v| inner.output(name("to", *v), OutputKind::Value, inside(*v)));
-        let (function, moved) =
-            (inner.finish()?, |v: &&Value| self.depends[v.index()] && g.ty(**v).dtype.is_float());
-        let leaves = function.leaves();
-        let entries = starts.iter().filter(moved).map(|v| {
-            let leaf = leaves.get(name("from", *v).as_str());
-            (*leaf.unwrap_or_else(|| unreachable!("a bound leaf stays in its graph")), name("d", *v))
-        });
-        let at = Perturbation {
-            entries: entries.collect(),
-            cuts: Vec::new(),
-            suffix: Suffix::fresh(".tangent", &function, &[]).on(""),
-        };
-        let outputs: Vec<String> = ends.iter().map(|v| name("to", *v)).collect();
-        let pulled = pull_back(&function, &at, &outputs.iter().map(String::as_str).collect::<Vec<_>>())?;
-
-        // What the graph of the segment is given: its starts, and the cotangents of its ends.
-        let mut given: HashMap<String, Value> = HashMap::new();
-        for (v, output) in ends.iter().zip(&outputs) {
-            if let (Some(seed), Some(ct)) = (pulled.cotangents.get(output), self.cotangents[v.index()]) {
-                given.insert(seed.clone(), ct);
-            }
+        for (v, _) in ends {
+            let inside = map[v.index()].unwrap_or_else(|| unreachable!("what is needed is inlined"));
+            b.output(format!("{prefix}to{}", v.index()), OutputKind::Value, inside);
         }
-        for v in &starts {
+        Ok(SegmentFunction { graph: b.finish()?, starts, prefix })
+    }
+
+    /// The input that `v` is, the output that it is, and its tangent.
+    fn from(&self, v: Value) -> String {
+        format!("{}from{}", self.prefix, v.index())
+    }
+
+    fn to(&self, v: Value) -> String {
+        format!("{}to{}", self.prefix, v.index())
+    }
+
+    fn tangent(&self, v: Value) -> String {
+        format!("{}d{}", self.prefix, v.index())
+    }
+
+    /// Its vector-Jacobian product by the starts `moved`.
+    fn pull_back(&self, moved: &[Value], ends: &[(Value, Value)]) -> Passed<PulledBack> {
+        let leaves = self.graph.leaves();
+        let leaf = |v: &Value| match leaves.get(self.from(*v).as_str()) {
+            Some(leaf) => (*leaf, self.tangent(*v)),
+            None => unreachable!("a bound leaf stays in its graph"),
+        };
+        let at = Perturbation {
+            entries: moved.iter().map(leaf).collect(),
+            cuts: Vec::new(),
+            suffix: Suffix::fresh(".tangent", &self.graph, &[]).on(""),
+        };
+        let outputs: Vec<String> = ends.iter().map(|(v, _)| self.to(*v)).collect();
+        pull_back(&self.graph, &at, &outputs.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+impl ReversePass<'_> {
+    /// Adds to `b` the reverse pass of the values of a segment, which are computed again if it is `repeated`.
+    fn segment(&mut self, b: &mut Builder, segment: Range<usize>, repeated: bool) -> Passed<()> {
+        let g = self.g;
+        // The values of the segment whose cotangents are known, which are what later segments read, with these.
+        let ends: Vec<(Value, Value)> = segment
+            .clone()
+            .map(Value::new)
+            .filter(|v| !is_bound(g, *v) && self.depends[v.index()])
+            .filter_map(|v| Some((v, self.cotangents[v.index()]?)))
+            .collect();
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let function = SegmentFunction::new(g, &segment, &ends)?;
+        let moves = |v: &Value| self.depends[v.index()] && g.ty(*v).dtype.is_float();
+        let moved: Vec<Value> = function.starts.iter().copied().filter(moves).collect();
+        let pulled = function.pull_back(&moved, &ends)?;
+
+        let mut given: HashMap<String, Value> = HashMap::new();
+        for (v, ct) in &ends {
+            given.insert(pulled.cotangents[&function.to(*v)].clone(), *ct);
+        }
+        for v in &function.starts {
             let mut value = self.forward[v.index()];
-            // Of the perturbed leaves alone nothing is kept that takes memory.
+            // What is differentiated by takes no memory of its own, and what is computed from it alone needn't wait.
             if repeated && !(is_bound(g, *v) && self.depends[v.index()]) {
-                for end in &ends {
-                    let known = self.cotangents[end.index()];
-                    value = known.map_or(Ok(value), |ct| b.barrier(value, ct))?;
+                for (_, ct) in &ends {
+                    value = b.barrier(value, *ct)?;
                 }
             }
-            given.insert(name("from", *v), value);
+            given.insert(function.from(*v), value);
         }
-        let results = pulled.graph.outputs_by_name();
-        let wanted =
-            pulled.results.iter().filter_map(|(_, name)| results.get(name.as_str()).map(|o| o.value));
-        let needed = pulled.graph.dependencies(wanted);
+        let outputs = pulled.graph.outputs_by_name();
+        let results: HashMap<&str, Value> = pulled
+            .results
+            .iter()
+            .map(|(tangent, ct)| (tangent.as_str(), outputs[ct.as_str()].value))
+            .collect();
+        let needed = pulled.graph.dependencies(results.values().copied());
         let map = b.inline(&pulled.graph, &needed, |_, v| {
             Ok(pulled.graph.binding(v).and_then(|(name, _)| given.get(name).copied()))
         })?;
-        let names: HashMap<&str, &str> =
-            pulled.results.iter().map(|(tangent, ct)| (tangent.as_str(), ct.as_str())).collect();
-        for v in starts.iter().filter(moved) {
-            let ct = names.get(name("d", *v).as_str()).and_then(|name| results.get(name));
-            let ct = ct.and_then(|output| map[output.value.index()]);
+        for v in moved {
+            let ct = map[results[function.tangent(v).as_str()].index()];
             let at = &mut self.cotangents[v.index()];
             *at = b.sum_options(*at, ct)?;
         }

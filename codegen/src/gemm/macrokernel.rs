@@ -350,7 +350,10 @@ impl<T: Scalar> DirectCall<'_, T> {
                 a_stride: k_block.a_stride,
                 b: product.b.wrapping_offset(to_panel + skipped),
                 b_stride: k_block.b_stride,
-                columns: product.term.columns.get(panel.column..).unwrap_or_default().as_ptr(),
+                columns: match self.plan.inner {
+                    true => product.term.columns[panel.column..].as_ptr(),
+                    false => std::ptr::null(),
+                },
                 column_count: panel.columns(self.kernels.lanes),
                 // The chunk that comes next, once for all panels.
                 ahead: if i == 0 && product.term.padded.is_none() { ks.len() as isize } else { 0 },

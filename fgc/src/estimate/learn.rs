@@ -5,7 +5,7 @@ use fgc_ir::{Arrays, Graph, Role, Tensor};
 use crate::error::{Error, Result};
 use crate::keys::step_key;
 use crate::model::Model;
-use crate::program::{CompileOptions, Program};
+use crate::program::CompileOptions;
 use crate::random;
 
 /// The states of `graph`, which was made of `model`, that aren't the model's own.
@@ -14,53 +14,27 @@ pub fn own_states<'a>(model: &'a Model, graph: &'a Graph) -> impl Iterator<Item 
     states.map(|(_, name, _)| name).filter(|name| model.graph().leaf(name).is_none())
 }
 
-/// What states hold after `steps` steps of training, as `step` makes of `model` and with learning rate `rate`: the states of
-/// the methods of the step alone, the model's own and the parameters left out. It begins at `at`, and takes what `batch`
-/// gives for the number of a step, from 0, instead of what `at` has under those names.
-///
-/// # Errors
-/// If the arrays don't fit, a batch can't be had, or a state is no longer finite.
-pub fn learned(
-    model: &Model,
-    step: &Model,
-    at: &Arrays,
-    rate: f64,
-    (steps, seed): (u64, u64),
-    batch: &mut dyn FnMut(u64) -> Result<Arrays>,
-    options: &CompileOptions,
-) -> Result<Arrays> {
-    let program = run(step, at, rate, (steps, seed), batch, options)?;
-    read(&program, own_states(model, step.graph()), rate, steps)
+/// The parameters and the states of `model`.
+pub fn kept(model: &Model) -> impl Iterator<Item = &str> {
+    let bindings = model.graph().bindings();
+    let kept = bindings.filter(|(_, _, role)| matches!(role, Role::Param(_) | Role::State(_)));
+    kept.map(|(_, name, _)| name)
 }
 
-/// What the parameters and the states of `model` itself hold after such steps.
+/// What `names` hold after `steps` steps of training by `step`, a step of a model, with learning rate `rate`. It begins at
+/// `at`, and takes what `batch` gives for the number of a step, from 0, instead of what `at` has under those names.
 ///
 /// # Errors
-/// As of [`learned`].
+/// If the arrays don't fit, a batch can't be had, or one of `names` is no longer finite.
 pub fn trained(
-    model: &Model,
     step: &Model,
+    names: &[&str],
     at: &Arrays,
     rate: f64,
     (steps, seed): (u64, u64),
     batch: &mut dyn FnMut(u64) -> Result<Arrays>,
     options: &CompileOptions,
 ) -> Result<Arrays> {
-    let program = run(step, at, rate, (steps, seed), batch, options)?;
-    let kept = model.graph().bindings();
-    let kept = kept.filter(|(_, _, role)| matches!(role, Role::Param(_) | Role::State(_)));
-    read(&program, kept.map(|(_, name, _)| name), rate, steps)
-}
-
-/// The program of `step` after so many calls.
-fn run(
-    step: &Model,
-    at: &Arrays,
-    rate: f64,
-    (steps, seed): (u64, u64),
-    batch: &mut dyn FnMut(u64) -> Result<Arrays>,
-    options: &CompileOptions,
-) -> Result<Program> {
     let mut program = step.compile(options)?;
     let graph = step.graph();
     let first = options.threads.install(|| random::initial(graph, seed))?;
@@ -82,18 +56,8 @@ fn run(
         }
         program.call();
     }
-    Ok(program)
-}
-
-/// What `program` holds of `names`, which are finite after `steps` steps with learning rate `rate`.
-fn read<'a>(
-    program: &Program,
-    names: impl Iterator<Item = &'a str>,
-    rate: f64,
-    steps: u64,
-) -> Result<Arrays> {
     let mut held = Arrays::new();
-    for name in names {
+    for &name in names {
         let x = program.read(name)?;
         if x.to_f64().iter().any(|x| !x.is_finite()) {
             return Err(Error::new(format!(

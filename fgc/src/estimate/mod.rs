@@ -31,7 +31,7 @@ mod quality;
 
 pub use cost::{Cost, costs};
 pub use gradient::Gradient;
-pub use learn::{learned, own_states, trained};
+pub use learn::{kept, own_states, trained};
 pub use moments::{Draws, LayerMoments, Moments, PartMoments, at_once, measure};
 pub use point::{Point, Sample, check_fixed};
 pub use quality::{Along, Bias, Largest, Quality, SIGMAS, rounding};
