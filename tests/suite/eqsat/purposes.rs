@@ -59,6 +59,7 @@ const PURPOSES: &[(&[&str], Mode, &str)] = &[
     (&["not-not", "select-not"], Primal, "masked_scores"),
     (&["select-select"], Primal, "masked_twice"),
     (&["logic-constant"], Primal, "masked_by_both"),
+    (&["compare-choice"], Primal, "masked_by_slopes"),
     (&["cast-cast"], Primal, "masked_by_numbers"),
     (&["idempotent"], Primal, "blocks"),
     (&["factor-one"], Primal, "average"),

@@ -48,12 +48,12 @@ impl Loaded {
         classes.filter(|id| seen.insert(*id)).collect()
     }
 
-    /// For each class the node of the first value in it.
-    pub fn first(&self, g: &Graph) -> HashMap<Id, ENode> {
+    /// For each class the first value in it, as its position and node.
+    pub fn first(&self, g: &Graph) -> HashMap<Id, (usize, ENode)> {
         let mut first = HashMap::new();
         for v in g.values() {
             let id = self.eg.find(self.ids[v.index()]);
-            first.entry(id).or_insert_with(|| self.node(g, v));
+            first.entry(id).or_insert_with(|| (v.index(), self.node(g, v)));
         }
         first
     }

@@ -8,8 +8,8 @@
 //! LUT-based FPGAs": area flow, then exact area).
 //!
 //! A choice mustn't go round in circles. So the classes are ranked once, and nodes whose operands aren't all ranked
-//! lower aren't considered. The first value of a class in the original graph is ranked with its operands before
-//! it wherever that can be.
+//! lower aren't considered. The operands of the first value of a class in the original graph are ranked before it, so
+//! that what is chosen is never worse than the original graph.
 
 use std::collections::{HashMap, HashSet};
 
@@ -61,9 +61,11 @@ struct Problem<'g> {
     is_root: Vec<bool>,
 }
 
-/// Chooses nodes for `roots` and all they need. `first` has the node that each class has in the original graph,
-/// which those in `fixed` keep.
-pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSet<Id>) -> Extraction {
+/// The first value that a class has in the original graph: its position and node.
+type Firsts = HashMap<Id, (usize, ENode)>;
+
+/// Chooses nodes for `roots` and all they need. Classes in `fixed` keep the nodes that they have in `first`.
+pub fn extract(eg: &Eg, roots: &[Id], first: &Firsts, fixed: &HashSet<Id>) -> Extraction {
     let problem = Problem::new(eg, roots, first, fixed);
     let original: Vec<usize> = problem.original.iter().map(|o| o.unwrap_or(0)).collect();
     let mut best = (f64::INFINITY, Vec::new());
@@ -86,7 +88,7 @@ pub fn extract(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSe
 }
 
 impl<'g> Problem<'g> {
-    fn new(eg: &'g Eg, roots: &[Id], first: &HashMap<Id, ENode>, fixed: &HashSet<Id>) -> Problem<'g> {
+    fn new(eg: &'g Eg, roots: &[Id], first: &Firsts, fixed: &HashSet<Id>) -> Problem<'g> {
         let (order, relaxed) = rank(eg, roots, first);
         let at: HashMap<Id, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let values = Values(eg, Reading::Plain);
@@ -113,7 +115,7 @@ impl<'g> Problem<'g> {
                 let args: Option<Vec<usize>> =
                     node.args.iter().map(|&a| at.get(&eg.find(a)).copied().filter(|&a| a < rank)).collect();
                 let Some(args) = args else { continue };
-                if first.get(&id) == Some(node) {
+                if first.get(&id).is_some_and(|(_, original)| original == node) {
                     original = Some(candidates.len());
                 }
                 for &a in &args {
@@ -166,9 +168,28 @@ impl<'g> Problem<'g> {
     }
 }
 
+/// How many classes are looked at to find whether one needs another.
+const MAX_SEARCHED: usize = 1000;
+
+/// Whether class `id` of the original graph needs, by the original nodes, one of those that `is_open`; it doesn't if no
+/// position there is as small as `lowest`. Also if that takes long to find out.
+fn needs(eg: &Eg, first: &Firsts, id: Id, lowest: usize, is_open: impl Fn(Id) -> bool) -> bool {
+    let (mut stack, mut seen) = (vec![id], HashSet::from([id]));
+    while let Some(id) = stack.pop() {
+        if is_open(id) || seen.len() > MAX_SEARCHED {
+            return true;
+        }
+        let (_, node) = &first[&id];
+        let operands = node.args.iter().map(|&a| eg.find(a));
+        stack.extend(operands.filter(|a| first[a].0 >= lowest && seen.insert(*a)));
+    }
+    false
+}
+
 /// The classes that `roots` could need, operands first as far as there is such an order; and those of them for which
-/// that takes a node that another outdoes ([`Values::nodes`]).
-fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<Id>) {
+/// that takes a node that another outdoes ([`Values::nodes`]). Those of the original graph come behind the operands that
+/// they have there.
+fn rank(eg: &Eg, roots: &[Id], first: &Firsts) -> (Vec<Id>, HashSet<Id>) {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         Open,
@@ -179,32 +200,36 @@ fn rank(eg: &Eg, roots: &[Id], first: &HashMap<Id, ENode>) -> (Vec<Id>, HashSet<
     let mut marks: HashMap<Id, Mark> = HashMap::new();
     let mut order = Vec::new();
     let mut stuck = Vec::new();
-    // The operands of a class: those of its original node first.
-    let operands = |id: Id| -> Vec<Id> {
-        let original = first.get(&id).into_iter();
-        original
-            .chain(Values(eg, Reading::Plain).nodes(id))
-            .flat_map(|n| n.args.iter().map(|&a| eg.find(a)))
-            .collect()
+    let original = |id: Id| first.get(&id).into_iter().flat_map(|(_, n)| n.args.iter().map(|&a| eg.find(a)));
+    // The operands of a class: those of its original node first, which it needs.
+    let operands = |id: Id| -> Vec<(Id, bool)> {
+        let others = Values(eg, Reading::Plain).nodes(id).flat_map(|n| n.args.iter().map(|&a| eg.find(a)));
+        original(id).map(|a| (a, true)).chain(others.map(|a| (a, false))).collect()
     };
     let feasible = |id: Id, marks: &HashMap<Id, Mark>| {
         let ready = |a: &Id| marks.get(&eg.find(*a)) == Some(&Mark::Ranked);
         Values(eg, Reading::Plain).nodes(id).any(|n| n.args.iter().all(ready))
     };
     for &root in roots {
-        let mut stack = vec![(eg.find(root), None)];
-        while let Some((id, rest)) = stack.pop() {
-            let mut rest: std::vec::IntoIter<Id> = match rest {
-                Some(rest) => rest,
+        // Beside each class the operands that are left to be looked at, and the lowest position of those that are open.
+        let mut stack: Vec<(Id, Option<std::vec::IntoIter<(Id, bool)>>, usize)> =
+            vec![(eg.find(root), None, usize::MAX)];
+        while let Some((id, rest, lowest)) = stack.pop() {
+            let (mut rest, lowest) = match rest {
+                Some(rest) => (rest, lowest),
                 None if marks.contains_key(&id) => continue,
                 None => {
                     marks.insert(id, Mark::Open);
-                    operands(id).into_iter()
+                    (operands(id).into_iter(), first.get(&id).map_or(lowest, |(at, _)| lowest.min(*at)))
                 }
             };
-            if let Some(next) = rest.find(|a| !marks.contains_key(a)) {
-                stack.push((id, Some(rest)));
-                stack.push((next, None));
+            // What needs an open class in the original graph is ranked behind it, when something needs it there.
+            let is_open = |id: Id| marks.get(&id) == Some(&Mark::Open);
+            let waits = |a: Id| first.contains_key(&a) && needs(eg, first, a, lowest, is_open);
+            let next = rest.find(|&(a, needed)| !marks.contains_key(&a) && (needed || !waits(a)));
+            if let Some((next, _)) = next {
+                stack.push((id, Some(rest), lowest));
+                stack.push((next, None, lowest));
             } else if feasible(id, &marks) {
                 marks.insert(id, Mark::Ranked);
                 order.push(id);

@@ -27,7 +27,7 @@ mod saturate;
 use std::collections::HashMap;
 
 use egg::Id;
-use fgc_ir::{Graph, Value, cost};
+use fgc_ir::{Graph, Value, cost, live};
 
 use crate::error::{PassError, Passed};
 pub use explain::{Change, proof};
@@ -111,11 +111,22 @@ fn part(
     let fixed = loaded.ids[..kept].iter().map(|&id| loaded.eg.find(id)).collect();
     let extraction = extract::extract(&loaded.eg, &loaded.roots(&g), &loaded.first(&g), &fixed);
     let (mut result, mut chosen) = loaded.unload(&g, &extraction, kept)?;
-    if cost::of_graph(&result) > cost::of_graph(&g) {
+    if is_worse(&result, &g) {
         chosen = g.values().rev().map(|v| (loaded.eg.find(loaded.ids[v.index()]), v)).collect();
         result = g.clone();
     }
     Ok((Part { graph: g, loaded, found, extraction }, result, chosen))
+}
+
+/// Whether `result` costs more than `g`, and isn't a shorter program of no more arithmetic.
+///
+/// The cost counts what several operations of one loop read for each of them, so that a copy which they read instead,
+/// such as a sum with zeros, seems to pay. Without it the program is better all the same.
+pub fn is_worse(result: &Graph, g: &Graph) -> bool {
+    let computed =
+        |g: &Graph| g.dependencies(g.outputs.iter().map(|o| o.value)).iter().filter(|n| **n).count();
+    let shorter = computed(result) < computed(g) && live::flops(result) <= live::flops(g);
+    cost::of_graph(result) > cost::of_graph(g) && !shorter
 }
 
 /// What `rule` says of `g`: for each value that it finds another term for, a graph that has both, as outputs

@@ -1,6 +1,7 @@
 //! Neutral and special constants.
 
 use fgc_ir::ops::{Binary, Compare, Op, Select, Unary};
+use fgc_ir::scalar::Native;
 use fgc_ir::{DType, Type};
 
 use super::bounds::limits;
@@ -25,6 +26,7 @@ rules! {
     "add-constants"   Rounding Op::Binary(Binary::Add | Binary::Sub) => add_constants, "(x + c) + d = x + (c + d) for constants c and d, and with − for +; of floats if they have one sign and c isn't much the larger, so that no digits of d are lost and none that were rounded away come back.";
     "pow-constant"    Rounding Op::Binary(Binary::Pow)             => pow_constant,    "x to a small whole or half power is a product or a root.";
     "select-constant" Exact    Op::Select(Select)                  => select_constant, "A choice by a constant is what it chooses.";
+    "compare-choice"  Exact    Op::Compare(_)                      => compare_choice,  "A comparison of a constant with one of two, chosen by m, is m, not m or a constant.";
     "logic-constant"  Exact    Op::Binary(Binary::And | Binary::Or | Binary::Xor) => logic_constant, "and, or and xor of truth values with a constant are it, the other operand, or its complement.";
     "relu-maximum"    Exact    Op::Binary(Binary::Maximum)         => relu_maximum,    "max(x, 0) is relu(x).";
 }
@@ -208,6 +210,24 @@ fn select_constant(g: Values, n: &ENode, r: &mut Rewriter) {
     if let Some(c) = g.uniform(n.args[0]) {
         let chosen = if c != 0.0 { n.args[1] } else { n.args[2] };
         r.offer(|_| Some(chosen.into()));
+    }
+}
+
+fn compare_choice(g: Values, n: &ENode, r: &mut Rewriter) {
+    let Op::Compare(op) = *n.op() else { return };
+    for (k, c) in [(0, n.args[1]), (1, n.args[0])] {
+        let Some(c) = g.uniform(c) else { continue };
+        for (m, chosen) in g.choices(n.args[k]) {
+            let holds = chosen.map(|x| {
+                let [a, b] = if k == 0 { [x, c] } else { [c, x] };
+                op.apply(&mut Native::<f64>::new(), a, b)
+            });
+            match holds {
+                [true, false] => r.offer(|_| Some(m.into())),
+                [false, true] => r.offer(|r| r.unary(Unary::Not, m)),
+                [both, _] => r.offer(|r| r.constant(r.root(), f64::from(u8::from(both)))),
+            }
+        }
     }
 }
 

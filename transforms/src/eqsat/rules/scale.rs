@@ -1,8 +1,7 @@
 //! Scalings: products with constants and with broadcasts of smaller values.
 
 use egg::Id;
-use fgc_ir::DType;
-use fgc_ir::ops::{Binary, Cast, Op, Select};
+use fgc_ir::ops::{Binary, Op, Select};
 
 use super::bounds::Bounds;
 use super::rules;
@@ -16,7 +15,7 @@ rules! {
     "div-scaled"    Wider Op::Binary(Binary::Div)  => div_scaled,    "(x · k) / l = x · (k / l) for k and l that repeat along dimensions, if k / l is known to stay in range where the whole does.";
     "div-broadcast" Rounding Op::Binary(Binary::Div)  => div_broadcast, "x / s = x · (1/s) for a broadcast s, known not to be subnormal: one division for each of its own elements.";
     "mul-reciprocal" Wider Op::Binary(Binary::Mul) => mul_reciprocal, "x · (1/y) = x / y.";
-    "mul-mask"      Finite   Op::Binary(Binary::Mul)  => mul_mask,      "x · m for a truth value m as a number is select(m, x, 0); of an x that isn't finite it would be NaN where m is 0.";
+    "mul-mask"      Finite   Op::Binary(Binary::Mul)  => mul_mask,      "x · select(m, 1, 0) = select(m, x, 0), and so for a truth value m as a number, and where 1 and 0 are exchanged; of an x that isn't finite it would be NaN where it is multiplied by 0.";
     "scale-masked"  Finite   Op::Binary(Binary::Mul)  => scale_masked,  "select(m, x, 0) · k = select(m, x · k, 0) for a k that is one number in all elements; and so for a 0 in the other branch.";
 }
 
@@ -126,13 +125,18 @@ fn mul_reciprocal(g: Values, n: &ENode, r: &mut Rewriter) {
 
 fn mul_mask(g: Values, n: &ENode, r: &mut Rewriter) {
     for [x, y] in orders(n) {
-        for (_, args) in g.of(y, |o| if let Op::Cast(Cast { .. }) = o { Some(()) } else { None }) {
-            if g.ty(args[0]).dtype == DType::Bool {
-                r.offer(|r| {
-                    let zero = r.constant(r.root(), 0.0)?;
-                    r.op(Select, &[args[0].into(), x.into(), zero])
-                });
-            }
+        for (m, chosen) in g.choices(y) {
+            let branch = match chosen {
+                [1.0, 0.0] => 1,
+                [0.0, 1.0] => 2,
+                _ => continue,
+            };
+            r.offer(|r| {
+                let zero = r.constant(r.root(), 0.0)?;
+                let mut branches = [m.into(), zero, zero];
+                branches[branch] = x.into();
+                r.op(Select, &branches)
+            });
         }
     }
 }

@@ -133,6 +133,15 @@ impl<'g> Values<'g> {
         self.binary(id, op).flat_map(|[a, b]| [[a, b], [b, a]])
     }
 
+    /// The truth values by which `id` is one of two numbers, and which it is where they hold, and where not.
+    pub fn choices(self, id: Id) -> impl Iterator<Item = (Id, [f64; 2])> + 'g {
+        self.nodes(id).filter_map(move |n| match n.op() {
+            Op::Cast(_) if self.dtype(n.args[0]) == DType::Bool => Some((n.args[0], [1.0, 0.0])),
+            Op::Select(_) => Some((n.args[0], [self.uniform(n.args[1])?, self.uniform(n.args[2])?])),
+            _ => None,
+        })
+    }
+
     /// What `id` is a broadcast of, and how.
     pub fn broadcasts(self, id: Id) -> impl Iterator<Item = (&'g Broadcast, Id)> + 'g {
         self.of(id, |o| if let Op::Broadcast(b) = o { Some(b) } else { None }).map(|(b, args)| (b, args[0]))
@@ -238,7 +247,6 @@ pub struct Rewriter<'g> {
 }
 
 impl<'g> Rewriter<'g> {
-    /// A rewriter of nodes of `values`.
     /// A rewriter of a node of class `root`.
     pub fn new(values: Values<'g>, root: Id) -> Rewriter<'g> {
         Rewriter { values, drafts: Vec::new(), found: Vec::new(), root: values.ty(root) }
