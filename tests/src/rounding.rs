@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use fgc_ir::ops::reduce::ReduceKind;
 use fgc_ir::{Arrays, DType, EvalError, Graph, Limits, Lower, OpRules, Tensor, interpret_within};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -144,8 +145,11 @@ fn errors(lower: &Lower, op: &impl OpRules, args: &[&Tensor], result: &[f64]) ->
     let magnitudes = op.eval(&positive.iter().collect::<Vec<_>>()).to_f64();
     let largest = elements.iter().flatten().fold(0.0, |m: f64, x| m.max(x.abs()));
     let there: HashSet<u64> = elements.iter().flatten().map(|x| x.abs().to_bits()).collect();
+    // A sum is one of its terms if the others are 0; that it is as large as some element says nothing where they cancel.
+    let extreme = matches!(lower, Lower::Reduce(reduce) if reduce.kind != ReduceKind::Sum);
     let exact = |k: usize| {
-        let copied = magnitudes[k] <= largest && there.contains(&result[k].abs().to_bits());
+        let alone = magnitudes[k] == result[k].abs() || (extreme && magnitudes[k] <= largest);
+        let copied = alone && there.contains(&result[k].abs().to_bits());
         all_whole && whole(&magnitudes[k]) || copied
     };
     Some((0..result.len()).map(|k| if exact(k) { 0.0 } else { magnitudes[k].max(result[k].abs()) }).collect())
