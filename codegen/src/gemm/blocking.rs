@@ -29,6 +29,17 @@ const MIN_BLOCK: usize = 16;
 /// in the second-level cache for the next panel.
 const RESIDENT_LHS: usize = 3 << 16;
 
+/// The most `k` of a block whose left operand is packed, so that what is packed and the block of the result are in the
+/// second-level cache together.
+const MAX_PACKED_K: usize = 512;
+
+/// The `k` from which a left operand is packed whose consecutive `k` share few sets of the caches: fewer stay in them.
+const MIN_PACKED_K: usize = 768;
+
+/// Consecutive `k` that are a multiple of so many elements (of `f32`) apart share few sets: those of a chunk aren't all in
+/// the first-level cache at once.
+const CROWDED_STRIDE: usize = 128;
+
 /// The `k` of a result up to which k-blocks are added to it one after another; the sums of more
 /// k-blocks are added up with more digits.
 const LONG_K: usize = 4 * MAX_K;
@@ -111,7 +122,7 @@ pub struct TermPlan {
     pub k_strides: [Vec<isize>; 2],
     /// How k-blocks are read, by [`Blocks::lens`].
     pub k_blocks: Vec<KBlock>,
-    /// The left operand's part with zeros around it, if it is read through a window.
+    /// The left operand's part as it is packed, with zeros around it if it is read through a window.
     pub padded: Option<PaddedImage>,
     /// The right operand's packing, if it isn't read as it lies.
     pub packed: Option<PackedOperand>,
@@ -206,6 +217,10 @@ impl DirectPlan {
         // Rows that tiles of the widest panel divide, so that no tile is small.
         let unit = shape.rows[panels.first().expect("results with columns").vectors - 1];
         let sizes: Vec<usize> = like.m.iter().map(|s| s.axis.size).collect();
+        let packs_left = !shape.is_inner() && terms.iter().any(|p| is_crowded(&p.nest));
+        if packs_left {
+            max_k = MAX_PACKED_K;
+        }
         let cut = |max_rows: usize| Blocks::new(sizes.clone(), max_rows.max(1), 2).rounded(unit);
         let mut rows = cut(max_rows);
         let windows: Vec<&LoopNest> = terms.iter().map(|p| &p.nest).filter(|l| !l.lines.is_empty()).collect();
@@ -230,7 +245,9 @@ impl DirectPlan {
         }
         let k_blocks = terms.iter().map(|p| summed(&p.nest, max_k).count()).sum::<usize>();
         let pieces = batches * rows.count() * panels.len() * k_blocks;
-        let panels_together = SMALL_BLOCK / (rows.max() * width).max(1);
+        // What is packed serves as many panels as there is room for.
+        let together = if packs_left { MAX_BLOCK / results.max(1) } else { SMALL_BLOCK };
+        let panels_together = together / (rows.max() * width).max(1);
         let panels_together = panels_together.min(pieces / MAX_WORKERS).clamp(1, panels.len());
         let column_blocks = panels.len().div_ceil(panels_together);
         let macro_blocks = |rows: &Blocks| (batches * rows.count() * column_blocks).max(1);
@@ -299,6 +316,11 @@ impl DirectPlan {
             && dims.windows(2).all(apart)
     }
 
+    /// Whether a left operand is read through a window.
+    pub fn has_windows(&self) -> bool {
+        self.terms.iter().any(|t| t.padded.as_ref().is_some_and(PaddedImage::has_window))
+    }
+
     /// The number of products.
     pub fn batches(&self) -> usize {
         self.batch.iter().product()
@@ -325,6 +347,18 @@ impl DirectPlan {
     }
 }
 
+/// Whether a left operand has rows next to each other and its `k` so that many share few sets of the caches: a transposed
+/// matrix whose width is a multiple of a large power of two.
+fn is_crowded(l: &LoopNest) -> bool {
+    let inner = l.k.iter().rfind(|s| s.axis.size > 1);
+    let rows = l.m.iter().rfind(|s| s.axis.size > 1);
+    let crowded = |stride: isize| stride != 0 && stride.unsigned_abs().is_multiple_of(CROWDED_STRIDE);
+    l.lines.is_empty()
+        && l.sizes()[2] >= MIN_PACKED_K
+        && rows.is_some_and(|s| s.axis.lhs == 1)
+        && inner.is_some_and(|s| crowded(s.axis.lhs))
+}
+
 /// The `k` of a nest in blocks of at most `max_k`, if they can be that small: as many as can be shared out evenly.
 fn summed(l: &LoopNest, max_k: usize) -> Blocks {
     Blocks::new(l.k.iter().map(|s| s.axis.size).collect(), max_k, MAX_WORKERS / 2)
@@ -340,7 +374,8 @@ impl TermPlan {
     ) -> TermPlan {
         let k = summed(&l, max_k);
         let rhs: Vec<isize> = l.k.iter().map(|s| s.axis.rhs).collect();
-        let (padded, [row_strides, lhs]) = if l.lines.is_empty() {
+        let packs_left = !shape.is_inner() && is_crowded(&l);
+        let (padded, [row_strides, lhs]) = if l.lines.is_empty() && !packs_left {
             let of = |dims: &[NestDim]| dims.iter().map(|d| d.axis.lhs).collect();
             (None, [of(&l.m), of(&l.k)])
         } else {

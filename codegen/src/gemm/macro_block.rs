@@ -33,8 +33,8 @@ impl MacroBlock {
         let (batch, i) = (i / (wide * blocks), i % (wide * blocks));
         // A padded image serves all panels. Else the rows of a panel come together, so that a
         // thread has the same columns of a matrix where it is read and where it is updated.
-        let padded = plan.terms.iter().any(|t| t.padded.is_some());
-        let (column_block, row_block) = if padded { (i % wide, i / wide) } else { (i / blocks, i % blocks) };
+        let (column_block, row_block) =
+            if plan.has_windows() { (i % wide, i / wide) } else { (i / blocks, i % blocks) };
         let rows = plan.rows.block(row_block);
         let mut batch_index = vec![0; plan.batch.len()];
         let mut rest = batch;

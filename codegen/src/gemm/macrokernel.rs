@@ -274,7 +274,7 @@ impl<T: Scalar> DirectCall<'_, T> {
             }
         };
         let k_block = &term.k_blocks[usize::from(term.k.lens().first() != Some(&k.len))];
-        let next_image = term.padded.as_ref().and_then(|image| {
+        let next_image = term.padded.as_ref().filter(|image| image.has_window()).and_then(|image| {
             let begin = if kb + 1 < term.k.count() {
                 image.begin(first[0], [&block.rows, &term.k.block(kb + 1)])
             } else {

@@ -13,9 +13,9 @@
 //!   both operands are contiguous along `k` and packing or narrow results would cost more, elements of `k`.
 //! - `microkernel` has the micro-kernels of each instruction set, `simd` the vectors they are written in.
 //! - `winograd` plans and runs convolutions of 3×3 taps in fewer multiplications.
-//! - Operands are read as they lie, strides and all. Only two are packed (`pack`): the part of an image
-//!   that a block sees through a window, with zeros around it, and a right operand whose columns aren't
-//!   contiguous.
+//! - Operands are read as they lie, strides and all. Packed (`pack`) are only the part of an image that a block sees
+//!   through a window, with zeros around it; the part of a transposed left operand whose `k` are a multiple of a power of
+//!   two apart, so that many would share few sets of the caches; and a right operand whose columns aren't contiguous.
 //! - `epilogue` is what is done with blocks of the results as soon as they are finished.
 
 mod blocking;

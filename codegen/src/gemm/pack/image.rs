@@ -1,13 +1,20 @@
-//! The part of an image that a block reads, packed with the zeros around and between its
-//! elements: reads through a window are then reads of a dense array.
+//! The part of a left operand that a block reads, packed. Of an image that is with the zeros around and between its
+//! elements, so that reads through a window are reads of a dense array; of a matrix whose rows and `k` lie far apart,
+//! so that they share neither few sets of the caches nor many pages.
 
 use super::super::blocks::{Blocks, IndexBlock};
 use super::super::loop_nest::{LoopNest, NestDim, WindowLine};
-use super::super::memory::copy_strided;
+use super::super::memory::{copy_strided, prefetch_line};
 use super::super::scalar::Scalar;
 
 /// Elements (of `f32`) in two cache lines.
 const SETS: usize = 32;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// How many contiguous parts of a matrix are prefetched before they are packed: hardware doesn't follow from one to the next.
+const AHEAD: isize = 6;
 
 /// The layout of a padded part of an image in scratch, and the elements that are packed there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,13 +93,16 @@ impl PaddedImage {
         }
         // As in the image, so that what is copied is contiguous.
         dims.sort_by_key(|d| std::cmp::Reverse(d.image_stride.unsigned_abs()));
-        // Where `k` goes along a line, elements a power of two apart would share a few sets of the
-        // first-level cache.
+        // Where `k` goes along a line, or isn't contiguous in a matrix, elements a power of two apart would share a few
+        // sets of the first-level cache.
         let along = loops.k.iter().rfind(|s| s.axis.size > 1).and_then(|s| s.line);
         let mut stride = 1usize;
         for dim in dims.iter_mut().rev() {
-            if stride.is_multiple_of(SETS) && along.is_some_and(|(line, _)| dim.from == DimOrigin::Line(line))
-            {
+            let spread = match along {
+                Some((line, _)) => dim.from == DimOrigin::Line(line),
+                None => loops.lines.is_empty(),
+            };
+            if stride.is_multiple_of(SETS) && spread {
                 stride += SETS / 2;
             }
             dim.stride = stride;
@@ -110,6 +120,11 @@ impl PaddedImage {
             sides[side].iter().enumerate().map(stride).collect()
         });
         (pad, strides)
+    }
+
+    /// Whether it is read through a window.
+    pub fn has_window(&self) -> bool {
+        !self.lines.is_empty()
     }
 
     /// The elements of the padded part.
@@ -151,7 +166,11 @@ impl PaddedImage {
                     return copy_strided(x, at, dim.image_stride, &mut to[..size]);
                 }
                 for (i, to) in to.chunks_exact_mut(dim.stride).enumerate().take(size) {
-                    self.copy(x, at + i as isize * dim.image_stride, inner, here, to);
+                    let at = at + i as isize * dim.image_stride;
+                    if let ([ImageDim { size, image_stride: 1, .. }], true) = (inner, self.lines.is_empty()) {
+                        prefetch(x, at + AHEAD * dim.image_stride, *size);
+                    }
+                    self.copy(x, at, inner, here, to);
                 }
             }
             DimOrigin::Line(i) => {
@@ -188,6 +207,13 @@ impl PaddedImage {
             }
         }
     }
+}
+
+/// Prefetches so many elements from `at` on, as far as there are some.
+fn prefetch<T>(x: &[T], at: isize, count: usize) {
+    let from = usize::try_from(at).ok().and_then(|at| x.get(at..)).unwrap_or_default();
+    let line = LINE / size_of::<T>();
+    from[..count.min(from.len())].iter().step_by(line).for_each(|x| prefetch_line(x));
 }
 
 /// The offset of the element at a position, if there is one.
