@@ -1,6 +1,7 @@
 //! The test suite.
 
 mod arrows;
+mod carried_out;
 mod checkpoint;
 mod compiled;
 mod corpus;

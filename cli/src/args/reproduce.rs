@@ -10,7 +10,7 @@ use super::DataFolder;
 #[command(after_help = "Example:\n  fgc reproduce memory --quick")]
 pub struct Reproduce {
     /// Experiments: fig2, fig3, fig4, cifar, fig5, stable, best, noise, dropout, baydin, variance, scaling, memory,
-    /// estimators, zoo, paths of .toml files, or `all` of those that have names
+    /// estimators, zoo, race, ren, frog, paths of .toml files, or `all` of those that have names
     #[arg(required_unless_present = "report", value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// The folder of results, which has a folder for each experiment; one that was interrupted goes on

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::{Results, highest_stable};
 use super::section::{Claim, Section, Table};
-use super::select::Runs;
+use super::select::{Mean, Runs};
 use super::text::{rate, spoken};
 use crate::run::results::Row;
 use crate::spec::{Choice, Claimed, Comparison, Matrix, Sweep, Training, Where};
@@ -39,9 +39,12 @@ fn ends(matrix: &Matrix, rows: &[Row]) -> Table {
     let row = |chosen: &Where| {
         let runs = Runs::of(rows, &matrix.name, chosen);
         let metrics = ENDS.map(|of| runs.text(of, None));
-        labels(chosen, &axes).chain([runs.count().to_string()]).chain(metrics).collect()
+        let seconds = Mean::of(&runs.each().filter_map(|rows| rows.last()?.seconds).collect::<Vec<_>>());
+        let seconds = seconds.map_or("not measured".to_owned(), |mean| mean.text());
+        labels(chosen, &axes).chain([runs.count().to_string()]).chain(metrics).chain([seconds]).collect()
     };
     let columns = axes.iter().cloned().chain(["seeds".to_owned()]).chain(ENDS.map(spoken));
+    let columns = columns.chain(["seconds of training".to_owned()]);
     Table {
         title: format!(
             "How the runs of `{}` end: the last epoch's means, the lowest and highest seed",

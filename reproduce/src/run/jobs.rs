@@ -1,4 +1,4 @@
-//! Carrying out the runs of an experiment: several at once, each on one thread.
+//! Carrying out the runs of an experiment: several at once, each on one thread, or one by one on all threads.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -129,12 +129,12 @@ impl Work {
         names.map(|name| format!("{RUNS}/{}/{}", name.to_string_lossy(), seal::SEAL)).collect()
     }
 
-    /// Does what isn't done, `threads` runs at once, until `stop` is set. Runs that were interrupted go on where they
+    /// Does what isn't done, so many runs at once, each on so many threads, until `stop` is set. Runs that were interrupted go on where they
     /// were; a loss that isn't finite ends a run, and is a result.
     ///
     /// # Errors
     /// If a program can't be run or a folder can't be written or read. Other runs then save and end too.
-    pub fn run(&self, threads: usize, stop: &AtomicBool, quiet: bool) -> Result<Ended> {
+    pub fn run(&self, [at_once, threads]: [usize; 2], stop: &AtomicBool, quiet: bool) -> Result<Ended> {
         let mut order: Vec<&Job> = self.jobs.iter().collect();
         // Long runs first, so that no thread is left with one at the end; equal ones in their order.
         order.sort_by(|a, b| b.work().total_cmp(&a.work()));
@@ -142,7 +142,7 @@ impl Work {
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let worker = || {
-            let pool = Threads::new(Some(1))?;
+            let pool = Threads::new(Some(threads))?;
             let all = || {
                 while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if stop.load(Ordering::Relaxed) {
@@ -156,7 +156,7 @@ impl Work {
             pool.install(all)
         };
         thread::scope(|scope| {
-            for _ in 0..threads.clamp(1, order.len().max(1)) {
+            for _ in 0..at_once.clamp(1, order.len().max(1)) {
                 scope.spawn(|| {
                     if let Err(e) = worker() {
                         // The others save what they have.

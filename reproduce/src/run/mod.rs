@@ -103,7 +103,8 @@ fn train(
     let models = Models::new(folders);
     Quantities::of(&plans, &models)?.check(experiment.wanted(), file)?;
     let work = Work::new(plans, folders, &models)?;
-    let ended = work.run(threads, stop, quiet)?;
+    let at_once = if experiment.one_by_one { [1, threads] } else { [threads, 1] };
+    let ended = work.run(at_once, stop, quiet)?;
     let (results, times) = results::to_csv(&work.rows()?.0);
     write(&folders.out.join(results::RESULTS), &results)?;
     write(&folders.out.join(results::TIMES), &times)?;

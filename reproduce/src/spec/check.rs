@@ -78,9 +78,11 @@ pub enum Check {
     HighestRate { rate: Spanned<String>, among: Spanned<String>, is: Spanned<String> },
     /// The highest stable rate of the first side over that of the second grows along an axis.
     RateGapGrows { rate: Spanned<String>, along: Spanned<String> },
-    /// Metric `of` of the first side gets to where that of the second ends, in at most `times` of the time.
+    /// Metric `of` of the first side gets to where that of the second ends, or both to `goal`, in at most `times` of the
+    /// time.
     Sooner {
         of: Spanned<String>,
+        goal: Option<Finite>,
         #[serde(default = "one")]
         times: Finite,
     },

@@ -9,7 +9,7 @@ use fgc_train::{Error, Result};
 use super::file::File;
 
 /// The built-in experiments: their names and texts.
-pub const EXPERIMENTS: [(&str, &str); 20] = [
+pub const EXPERIMENTS: [(&str, &str); 21] = [
     ("fig2", include_str!("../../experiments/fig2.toml")),
     ("fig3", include_str!("../../experiments/fig3.toml")),
     ("fig4", include_str!("../../experiments/fig4.toml")),
@@ -27,6 +27,7 @@ pub const EXPERIMENTS: [(&str, &str); 20] = [
     ("memory", include_str!("../../experiments/memory.toml")),
     ("estimators", include_str!("../../experiments/estimators.toml")),
     ("zoo", include_str!("../../experiments/zoo.toml")),
+    ("race", include_str!("../../experiments/race.toml")),
     ("ren_mnist", include_str!("../../experiments/ren_mnist.toml")),
     ("ren_cifar", include_str!("../../experiments/ren_cifar.toml")),
     ("frog", include_str!("../../experiments/frog.toml")),

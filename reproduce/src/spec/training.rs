@@ -22,6 +22,9 @@ pub struct Training {
     pub about: String,
     /// Every run has a seed below this one.
     pub seeds: u64,
+    /// Whether one is trained after the other, each on all threads, so that their times are those of a training that has
+    /// the machine to itself; else several are at once, each on one thread.
+    pub one_by_one: bool,
     /// The runs.
     pub matrices: Vec<Matrix>,
     /// The figures that are made of their results.
@@ -66,6 +69,8 @@ struct Head {
     #[serde(default)]
     about: String,
     seeds: Option<Count<MAX_SEEDS>>,
+    #[serde(default)]
+    one_by_one: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,8 +78,19 @@ struct Seeds {
     seeds: Option<Count<MAX_SEEDS>>,
 }
 
-const KEYS: [&str; 10] =
-    ["kind", "title", "about", "seeds", "settings", "quick", "matrix", "figure", "sweep", "claim"];
+const KEYS: [&str; 11] = [
+    "kind",
+    "title",
+    "about",
+    "seeds",
+    "one_by_one",
+    "settings",
+    "quick",
+    "matrix",
+    "figure",
+    "sweep",
+    "claim",
+];
 
 impl Training {
     /// The experiment that `file` describes.
@@ -84,7 +100,8 @@ impl Training {
     pub fn read(file: &File, overrides: Overrides) -> Result<Training> {
         let mut root = file.root()?;
         root.has_only(&KEYS)?;
-        let Head { title, about, seeds } = root.split(&["title", "about", "seeds"])?.decode()?;
+        let head = root.split(&["title", "about", "seeds", "one_by_one"])?;
+        let Head { title, about, seeds, one_by_one } = head.decode()?;
         let common = root.take("settings")?.map_or_else(|| Ok(Choice::default()), Choice::read)?;
         let (mut quick_seeds, mut last) = (None, Choice::default());
         if let Some(mut quick) = root.take("quick")? {
@@ -113,7 +130,7 @@ impl Training {
         if let Some(name) = twice(plots.iter().map(|plot| plot.name.as_str())) {
             return Err(root.error(format_args!("there are two figures called `{name}`")));
         }
-        Ok(Training { title, about, seeds, matrices, plots, sweeps, claims })
+        Ok(Training { title, about, seeds, one_by_one, matrices, plots, sweeps, claims })
     }
 
     /// The metrics that its figures and claims need.

@@ -67,35 +67,62 @@ pub fn trend(of: &str, case: &Results<'_>, along: &str, better: bool, by: f64) -
     Outcome { measured: text.join(", "), short: numbers.join(" → "), holds: Some(improves == better) }
 }
 
-/// Whether each run of `first` has a metric `of`, such as a loss, as low as that which `second` ends with, and when.
-pub fn sooner(of: &str, first: &Runs<'_>, second: &Runs<'_>, times: f64) -> Outcome {
+/// Whether each run of the first side has a metric `of` as good as that which the second ends with, or as `goal`, and
+/// when; by the clock, at the ends of epochs.
+pub fn sooner(of: &str, [first, second]: &[Runs<'_>; 2], goal: Option<f64>, times: f64) -> Outcome {
+    // Downwards is better for all metrics so.
     let epochs = |rows: &[&Row]| -> Vec<(f64, f64)> {
         let ends = rows.iter().filter(|r| r.moment == Moment::Epoch);
-        ends.filter_map(|r| Some((r.seconds?, *r.metrics.get(of)?))).collect()
+        ends.filter_map(|r| Some((r.seconds?, *r.metrics.get(of)? * sign(of)))).collect()
     };
-    let spent: Vec<f64> = second.each().filter_map(|rows| Some(epochs(rows).last()?.0)).collect();
-    let (Some(goal), Some(spent)) = (Mean::of(&second.at(of, None)), Mean::of(&spent)) else {
+    let Some(height) = goal.or_else(|| Mean::of(&second.at(of, None)).map(|mean| mean.mean)) else {
         return Outcome::nothing();
     };
-    let runs: Vec<Vec<(f64, f64)>> = first.each().map(epochs).filter(|run| !run.is_empty()).collect();
-    let reached =
-        |run: &Vec<(f64, f64)>| run.iter().find(|(_, x)| *x <= goal.mean).map(|(seconds, _)| *seconds);
-    let there: Vec<f64> = runs.iter().filter_map(reached).collect();
-    let begin = format!("{} is {} after {} s", spoken(of), number(goal.mean), number(spent.mean));
-    let ends = runs.iter().filter_map(|run| run.last()).map(|end| end.0);
-    let Some(last) = ends.reduce(f64::max) else { return Outcome::nothing() };
-    match Mean::of(&there) {
-        Some(mean) if there.len() == runs.len() => Outcome {
+    // How many runs of a side get there, of how many, after how many seconds, and when the last of all ends.
+    let there = |runs: &Runs<'_>| {
+        let runs: Vec<Vec<(f64, f64)>> = runs.each().map(epochs).filter(|run| !run.is_empty()).collect();
+        let reached = |run: &Vec<(f64, f64)>| {
+            let end = run.iter().find(|(_, x)| *x <= height * sign(of));
+            end.map(|(seconds, _)| *seconds)
+        };
+        let seconds: Vec<f64> = runs.iter().filter_map(reached).collect();
+        let last = runs.iter().filter_map(|run| run.last()).map(|end| end.0).reduce(f64::max);
+        (seconds.len(), runs.len(), Mean::of(&seconds), last)
+    };
+    let spent = match goal {
+        Some(_) => there(second),
+        // On the mean it is there at its end, though not each run is.
+        None => {
+            let ends: Vec<f64> = second.each().filter_map(|rows| Some(epochs(rows).last()?.0)).collect();
+            (ends.len(), ends.len(), Mean::of(&ends), None)
+        }
+    };
+    let begin = format!("{} is {} after", spoken(of), number(height));
+    let spent = match spent {
+        (got, all, Some(mean), _) if got == all => mean.mean,
+        (_, _, _, None) => return Outcome::nothing(),
+        (got, all, _, Some(last)) => {
+            let measured = format!(
+                "{got} of {all} runs of the second get to {} within {} s",
+                number(height),
+                number(last)
+            );
+            return Outcome { measured, short: "never".to_owned(), holds: None };
+        }
+    };
+    let begin = format!("{begin} {} s", number(spent));
+    match there(first) {
+        (got, all, Some(mean), _) if got == all => Outcome {
             measured: format!("{begin}, against {} s", mean.text()),
-            short: format!("{} s vs {} s", number(mean.mean), number(spent.mean)),
-            holds: Some(mean.mean <= times * spent.mean),
+            short: format!("{} s vs {} s", number(mean.mean), number(spent)),
+            holds: Some(mean.mean <= times * spent),
         },
-        _ => {
-            let (got, all) = (there.len(), runs.len());
+        (_, _, _, None) => Outcome::nothing(),
+        (got, all, _, Some(last)) => {
             let measured = format!("{begin}; {got} of {all} runs get there within {} s", number(last));
             // Runs that end before the time is over decide nothing.
-            let holds = (last >= times * spent.mean).then_some(false);
-            Outcome { measured, short: format!("never vs {} s", number(spent.mean)), holds }
+            let holds = (last >= times * spent).then_some(false);
+            Outcome { measured, short: format!("never vs {} s", number(spent)), holds }
         }
     }
 }

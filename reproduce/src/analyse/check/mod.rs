@@ -95,9 +95,9 @@ impl Comparison {
             Check::Trend { of, along, is, by } => {
                 course::trend(of.get_ref(), case, along.get_ref(), *is == Trend::Better, by.0)
             }
-            Check::Sooner { of, times } => {
-                let [first, second] = self.sides().find(case).0;
-                course::sooner(of.get_ref(), &first, &second, times.0)
+            Check::Sooner { of, goal, times } => {
+                let sides = self.sides().find(case).0;
+                course::sooner(of.get_ref(), &sides, goal.map(|goal| goal.0), times.0)
             }
             Check::Steps { of, at_least, at_most, cost } => {
                 let (runs, chosen) = self.sides().find(case);

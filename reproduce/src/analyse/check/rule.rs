@@ -109,9 +109,19 @@ impl Comparison {
                 let [a, b] = self.sides().titles();
                 format!("the ratio of the highest stable rate of {a} to that of {b} grows along `{along}`")
             }
-            Check::Sooner { of, times } => {
+            Check::Sooner { of, goal, times } => {
                 let ([a, b], of, times) = (self.sides().titles(), spoken(of.get_ref()), number(times.0));
-                format!("the {of} of {a} gets to the last one of {b} in at most {times} times its time")
+                match goal {
+                    None => format!(
+                        "the {of} of {a} gets to the last one of {b} in at most {times} times its time"
+                    ),
+                    Some(goal) => {
+                        format!(
+                            "the {of} of {a} gets to {} in at most {times} times the time of {b}",
+                            number(goal.0)
+                        )
+                    }
+                }
             }
             Check::Steps { of, cost, .. } => {
                 let [a, b] = self.sides().titles();
