@@ -76,17 +76,17 @@ def resnet(params, x):
 
 def model(work):
     """The function that initialises the parameters of a work, and the one that gives logits."""
-    if work.startswith("mlp"):
-        hidden = worker.WORKS[work]["hidden"]
+    if work["model"] == "mlp":
+        hidden = work["width"]
         return lambda key: linear_init(key, [28 * 28, hidden, hidden, worker.CLASSES]), mlp
-    return {"cnn": (cnn_init, cnn), "resnet": (resnet_init, resnet)}[work]
+    return {"cnn": (cnn_init, cnn), "resnet": (resnet_init, resnet)}[work["model"]]
 
 
 def prepare(work):
     init, logits = model(work)
     rng = np.random.default_rng(0)
-    x = jnp.array(rng.normal(size=(worker.BATCH, *worker.WORKS[work]["input"])).astype("f"))
-    y = jnp.array(rng.integers(0, worker.CLASSES, worker.BATCH))
+    x = jnp.array(rng.normal(size=(work["batch"], *work["input"])).astype("f"))
+    y = jnp.array(rng.integers(0, worker.CLASSES, work["batch"]))
     params = init(jax.random.PRNGKey(0))
 
     def loss(params, x, y):

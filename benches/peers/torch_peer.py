@@ -57,10 +57,10 @@ def resnet(params, x):
 
 def model(work):
     """The parameters of a work, and the function that gives logits."""
-    if work.startswith("mlp"):
-        hidden = worker.WORKS[work]["hidden"]
+    if work["model"] == "mlp":
+        hidden = work["width"]
         return linear(28 * 28, hidden) + linear(hidden, hidden) + linear(hidden, worker.CLASSES), mlp
-    if work == "cnn":
+    if work["model"] == "cnn":
         convs = sum((kernel(n_in, 64) for n_in in (1, 64, 64, 64)), [])
         return convs + linear(7 * 7 * 64, 1024) + linear(1024, worker.CLASSES), cnn
     blocks = sum((kernel(n_in, 32) + [torch.ones(32), torch.zeros(32)] for n_in in (3, 32, 32, 32, 32)), [])
@@ -70,9 +70,9 @@ def model(work):
 def prepare(work):
     torch.manual_seed(0)
     torch.compiler.reset()
-    height, width, channels = worker.WORKS[work]["input"]
-    x = torch.randn(worker.BATCH, channels, height, width)
-    y = torch.randint(0, worker.CLASSES, (worker.BATCH,))
+    height, width, channels = work["input"]
+    x = torch.randn(work["batch"], channels, height, width)
+    y = torch.randint(0, worker.CLASSES, (work["batch"],))
     params, logits = model(work)
     params = tuple(params)
     v = tuple(torch.randn_like(p) for p in params)
@@ -128,7 +128,7 @@ def prepare(work):
                 call()
             except Exception as e:  # whatever the compiler doesn't do
                 reason = str(e).strip().splitlines()[:1]
-                print(f"torch.compile doesn't do {row} of {work}: {type(e).__name__} {reason}", file=sys.stderr)
+                print(f"torch.compile doesn't do {row} of {work['model']}: {type(e).__name__} {reason}", file=sys.stderr)
                 continue
             rows[row]["torch compiled"] = call
     return rows

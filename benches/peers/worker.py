@@ -1,8 +1,8 @@
 """What the peers have in common: the work, and a loop that times what it is told to.
 
 A peer is a process of its own. It reads lines of JSON from standard input and answers each with one:
-  {"do": "prepare", "work": W}                     makes (and compiles) the calls of W
-  {"do": "time", "work": W, "row": R, "seconds": S}  times one of them
+  {"do": "prepare", "work": W}                  makes (and compiles) the calls of W, as `work` makes it
+  {"do": "time", "row": R, "seconds": S}        times one of them
 """
 
 import json
@@ -11,16 +11,19 @@ import statistics
 import sys
 import time
 
-BATCH = 64
 CLASSES = 10
 
-# The shape of a batch, and what the models are made of. fgc's own are in models/*.fg.
-WORKS = {
-    "mlp-512": {"input": (28, 28, 1), "hidden": 512},
-    "mlp-2048": {"input": (28, 28, 1), "hidden": 2048},
+# The shape of an image, and what the models are made of; `mlp` has two hidden layers of a width. fgc's own are in models/*.fg.
+MODELS = {
+    "mlp": {"input": (28, 28, 1)},
     "cnn": {"input": (28, 28, 1)},
     "resnet": {"input": (32, 32, 3)},
 }
+
+
+def work(model, batch, width=None):
+    """What is timed: a model with batches of a size, and for `mlp` hidden layers of a width."""
+    return {"model": model, "batch": batch, "width": width, **MODELS[model]}
 
 # The rate of the steps: parameters are updated, but nothing diverges while it is timed.
 RATE = 2e-9
@@ -55,11 +58,10 @@ def serve(prepare):
     rows = {}
     for line in sys.stdin:
         asked = json.loads(line)
-        work = asked["work"]
         if asked["do"] == "prepare":
-            rows = {work: prepare(work)}
-            answer = {"rows": sorted(rows[work])}
+            rows = prepare(asked["work"])
+            answer = {"rows": sorted(rows)}
         else:
-            variants = rows[work].get(asked["row"], {})
+            variants = rows.get(asked["row"], {})
             answer = {name: time_calls(call, asked["seconds"]) for name, call in variants.items()}
         print(json.dumps(answer), file=out, flush=True)
