@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use fgc_ir::{DType, Value, View, cost};
+use fgc_ir::{DType, OutputKind, Value, View, cost};
 
 use super::steps::Distinct;
 use crate::program::uses::Uses;
@@ -77,7 +77,7 @@ fn with_slice(
         .collect();
     let ways = if stored.is_empty() { vec![HashMap::new()] } else { vec![HashMap::new(), stored] };
     let best = ways.into_iter().filter_map(|stored| {
-        let slice = BackwardSlice::of(program, nest, step, &stored)?;
+        let slice = BackwardSlice::of(nest, step, &stored)?;
         let mut saved = access(program, buffer) * ty.elements() as f64;
         let mut loops = Vec::new();
         for &(k, reader) in &readers {
@@ -88,6 +88,18 @@ fn with_slice(
         (saved > 0.0).then_some((saved, loops))
     });
     best.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, loops)| loops)
+}
+
+/// Whether `reader` may load `source`. A bound buffer is read where it was: another loop that reads it late would keep its
+/// update from being made in place, and a bias that is read again makes a product stored that is else in blocks alone.
+/// But the loop that updates it reads it then, as an optimizer's does its states.
+fn may_load(program: &Program, reader: &Loop, source: &Source) -> bool {
+    let Origin::Bound(name) = &program.buffers[source.buffer.0].origin else { return true };
+    let mut outputs = program.outputs.iter().filter(|o| o.kind == OutputKind::Update && o.name == *name);
+    outputs.next().is_some_and(|update| {
+        let updates = |to: &Source| to.buffer == update.buffer && to.view == source.view;
+        reader.stores.iter().any(|(_, to)| updates(to))
+    })
 }
 
 /// What an element of a buffer costs to read or write.
@@ -103,12 +115,7 @@ struct BackwardSlice<'l> {
 
 impl<'l> BackwardSlice<'l> {
     /// That of `step`, if it can be computed in another loop and at another time; steps that are `stored` are loaded.
-    fn of(
-        program: &Program,
-        nest: &'l Loop,
-        step: usize,
-        stored: &HashMap<usize, &Source>,
-    ) -> Option<BackwardSlice<'l>> {
+    fn of(nest: &'l Loop, step: usize, stored: &HashMap<usize, &Source>) -> Option<BackwardSlice<'l>> {
         let mut needed = vec![false; step + 1];
         needed[step] = true;
         let mut steps = Vec::new();
@@ -122,14 +129,7 @@ impl<'l> BackwardSlice<'l> {
             };
             match &this {
                 Step::Apply { args, .. } => args.iter().for_each(|&a| needed[a] = true),
-                Step::Constant(_) => {}
-                // A bound buffer may have been updated by then.
-                Step::Load(source) => {
-                    let computed = matches!(program.buffers[source.buffer.0].origin, Origin::Computed);
-                    if !computed {
-                        return None;
-                    }
-                }
+                Step::Constant(_) | Step::Load(_) => {}
                 Step::Index(_) | Step::Random(..) => return None,
             }
             steps.push((k, this));
@@ -145,14 +145,13 @@ impl<'l> BackwardSlice<'l> {
             Rematerialised { program, steps: Distinct::default(), values: Vec::new(), cost: 0.0 };
         // Loads that the reader has anyway cost nothing.
         let loaded: Vec<&Source> = reader.reads().filter(|s| s.buffer != buffer).collect();
-        let elements = reader.shape.elements() as f64;
         let mut at = Vec::with_capacity(reader.steps.len());
         for (step, dtype) in &reader.steps {
             let mut step = step.clone();
             at.push(match &mut step {
                 Step::Load(source) if source.buffer == buffer => {
                     target.cost -= access(program, buffer) * source.view.touched() as f64;
-                    self.steps_for(&source.view, &loaded, &mut target, elements)?
+                    self.steps_for(&source.view, (reader, &loaded), &mut target)?
                 }
                 Step::Random(_, key) if key.buffer == buffer => return None,
                 Step::Apply { args, .. } => {
@@ -183,17 +182,22 @@ impl<'l> BackwardSlice<'l> {
     fn steps_for(
         &self,
         view: &View,
-        loaded: &[&Source],
+        (reader, loaded): (&Loop, &[&Source]),
         target: &mut Rematerialised,
-        elements: f64,
     ) -> Option<usize> {
+        let elements = reader.shape.elements() as f64;
         let mut at: HashMap<usize, usize> = HashMap::new();
         let mut last = None;
         for (k, step) in &self.steps {
             let (k, dtype, mut step) = (*k, self.nest.steps[*k].1, step.clone());
             let is_stored = matches!(step, Step::Load(_)) && !matches!(self.nest.steps[k].0, Step::Load(_));
             match &mut step {
-                Step::Load(source) => source.view = compose(&source.view, view)?,
+                Step::Load(source) => {
+                    source.view = compose(&source.view, view)?;
+                    if !may_load(target.program, reader, source) {
+                        return None;
+                    }
+                }
                 Step::Apply { args, .. } => args.iter_mut().for_each(|a| *a = at[a]),
                 Step::Constant(_) => {}
                 Step::Index(_) | Step::Random(..) => unreachable!("a step that is in no slice"),
