@@ -186,6 +186,15 @@ fn needs(eg: &Eg, first: &Firsts, id: Id, lowest: usize, is_open: impl Fn(Id) ->
     false
 }
 
+/// A class that is being ranked.
+struct Visit {
+    id: Id,
+    /// The operands that are left to be looked at, and whether it needs each; `None` before the first look.
+    rest: Option<std::vec::IntoIter<(Id, bool)>>,
+    /// The lowest position in the original graph of the classes that are open.
+    lowest: usize,
+}
+
 /// The classes that `roots` could need, operands first as far as there is such an order; and those of them for which
 /// that takes a node that another outdoes ([`Values::nodes`]). Those of the original graph come behind the operands that
 /// they have there.
@@ -211,10 +220,8 @@ fn rank(eg: &Eg, roots: &[Id], first: &Firsts) -> (Vec<Id>, HashSet<Id>) {
         Values(eg, Reading::Plain).nodes(id).any(|n| n.args.iter().all(ready))
     };
     for &root in roots {
-        // Beside each class the operands that are left to be looked at, and the lowest position of those that are open.
-        let mut stack: Vec<(Id, Option<std::vec::IntoIter<(Id, bool)>>, usize)> =
-            vec![(eg.find(root), None, usize::MAX)];
-        while let Some((id, rest, lowest)) = stack.pop() {
+        let mut stack = vec![Visit { id: eg.find(root), rest: None, lowest: usize::MAX }];
+        while let Some(Visit { id, rest, lowest }) = stack.pop() {
             let (mut rest, lowest) = match rest {
                 Some(rest) => (rest, lowest),
                 None if marks.contains_key(&id) => continue,
@@ -228,8 +235,8 @@ fn rank(eg: &Eg, roots: &[Id], first: &Firsts) -> (Vec<Id>, HashSet<Id>) {
             let waits = |a: Id| first.contains_key(&a) && needs(eg, first, a, lowest, is_open);
             let next = rest.find(|&(a, needed)| !marks.contains_key(&a) && (needed || !waits(a)));
             if let Some((next, _)) = next {
-                stack.push((id, Some(rest), lowest));
-                stack.push((next, None, lowest));
+                stack.push(Visit { id, rest: Some(rest), lowest });
+                stack.push(Visit { id: next, rest: None, lowest });
             } else if feasible(id, &marks) {
                 marks.insert(id, Mark::Ranked);
                 order.push(id);
