@@ -129,8 +129,8 @@ impl Work {
         names.map(|name| format!("{RUNS}/{}/{}", name.to_string_lossy(), seal::SEAL)).collect()
     }
 
-    /// Does what isn't done, so many runs at once, each on so many threads, until `stop` is set. Runs that were interrupted go on where they
-    /// were; a loss that isn't finite ends a run, and is a result.
+    /// Does what isn't done, so many runs at once, each on so many threads, until `stop` is set. Runs that were
+    /// interrupted go on where they were; a loss that isn't finite ends a run, and is a result.
     ///
     /// # Errors
     /// If a program can't be run or a folder can't be written or read. Other runs then save and end too.

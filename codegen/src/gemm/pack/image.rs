@@ -1,6 +1,6 @@
-//! The part of a left operand that a block reads, packed. Of an image that is with the zeros around and between its
-//! elements, so that reads through a window are reads of a dense array; of a matrix whose rows and `k` lie far apart,
-//! so that they share neither few sets of the caches nor many pages.
+//! The part of a left operand that a block reads, packed. An image is packed with the zeros around and between its
+//! elements, so that reads through a window are reads of a dense array; a transposed matrix of a large width, so that
+//! consecutive `k` are no longer so far apart that they compete for few sets of the caches.
 
 use super::super::blocks::{Blocks, IndexBlock};
 use super::super::loop_nest::{LoopNest, NestDim, WindowLine};
@@ -209,7 +209,7 @@ impl PaddedImage {
     }
 }
 
-/// Prefetches so many elements from `at` on, as far as there are some.
+/// Prefetches so many elements from `at` on; none behind the end of `x`, since the last parts have none that come next.
 fn prefetch<T>(x: &[T], at: isize, count: usize) {
     let from = usize::try_from(at).ok().and_then(|at| x.get(at..)).unwrap_or_default();
     let line = LINE / size_of::<T>();
