@@ -217,7 +217,7 @@ impl DirectPlan {
         // Rows that tiles of the widest panel divide, so that no tile is small.
         let unit = shape.rows[panels.first().expect("results with columns").vectors - 1];
         let sizes: Vec<usize> = like.m.iter().map(|s| s.axis.size).collect();
-        let packs_left = !shape.is_inner() && terms.iter().any(|p| is_crowded(&p.nest));
+        let packs_left = terms.iter().any(|p| packs_left(&p.nest, shape));
         if packs_left {
             max_k = MAX_PACKED_K;
         }
@@ -347,13 +347,14 @@ impl DirectPlan {
     }
 }
 
-/// Whether a left operand has rows next to each other and its `k` so that many share few sets of the caches: a transposed
-/// matrix whose width is a multiple of a large power of two.
-fn is_crowded(l: &LoopNest) -> bool {
+/// Whether kernels of columns read a left operand packed that has no window: one whose rows are contiguous and whose `k`
+/// share few sets of the caches, as a transposed matrix whose width is a multiple of a power of two.
+fn packs_left(l: &LoopNest, shape: &KernelShape) -> bool {
     let inner = l.k.iter().rfind(|s| s.axis.size > 1);
     let rows = l.m.iter().rfind(|s| s.axis.size > 1);
     let crowded = |stride: isize| stride != 0 && stride.unsigned_abs().is_multiple_of(CROWDED_STRIDE);
-    l.lines.is_empty()
+    !shape.is_inner()
+        && l.lines.is_empty()
         && l.sizes()[2] >= MIN_PACKED_K
         && rows.is_some_and(|s| s.axis.lhs == 1)
         && inner.is_some_and(|s| crowded(s.axis.lhs))
@@ -374,8 +375,7 @@ impl TermPlan {
     ) -> TermPlan {
         let k = summed(&l, max_k);
         let rhs: Vec<isize> = l.k.iter().map(|s| s.axis.rhs).collect();
-        let packs_left = !shape.is_inner() && is_crowded(&l);
-        let (padded, [row_strides, lhs]) = if l.lines.is_empty() && !packs_left {
+        let (padded, [row_strides, lhs]) = if l.lines.is_empty() && !packs_left(&l, shape) {
             let of = |dims: &[NestDim]| dims.iter().map(|d| d.axis.lhs).collect();
             (None, [of(&l.m), of(&l.k)])
         } else {
