@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc::Level;
+use fgc_train::run::DataSettings;
 
 mod estimate;
 mod reproduce;
@@ -321,6 +322,14 @@ pub enum Data {
     Show {
         /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
         set: String,
+        /// Show what this model takes of it, too
+        #[arg(long, value_name = "MODEL")]
+        model: Option<PathBuf>,
+        /// Override a const of the model (may be repeated)
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment, requires = "model")]
+        consts: Vec<(String, String)>,
+        #[command(flatten)]
+        fit: FitArgs,
         #[command(flatten)]
         folder: DataFolder,
     },
@@ -339,6 +348,41 @@ pub struct DataFolder {
     /// The folder that fetched sets are kept in; `data` if not given
     #[arg(long = "data-dir", value_name = "DIR")]
     pub given: Option<PathBuf>,
+}
+
+/// How data are brought to the inputs of a model.
+#[derive(Args, Default)]
+pub struct FitArgs {
+    /// Test on this part of the training samples, from 0 to 1, rather than on the test split
+    #[arg(long, value_name = "PART")]
+    pub validate: Option<f64>,
+    /// Normalise inputs of real numbers: off, per-channel or per-feature, or INPUT=MODE for some, as in
+    /// `per-feature,y=per-channel`; per-channel, and targets as they are, if not given
+    #[arg(long, value_name = "MODE")]
+    pub normalise: Option<String>,
+    /// The columns that an input takes, where that isn't found by its name (may be repeated)
+    #[arg(long, value_name = "INPUT=COLUMN,…", value_parser = assignment)]
+    pub columns: Vec<(String, String)>,
+}
+
+impl FitArgs {
+    /// The settings of the data `name`.
+    ///
+    /// # Errors
+    /// If the working directory isn't known.
+    pub fn settings(&self, name: &str, folder: &DataFolder) -> fgc::Result<DataSettings> {
+        let columns = |(input, columns): &(String, String)| {
+            (input.clone(), columns.split(',').map(|column| column.trim().to_owned()).collect())
+        };
+        Ok(DataSettings {
+            name: name.to_owned(),
+            folder: fgc_train::data::absolute(folder.path())?,
+            validate: self.validate,
+            normalise: self.normalise.clone(),
+            columns: self.columns.iter().map(columns).collect(),
+            ..DataSettings::default()
+        })
+    }
 }
 
 impl DataFolder {

@@ -1,7 +1,9 @@
 //! `fgc data`: fetches and shows data sets.
 
+use fgc::{Model, Options};
 use fgc_train::data::fetch::{self, Got, Tools};
 use fgc_train::data::{registry, show};
+use fgc_train::training::{fitted, read_data};
 
 use crate::args::Data;
 use crate::failure::{self, Done, input};
@@ -26,6 +28,16 @@ pub fn data(args: &Data, quiet: bool) -> Done {
             }
             Ok(())
         }
-        Data::Show { set, folder } => failure::print(&show::describe(set, folder.path()).map_err(input)?),
+        Data::Show { set, model, consts, fit, folder } => {
+            let mut text = show::describe(set, folder.path()).map_err(input)?;
+            if let Some(model) = model {
+                let options = Options { set: consts.clone(), ..Options::default() };
+                let model = Model::load(model, &options)?;
+                let settings = fit.settings(set, folder)?;
+                let data = read_data(&settings)?;
+                text.push_str(&show::describe_fit(&fitted(&model, &data, &settings.fit()?)?));
+            }
+            failure::print(&text)
+        }
     }
 }

@@ -8,10 +8,10 @@ use fgc::estimate::{Cost, Point, Quality, Sample, check_fixed, costs, own_states
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::{Role, bind};
 use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Threads, method, random};
-use fgc_train::data::{self, Batches};
+use fgc_train::data::{Fitted, fit};
 use fgc_train::estimate::{self, Learning};
-use fgc_train::training::check_data;
-use fgc_train::{Dataset, Interface, ranges, read_arrays};
+use fgc_train::training::{fitted, read_data};
+use fgc_train::{ranges, read_checkpoint};
 
 use crate::args::Estimate;
 use crate::failure::{self, Done, input};
@@ -98,11 +98,20 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
     check_fixed(&model).map_err(|e| {
         input(format_args!("{e}; if it does so in training alone, as with dropout, --eval leaves that out"))
     })?;
-    let data = match &args.data {
-        Some(name) => Some(read_data(args, name, quiet)?),
+    let (mut kept, understood) = args.params.as_deref().map(read_checkpoint).transpose()?.unzip();
+    let settings = args.data.as_ref().map(|name| args.fit.settings(name, &args.folder)).transpose()?;
+    let set = settings.as_ref().map(read_data).transpose()?;
+    let data = match settings.zip(set.as_ref()) {
+        Some((settings, set)) => {
+            say_notes(&set.notes, quiet);
+            // Samples are normalised as those were that the parameters are of.
+            let statistics = understood.unwrap_or_default().statistics;
+            let data = fitted(&model, set, &fit::Options { statistics, ..settings.fit()? })?;
+            say_notes(&data.notes, quiet);
+            Some(data)
+        }
         None => None,
     };
-    let mut kept = args.params.as_deref().map(read_arrays).transpose()?;
     let at = threads.install(|| arrays(args, &model, data.as_ref(), kept.as_mut(), quiet))?;
     let options = CompileOptions { threads: threads.clone(), ..CompileOptions::default() };
 
@@ -136,22 +145,11 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
     if wrong.is_empty() { Ok(()) } else { Err(input(wrong.join("\n"))) }
 }
 
-/// The data set `name`, if `args` name a model that takes its samples.
-fn read_data(args: &Estimate, name: &str, quiet: bool) -> Done<Dataset> {
-    let set = data::load(name, args.folder.path())?;
-    say_notes(&set.notes, quiet);
-    let single = model::load(&args.model, DType::F32, DEFAULT_BATCH)?;
-    let interface = Interface::of(single.graph())?;
-    check_data(&single, &interface, &set.name, &set.train)?;
-    Batches::training(&set, interface.batch(), args.seed, 0)?;
-    Ok(set)
-}
-
 /// Where estimators are measured: parameters, states and data of `model`.
 fn arrays(
     args: &Estimate,
     model: &Model,
-    data: Option<&Dataset>,
+    data: Option<&Fitted>,
     kept: Option<&mut Arrays>,
     quiet: bool,
 ) -> Done<Arrays> {
@@ -179,7 +177,7 @@ impl Candidate {
         args: &Estimate,
         model: &Model,
         at: &Arrays,
-        data: Option<&Dataset>,
+        data: Option<&Fitted>,
         kept: Option<&Arrays>,
         options: &CompileOptions,
     ) -> Done {

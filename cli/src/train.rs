@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fgc::ir::files;
 use fgc::{Error, Text, Threads};
-use fgc_train::read_arrays;
+use fgc_train::data::fit;
+use fgc_train::read_checkpoint;
 use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
 use fgc_train::training::{self, EVALUATION_BATCH};
 use fgc_train::{
@@ -38,12 +39,13 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     };
     say_notes(&data.notes, quiet);
     let mut training = Training::new(&settings, &text, &data, &threads)?;
+    say_notes(training.notes(), quiet);
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
         Some(run) => run,
         None => {
             let folder = args.out.clone().map_or_else(|| unused(training.name()), Ok)?;
-            Run::create(&folder, settings.clone(), &text.text)?
+            Run::create(&folder, training.settings(), &text.text)?
         }
     };
     let mut report = report::on_stderr(quiet);
@@ -128,11 +130,9 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             set: args.set.iter().cloned().collect(),
         },
         data: DataSettings {
-            name: args.data.clone(),
-            folder: data::absolute(args.folder.path())?,
-            sha256: String::new(),
             train_samples: args.train_samples,
             test_samples: args.test_samples,
+            ..args.fit.settings(&args.data, &args.folder)?
         },
         step: step.keep_texts()?.into(),
     };
@@ -165,15 +165,29 @@ pub fn say_notes(notes: &[String], quiet: bool) {
 
 pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let threads = Threads::new(threads.map(usize::from))?;
-    let data = data::load(&args.data, args.folder.path())?;
+    let data_settings = args.fit.settings(&args.data, &args.folder)?;
+    let data = training::read_data(&data_settings)?;
     say_notes(&data.notes, quiet);
-    let kept = RefCell::new(read_arrays(&args.params)?);
+    let (arrays, understood) = read_checkpoint(&args.params)?;
+    let kept = RefCell::new(arrays);
     let text = Text::read(&args.model.model)?;
     let model = ModelSettings {
         path: path_text(&args.model.model)?,
         name: args.model.name.clone(),
         sha256: hash::sha256_text(&text.text),
         set: args.model.set.iter().cloned().collect(),
+    };
+    let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
+    // Samples are normalised as those were that the parameters are of.
+    let fit = fit::Options { statistics: understood.statistics, ..data_settings.fit()? };
+    let fitted = training::fitted(&training::load(&model, &text, batch, false)?, &data, &fit)?;
+    say_notes(&fitted.notes, quiet);
+    let samples = match &fitted.test {
+        Some(test) => test,
+        None => {
+            say_notes(&["there is no test split: all samples are evaluated on".to_owned()], quiet);
+            &fitted.train
+        }
     };
     // Checked once, for an error that lists all that doesn't fit.
     let checked = RefCell::new(false);
@@ -192,8 +206,7 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
             .cloned()
             .ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
     };
-    let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
-    let metrics = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;
+    let metrics = Evaluator::new(&compile, batch).run(samples, args.seed, &find)?;
     let width = metrics.keys().map(String::len).max().unwrap_or(0);
     let lines: Vec<String> = metrics.iter().map(|(name, x)| format!("{name:<width$} = {x:.6}\n")).collect();
     failure::print(&lines.concat())

@@ -393,10 +393,15 @@ fn a_reader_that_stops_is_no_error() {
 #[test]
 fn data_sets_are_shown() {
     let shown = stdout(&["data", "show", "embedded"]);
-    assert!(shown.starts_with("embedded: 5000 + 1000 samples of u8 28×28×1, 10 classes\n"), "{shown}");
+    assert!(
+        shown.starts_with("embedded: 5000 + 1000 samples\n  x  u8[28, 28]  published: mean 0.2860"),
+        "{shown}"
+    );
     assert!(shown.contains("\n    9       500   100  ankle boot\n"), "{shown}");
     let shown = stdout(&["data", "show", "synthetic:20x4x4x3"]);
-    assert!(shown.starts_with("synthetic:20x4x4x3: 20 + 4 samples of u8 4×4×3, 10 classes\n"), "{shown}");
+    assert!(shown.starts_with("synthetic:20x4x4x3: 20 + 4 samples\n  x  u8[4, 4, 3]  from 0 to "), "{shown}");
+    let shown = stdout(&["data", "show", "embedded", "--model", "models/mlp.fg", "--validate", "0.1"]);
+    assert!(shown.contains("trained on are 4500 samples, tested on 500 samples\n  x: f32[4500, 28, 28, 1], normalised by mean 0.2860"), "{shown}");
     let folder = tempfile::tempdir().unwrap();
     let none = path(&folder, "none");
     let message = fails(1, &["data", "show", "mnist", "--data-dir", &none]);

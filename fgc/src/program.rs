@@ -181,7 +181,7 @@ mod tests {
                 }
                 Err(e) => {
                     assert!(!isa.is_available());
-                    assert_eq!(e.to_string(), format!("this CPU doesn't have `{isa}`"));
+                    assert_eq!(e.to_string(), format!("can't compile: this CPU doesn't have `{isa}`"));
                 }
             }
         }

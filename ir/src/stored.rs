@@ -111,6 +111,27 @@ impl Values {
         self.len() == 0
     }
 
+    /// What the numbers are, as messages have it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Values::Bool(_) => "bool",
+            Values::U8(_) => "u8",
+            Values::Int(_) => "int",
+            Values::F32(_) => "f32",
+            Values::F64(_) => "f64",
+        }
+    }
+
+    /// The numbers, if their type is one of whole numbers.
+    pub fn integers(&self) -> Option<Box<dyn Iterator<Item = i64> + '_>> {
+        match self {
+            Values::Bool(v) => Some(Box::new(v.iter().map(|&x| x.into()))),
+            Values::U8(v) => Some(Box::new(v.iter().map(|&x| x.into()))),
+            Values::Int(v) => Some(Box::new(v.iter().copied())),
+            Values::F32(_) | Values::F64(_) => None,
+        }
+    }
+
     /// The elements at the offsets `at`, in that order.
     ///
     /// # Panics

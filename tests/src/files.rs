@@ -4,7 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use fgc_train::data::{Dataset, load};
+use fgc::{Model, Options};
+use fgc_ir::Element;
+use fgc_train::data::fit::{self, Fitted};
+use fgc_train::data::{Dataset, Samples, load};
+use fgc_train::training;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
@@ -63,7 +67,9 @@ pub fn npz(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
 pub fn folder<N: AsRef<str>>(files: &[(N, Vec<u8>)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
-        fs::write(folder.path().join(name.as_ref()), bytes).unwrap();
+        let path = folder.path().join(name.as_ref());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
     folder
 }
@@ -74,6 +80,25 @@ pub fn folder<N: AsRef<str>>(files: &[(N, Vec<u8>)]) -> TempDir {
 /// What [`load`] says.
 pub fn read(path: &Path) -> Result<Dataset, String> {
     load(path.to_str().unwrap(), Path::new("nowhere")).map_err(|e| e.to_string())
+}
+
+/// `set` as a model with those inputs takes it, or what is said of it.
+///
+/// # Errors
+/// What [`training::fitted`] says.
+pub fn fitted<'a>(set: &'a Dataset, inputs: &str, options: &fit::Options) -> Result<Fitted<'a>, String> {
+    let text = format!("const size = 2\nmodel m({inputs}) {{\n  param w: f32[] ~ ones\n  loss = w\n}}");
+    let model = Model::parse(&text, &Options::default()).expect("a model of those inputs");
+    training::fitted(&model, set, options).map_err(|e| e.to_string())
+}
+
+/// What `input` is bound to for all of `samples`, in order.
+///
+/// # Panics
+/// If there is no such input, or it is of another type.
+pub fn bound<T: Element>(samples: &Samples, input: &str) -> Vec<T> {
+    let batch = samples.gather(&(0..samples.len() as u32).collect::<Vec<_>>());
+    batch.get(input).expect("an input of that name").as_slice::<T>().to_vec()
 }
 
 /// The arrays of a small set as npy files: floats, and labels of 64 bits.

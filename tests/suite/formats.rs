@@ -3,9 +3,24 @@
 use std::fs;
 use std::path::Path;
 
-use fgc_tests::files::{floats, folder, gzipped, idx, npy, npy_files, npz, read, replaced};
-use fgc_train::data::{Dataset, Pixels, load};
+use fgc_tests::files::{bound, fitted, floats, folder, gzipped, idx, npy, npy_files, npz, read, replaced};
+use fgc_train::data::fit::{Fitted, Options};
+use fgc_train::data::{Dataset, Split, load};
 use tempfile::TempDir;
+
+/// `set` as a model with those inputs takes it.
+fn taken<'a>(set: &'a Dataset, inputs: &str) -> Fitted<'a> {
+    fitted(set, inputs, &Options { normalise: "off".parse().unwrap(), ..Options::default() }).unwrap()
+}
+
+fn labels(set: &Dataset) -> Vec<i64> {
+    set.train.column("y").unwrap().array.values.integers().unwrap().collect()
+}
+
+/// The number of samples of each split.
+fn sizes(set: &Dataset) -> (usize, usize) {
+    (set.train.len(), set.test.as_ref().map_or(0, Split::len))
+}
 
 /// The set of `npy_files` with another array in place of one of its own.
 fn with(name: &str, bytes: Vec<u8>) -> Result<Dataset, String> {
@@ -54,19 +69,23 @@ fn samples_of_every_type_are_taken_and_rounding_is_said() {
     ];
     for (descr, train, test) in cases {
         let set = with_samples(descr, train, test).unwrap_or_else(|e| panic!("{descr}: {e}"));
-        assert_eq!(*set.train.pixels(), Pixels::F32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "{descr}");
-        assert_eq!(set.notes, [""; 0], "{descr}");
+        let taken = taken(&set, "x: f32[batch, 2]");
+        assert_eq!(bound::<f32>(&taken.train, "x"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "{descr}");
+        assert_eq!((&set.notes, &taken.notes), (&vec![], &vec![]), "{descr}");
     }
     let bools = with_samples("|b1", vec![1, 0, 0, 1, 1, 1], vec![0, 1]).unwrap();
-    assert_eq!(*bools.train.pixels(), Pixels::F32(vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0]));
+    assert_eq!(bound::<f32>(&taken(&bools, "x: f32[batch, 2]").train, "x"), [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    assert!(bound::<bool>(&taken(&bools, "x: bool[batch, 2]").train, "x")[0]);
     let tenths = [0.1f64, 0.5, 0.3, 0.25, 0.7, 1.0].map(f64::to_le_bytes).concat();
     let set = with_samples("<f8", tenths, [0.5f64, 0.5].map(f64::to_le_bytes).concat()).unwrap();
-    assert!(set.notes.len() == 1, "{:?}", set.notes);
+    let notes = taken(&set, "x: f32[batch, 2]").notes;
+    assert!(notes.len() == 1, "{notes:?}");
     assert!(
-        set.notes[0].ends_with("mine.npz: `x_train`: 3 of 6 numbers are rounded from f64 to f32"),
-        "{:?}",
-        set.notes
+        notes[0].ends_with("mine.npz: `x_train`: 3 of 6 numbers are rounded from f64 to f32"),
+        "{notes:?}"
     );
+    let exact = taken(&set, "x: f64[batch, 2]");
+    assert_eq!((bound::<f64>(&exact.train, "x")[0], exact.notes.len()), (0.1, 0));
 }
 
 #[test]
@@ -76,7 +95,11 @@ fn labels_of_every_type_are_taken_if_they_are_whole() {
         npy("|b1", "(3,)", &[0, 1, 1]),
         npy("<u8", "(3, 1)", &[0u64, 1, 1].map(u64::to_le_bytes).concat()),
     ] {
-        assert_eq!(with("y_train", labels).unwrap().train.labels(), [0, 1, 1]);
+        let files = replaced(npy_files(), "y_train", labels);
+        // A test split of its own would have to be of the same type.
+        let folder = folder(&[("mine.npz", npz(&files[..2]))]);
+        let set = read(&folder.path().join("mine.npz")).unwrap();
+        assert_eq!(bound::<i32>(&taken(&set, "x: f32[batch, 2], y: i32[batch]").train, "y"), [0, 1, 1]);
     }
 }
 
@@ -89,7 +112,7 @@ fn arrays_stored_column_by_column_are_read() {
     let at = columns.windows(5).position(|w| w == b"False").unwrap();
     columns[at..at + 5].copy_from_slice(b"True ");
     let (one, other) = (with("x_train", rows).unwrap(), with("x_train", columns).unwrap());
-    assert_eq!(one.train.pixels(), other.train.pixels());
+    assert_eq!(one.train.column("x").unwrap().array.values, other.train.column("x").unwrap().array.values);
     assert_eq!(one.fingerprint(), other.fingerprint());
 }
 
@@ -108,26 +131,29 @@ fn images(shape: [usize; 3]) -> Result<Dataset, String> {
 }
 
 #[test]
-fn images_with_channels_first_are_recognised() {
+fn images_with_channels_first_are_read_with_channels_last() {
     let set = images([3, 6, 6]).unwrap();
-    assert_eq!(&set.train.sample()[..], [6, 6, 3]);
-    let Pixels::U8(pixels) = set.train.pixels() else { panic!("bytes") };
-    assert_eq!(pixels[..6], [0, 36, 72, 1, 37, 73]);
-    assert_eq!(set.normalisation.mean().len(), 3);
-    assert!(
-        set.notes.len() == 2 && set.notes[0].contains("channels go last: it is read as [1, 6, 6, 3]"),
-        "{:?}",
-        set.notes
-    );
-    // Images with channels last, and small ones, are left alone.
-    for shape in [[6, 6, 3], [6, 6, 6], [3, 3, 3], [4, 4, 4], [1, 4, 2]] {
-        let set = images(shape).unwrap();
-        assert_eq!((&set.train.sample()[..], set.notes.len()), (&shape[..], 0), "{shape:?}");
-    }
-    // What may be either is said.
-    let set = images([3, 5, 9]).unwrap();
-    assert_eq!(&set.train.sample()[..], [3, 5, 9]);
-    assert!(set.notes[0].contains("images of 3×5 pixels with 9 channels"), "{:?}", set.notes);
+    let last = fitted(&set, "x: f32[batch, 6, 6, 3], y: i32[batch]", &Options::default()).unwrap();
+    assert_eq!(last.statistics["x"].mean().len(), 3);
+    let off = taken(&set, "x: f32[batch, 6, 6, 3]");
+    let pixels: Vec<f32> = bound::<f32>(&off.train, "x")[..6].iter().map(|x| (x * 255.0).round()).collect();
+    assert_eq!(pixels, [0.0, 36.0, 72.0, 1.0, 37.0, 73.0]);
+    let note = "[1, 3, 6, 6] has channels first; it is read as [1, 6, 6, 3]";
+    assert!(off.notes.len() == 1 && off.notes[0].ends_with(note), "{:?}", off.notes);
+    // As they are, where that is what the model takes.
+    assert_eq!(taken(&set, "x: f32[batch, 3, 6, 6]").notes, [""; 0]);
+    let square = images([3, 3, 3]).unwrap();
+    assert_eq!(taken(&square, "x: f32[batch, 3, 3, 3]").notes, [""; 0]);
+    // What is one behind the other is so in any shape.
+    let flat = taken(&set, "x: f32[batch, 108]");
+    assert_eq!(bound::<f32>(&flat.train, "x")[1], 1.0 / 255.0);
+    assert!(flat.notes[0].ends_with("samples of [3, 6, 6] are read as [108] for `x`"), "{:?}", flat.notes);
+    // Samples of another shape are refused, with the const that would do.
+    let error = fitted(&set, "x: f32[batch, size, size, 3]", &Options::default()).unwrap_err();
+    assert!(error.contains("`m` takes x: f32[64, 2, 2, 3], but a sample of"), "{error}");
+    assert!(error.ends_with("`m` takes such samples with --set size=6"), "{error}");
+    let error = fitted(&set, "x: f32[batch, 5, 5, 3]", &Options::default()).unwrap_err();
+    assert!(error.ends_with("no const of `m` makes it take such samples"), "{error}");
 }
 
 /// The four files of a small set of idx files, with `prefix` in front of their names, as EMNIST has them.
@@ -144,13 +170,13 @@ fn prefixed(prefix: &str) -> Vec<(String, Vec<u8>)> {
 fn sets_with_names_like_those_of_emnist_are_read() {
     let digits = folder(&prefixed("emnist-digits"));
     let set = read(digits.path()).unwrap();
-    assert_eq!((set.train.len(), set.test.len(), set.classes), (2, 1, 2));
+    assert_eq!(sizes(&set), (2, 1));
     assert!(set.notes[0].contains("rows and columns exchanged"), "{:?}", set.notes);
     let both = folder(&[prefixed("emnist-digits"), prefixed("emnist-letters")].concat());
     let error = read(both.path()).unwrap_err();
     assert!(error.contains("name one of") && error.contains("/emnist-letters`"), "{error}");
     let named = read(&both.path().join("emnist-letters")).unwrap();
-    assert_eq!(named.train.labels(), [0, 1]);
+    assert_eq!(labels(&named), [0, 1]);
     let part = folder(&prefixed("emnist-digits")[1..]);
     assert!(read(part.path()).unwrap_err().contains("`emnist-digits-train-images-idx3-ubyte` is missing"));
 }
@@ -160,8 +186,7 @@ fn binary_cifar_100_is_read_by_its_fine_labels() {
     let record = |coarse: u8, fine: u8| [vec![coarse, fine], vec![fine; 3072]].concat();
     let files = [("train.bin", [record(3, 99), record(4, 17)].concat()), ("test.bin", record(0, 5))];
     let set = read(folder(&files).path()).unwrap();
-    assert_eq!((set.train.labels(), set.test.labels(), set.classes), (&[99, 17][..], &[5][..], 100));
-    assert_eq!(&set.train.sample()[..], [32, 32, 3]);
+    assert_eq!((labels(&set), sizes(&set)), (vec![99, 17], (2, 1)));
     let broken = folder(&[("train.bin", record(0, 100)), ("test.bin", record(0, 5))]);
     assert!(read(broken.path()).unwrap_err().contains("label 100 isn't below 100"));
 }

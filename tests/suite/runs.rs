@@ -13,7 +13,7 @@ use fgc::random::initial;
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{self, Options as Elaboration};
 use fgc_ir::{Arrays, Graph, Tensor};
-use fgc_train::data::{Dataset, load};
+use fgc_train::data::{Dataset, fit, load};
 use fgc_train::metrics::Metrics;
 use fgc_train::report::Position;
 use fgc_train::run::{Checkpoint, DataSettings, FORMAT, Mark, ModelSettings, metrics};
@@ -96,7 +96,7 @@ pub(crate) fn settings() -> Settings {
             folder: "data".to_owned(),
             sha256: "def".to_owned(),
             train_samples: Some(40),
-            test_samples: None,
+            ..DataSettings::default()
         },
         step: [("grad".to_owned(), "forward".into()), ("tangents".to_owned(), 4.into())]
             .into_iter()
@@ -163,8 +163,8 @@ impl Report for Notes {
         assert_eq!((position.steps, position.epochs), (18, 3));
         assert!(means().contains_key("accuracy"));
     }
-    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: &Metrics, _seconds: f64) {
-        assert_eq!(test.len(), 2);
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: Option<&Metrics>, _seconds: f64) {
+        assert_eq!(test.map(Metrics::len), Some(2));
         self.epochs.set(self.epochs.get() + 1);
     }
     fn note(&mut self, text: &str) {
@@ -197,6 +197,7 @@ fn train_steps(
     };
     let data = data();
     let interface = Interface::of(&step_graph).unwrap();
+    let data = fit(&data, &interface.declared, &fit::Options::default()).unwrap();
     let drawn = initial(&step_graph, SEED).unwrap();
     let stop = Rc::new(AtomicBool::new(false));
     let mut step =
@@ -441,13 +442,18 @@ fn a_folder_that_goes_away_is_an_error() {
 #[test]
 fn what_does_not_fit_the_program_is_refused() {
     let interface = Interface::of(&graph(STEP, 8)).unwrap();
-    assert_eq!((interface.batch(), interface.seed, interface.rate, interface.labels), (8, true, true, true));
+    let inputs: Vec<&str> = interface.declared.inputs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((interface.batch(), interface.seed, interface.rate, inputs), (8, true, true, vec!["x", "y"]));
     let other = load("synthetic:50x3x4x1", Path::new("nowhere")).unwrap();
-    let error = interface.check_data(&other.name, &other.train).unwrap_err().to_string();
+    let error = fit(&other, &interface.declared, &fit::Options::default()).unwrap_err().error.to_string();
     assert_eq!(
         error,
-        "`linear` takes x: f32[8, 3, 3, 1], but a batch of `synthetic:50x3x4x1` is f32[8, 3, 4, 1]"
+        "`linear` takes x: f32[8, 3, 3, 1], but a sample of `synthetic:50x3x4x1` is u8[3, 4, 1] (synthetic:50x3x4x1)"
     );
+    let uneven =
+        "model m(x: f32[batch, 2], z: f32[3]) { param w: f32[] ~ ones\n loss = w * sum(x) + sum(z) }";
+    let error = Interface::of(&graph(uneven, 2)).unwrap_err().to_string();
+    assert!(error.contains("`x: f32[2, 2]` and `z: f32[3]` have batches of different sizes"), "{error}");
     let arrays = Arrays::from([("w".to_owned(), Tensor::of([2], vec![0.0f32; 2]))]);
     let error = interface.check_kept(&arrays).unwrap_err().to_string();
     assert!(error.contains("`v` is missing: expected f32[9, 10]"), "{error}");

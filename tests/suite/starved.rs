@@ -25,9 +25,7 @@ fn begun(folder: PathBuf) -> PathBuf {
     let mut data = DataSettings {
         name: "synthetic:64x4x4x1".to_owned(),
         folder: "nowhere".to_owned(),
-        sha256: String::new(),
-        train_samples: None,
-        test_samples: None,
+        ..DataSettings::default()
     };
     data.sha256 = training::read_data(&data).unwrap().fingerprint();
     let settings = Settings {
@@ -71,7 +69,7 @@ fn goes_on(folder: &Path) -> u64 {
 /// The arrays of each checkpoint, all of which have to be whole.
 fn checkpoints(folder: &Path) -> Vec<Arrays> {
     let settings = Settings::parse(&fs::read_to_string(folder.join("run.toml")).unwrap()).unwrap();
-    let known = Checkpoints::new(folder.join(CHECKPOINTS), &settings.identity().unwrap(), 3);
+    let known = Checkpoints::new(folder.join(CHECKPOINTS), &settings, 3).unwrap();
     let Ok(entries) = fs::read_dir(folder.join(CHECKPOINTS)) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
     paths.sort();

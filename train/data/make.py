@@ -1,7 +1,7 @@
 """Makes the embedded data set: the first images of each class of Fashion-MNIST, in their order,
-500 a class for training and 100 a class for testing.
+500 a class for training and 100 a class for testing; and the text.
 
-    python train/data/make.py DIR      DIR holds the four *-ubyte.gz files of Fashion-MNIST"""
+    python train/data/make.py DIR      DIR holds the four *-ubyte.gz files of Fashion-MNIST, and alice29.txt"""
 import gzip
 import struct
 import sys
@@ -28,3 +28,6 @@ def write(name, array):
 
 balanced("train", 500)
 balanced("t10k", 100)
+
+text = (folder / "alice29.txt").read_bytes().replace(b"\r\n", b"\n").replace(b"\x1a", b"")
+(here / "alice.txt.gz").write_bytes(gzip.compress(text.strip(b"\n ") + b"\n", 9, mtime=0))

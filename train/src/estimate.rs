@@ -2,54 +2,44 @@
 //! an estimator's states.
 
 use fgc::estimate::{kept, own_states, trained};
-use fgc::{Arrays, CompileOptions, DType, MethodKind, Model, Result, method, random};
+use fgc::{Arrays, CompileOptions, MethodKind, Model, Result, method, random};
 use fgc_ir::Role;
 
-use crate::data::{Batches, Dataset};
-use crate::step::{LABELS, SAMPLES};
+use crate::data::{Batches, Fitted};
+use crate::step::declared;
 use crate::step_settings::{self, StepSettings};
 use crate::{Error, ranges};
 
 /// The batches that training takes of a data set, one after the other, without an end.
 pub struct Feed<'a> {
-    data: &'a Dataset,
+    data: &'a Fitted<'a>,
     batches: Batches<'a>,
-    size: usize,
+    batch: usize,
     seed: u64,
     epoch: u64,
-    samples: DType,
-    labels: Option<DType>,
 }
 
 impl<'a> Feed<'a> {
-    /// Those of `data`, of the size and the types that `model` binds.
+    /// Those of `data`, of the size that `model` binds.
     ///
     /// # Errors
     /// If the model takes no samples, or there are fewer of them than a batch has.
-    pub fn new(data: &'a Dataset, model: &Model, seed: u64) -> Result<Feed<'a>> {
-        let graph = model.graph();
-        let of = |name: &str| graph.leaf(name).map(|v| graph.ty(v));
-        let samples = of(SAMPLES).and_then(|ty| Some((ty.shape.first().copied()?, ty.dtype)));
-        let (size, samples) = samples.ok_or_else(|| {
-            let message =
-                format_args!("it has no samples `{SAMPLES}: f32[batch, …]` to take from `{}`", data.name);
-            Error::at(format_args!("`{}`", model.name()), message)
-        })?;
-        let batches = Batches::training(data, size, seed, 0)?;
-        Ok(Feed { data, batches, size, seed, epoch: 0, samples, labels: of(LABELS).map(|ty| ty.dtype) })
+    pub fn new(data: &'a Fitted, model: &Model, seed: u64) -> Result<Feed<'a>> {
+        let batch = declared(model.graph())?.batch();
+        let batches = Batches::training(&data.name, &data.train, batch, seed, 0)?;
+        Ok(Feed { data, batches, batch, seed, epoch: 0 })
     }
 
-    /// The next batch, by the names that models have for what is in it.
+    /// The next batch, by the names of the inputs.
     pub fn take(&mut self) -> Arrays {
         let batch = self.batches.next().unwrap_or_else(|| {
             self.epoch += 1;
-            let again = Batches::training(self.data, self.size, self.seed, self.epoch);
+            let Fitted { name, train, .. } = self.data;
+            let again = Batches::training(name, train, self.batch, self.seed, self.epoch);
             self.batches = again.unwrap_or_else(|e| unreachable!("the first epoch had batches: {e}"));
             self.batches.next().unwrap_or_else(|| unreachable!("an epoch has a batch at least"))
         });
-        let mut arrays = Arrays::from([(SAMPLES.to_owned(), batch.x.cast(self.samples))]);
-        arrays.extend(self.labels.map(|dtype| (LABELS.to_owned(), batch.y.cast(dtype))));
-        arrays
+        batch.inputs.into_iter().collect()
     }
 }
 
@@ -57,7 +47,7 @@ impl<'a> Feed<'a> {
 ///
 /// # Errors
 /// As of [`Feed::new`], and if something can't be drawn.
-pub fn inputs(model: &Model, data: Option<&Dataset>, seed: u64) -> Result<Arrays> {
+pub fn inputs(model: &Model, data: Option<&Fitted>, seed: u64) -> Result<Arrays> {
     let graph = model.graph();
     let inputs = random::leaves(graph, |role| *role == Role::Input);
     let mut at = random::arrays(inputs, random::data, seed)?;
@@ -91,7 +81,7 @@ impl Learning {
         model: &Model,
         grad: &str,
         at: &Arrays,
-        data: Option<&Dataset>,
+        data: Option<&Fitted>,
         options: &CompileOptions,
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, Some(grad))?;
@@ -112,7 +102,7 @@ impl Learning {
         &self,
         model: &Model,
         at: &Arrays,
-        data: Option<&Dataset>,
+        data: Option<&Fitted>,
         options: &CompileOptions,
     ) -> Result<Arrays> {
         let (step, rate) = self.step(model, None)?;
@@ -140,7 +130,7 @@ impl Learning {
     fn batches<'d>(
         &self,
         model: &Model,
-        data: Option<&'d Dataset>,
+        data: Option<&'d Fitted<'d>>,
     ) -> Result<impl FnMut(u64) -> Result<Arrays> + use<'d>> {
         let mut feed = data.map(|data| Feed::new(data, model, self.seed)).transpose()?;
         Ok(move |_| Ok(feed.as_mut().map_or_else(Arrays::new, Feed::take)))
@@ -160,28 +150,33 @@ mod tests {
 
     const SUM: &str = "model m(x: f32[batch, 2, 2, 1]) {\n  param w: f32[] ~ ones\n  loss = w * sum(x)\n}";
 
+    fn fitted<'a>(set: &'a data::Dataset, model: &Model) -> Fitted<'a> {
+        data::fit(set, &declared(model.graph()).unwrap(), &data::fit::Options::default()).unwrap()
+    }
+
     #[test]
     fn batches_go_on_in_the_next_epoch() {
         let set = data::load("synthetic:7x2x2x1", std::path::Path::new("")).unwrap();
-        let mut feed = Feed::new(&set, &model(SUM), 5).unwrap();
+        let model = model(SUM);
+        let fitted = fitted(&set, &model);
+        let mut feed = Feed::new(&fitted, &model, 5).unwrap();
         let mut expected = Vec::new();
         for epoch in 0..3 {
-            expected.extend(Batches::training(&set, 3, 5, epoch).unwrap().map(|batch| batch.x));
+            expected.extend(Batches::training("", &fitted.train, 3, 5, epoch).unwrap());
         }
         assert_eq!(expected.len(), 6);
         let taken: Vec<_> = (0..6).map(|_| feed.take()).collect();
-        assert!(taken.iter().all(|batch| !batch.contains_key(LABELS)), "the model takes none");
-        assert!(taken.iter().zip(&expected).all(|(batch, x)| batch[SAMPLES] == *x));
+        assert!(taken.iter().all(|batch| batch.keys().eq(["x"])), "the model takes nothing else");
+        assert!(taken.iter().zip(&expected).all(|(batch, of)| Some(&batch["x"]) == of.get("x")));
     }
 
     #[test]
     fn what_has_no_batch_is_said() {
         let set = data::load("synthetic:2x2x2x1", std::path::Path::new("")).unwrap();
-        let fails = |text: &str| Feed::new(&set, &model(text), 0).err().expect("no batch").to_string();
+        let model = model(SUM);
+        let fitted = fitted(&set, &model);
         let message = "batches of 3 can't be made of the 2 training samples of `synthetic:2x2x2x1`";
-        assert_eq!(fails(SUM), message);
-        assert!(inputs(&model(SUM), Some(&set), 0).is_err_and(|e| e.to_string() == message));
-        let none = fails("model none() {\n  param w: f32[] ~ ones\n  loss = w\n}");
-        assert!(none.starts_with("`none`: it has no samples `x: f32[batch, …]`"), "{none}");
+        assert!(Feed::new(&fitted, &model, 0).is_err_and(|e| e.to_string() == message));
+        assert!(inputs(&model, Some(&fitted), 0).is_err_and(|e| e.to_string() == message));
     }
 }

@@ -21,7 +21,7 @@ pub mod trainer;
 pub mod training;
 pub mod versions;
 
-pub use array_files::read_arrays;
+pub use array_files::{read_arrays, read_checkpoint};
 pub use data::Dataset;
 pub use evaluate::Evaluator;
 pub use fgc::{Error, Result};

@@ -30,6 +30,17 @@ pub fn count<N: TryInto<u64> + Copy>(what: &str, n: N) -> Result<N, String> {
     }
 }
 
+/// `part`, if it is between 0 and 1; `what` it is for the message.
+///
+/// # Errors
+/// Says what it has to be.
+pub fn part(what: &str, part: f64) -> Result<f64, String> {
+    match part > 0.0 && part < 1.0 {
+        true => Ok(part),
+        false => Err(format!("{what} is between 0 and 1, not {part}")),
+    }
+}
+
 /// `level`, if it is an optimisation level.
 ///
 /// # Errors

@@ -33,8 +33,8 @@ pub trait Report {
     fn start(&mut self, position: &Position);
     /// A step is done; `means` are those of the epoch so far.
     fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics);
-    /// An epoch is done.
-    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64);
+    /// An epoch is done; without a test split there are no metrics of it.
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64);
     /// Something worth knowing.
     fn note(&mut self, text: &str);
     /// Training ends.
@@ -58,10 +58,11 @@ fn listed(metrics: &Metrics) -> String {
     shown.join(", ")
 }
 
-fn epoch_line(position: &Position, train: &Metrics, test: &Metrics, seconds: f64) -> String {
+fn epoch_line(position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64) -> String {
     let Position { step, epoch, epochs, .. } = position;
-    let (train, test) = (listed(train), listed(test));
-    format!("epoch {epoch}/{epochs} (step {step}, {seconds:.1} s): train {train}; test {test}")
+    let (train, test) = (listed(train), test.map(|test| format!("; test {}", listed(test))));
+    let test = test.unwrap_or_default();
+    format!("epoch {epoch}/{epochs} (step {step}, {seconds:.1} s): train {train}{test}")
 }
 
 /// How fast steps are done, and what that says of the rest.
@@ -94,7 +95,7 @@ struct Quiet;
 impl Report for Quiet {
     fn start(&mut self, _position: &Position) {}
     fn step(&mut self, _position: &Position, _means: &dyn Fn() -> Metrics) {}
-    fn epoch(&mut self, _position: &Position, _train: &Metrics, _test: &Metrics, _seconds: f64) {}
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, _test: Option<&Metrics>, _seconds: f64) {}
     fn note(&mut self, text: &str) {
         say(text);
     }
@@ -128,7 +129,7 @@ impl Report for Lines {
         say(&line);
     }
 
-    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64) {
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64) {
         self.last = Instant::now();
         say(&epoch_line(position, train, test, seconds));
     }
@@ -179,7 +180,7 @@ impl Report for Bar {
         }
     }
 
-    fn epoch(&mut self, position: &Position, train: &Metrics, test: &Metrics, seconds: f64) {
+    fn epoch(&mut self, position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64) {
         self.bar.println(epoch_line(position, train, test, seconds));
     }
 

@@ -3,16 +3,12 @@
 use fgc_ir::diag;
 use fgc_ir::ops::Role;
 use fgc_ir::random::SEED;
-use fgc_ir::{Arrays, DType, Graph, OutputKind, Shape, Tensor, Type, bind, bounds, interpret};
+use fgc_ir::{Arrays, DType, Graph, OutputKind, Tensor, Type, bind, bounds, interpret};
 
-use crate::data::Split;
+use crate::data::{Batch, Declared};
 use crate::metrics::{LOSS, Metrics, TAKEN};
 use fgc::{Error, Program, Result};
 
-/// The name under which samples are bound.
-pub const SAMPLES: &str = "x";
-/// The name under which labels are bound.
-pub const LABELS: &str = "y";
 /// The name under which the learning rate is bound.
 pub const RATE: &str = "lr";
 
@@ -34,6 +30,31 @@ fn taken(what: &str, name: &str, instead: &str) -> String {
     )
 }
 
+/// Whether an input of type `ty` may be the learning rate.
+fn is_rate(ty: &Type) -> bool {
+    ty.dtype == DType::F32 && ty.rank() == 0
+}
+
+/// The inputs of `g` that samples are bound to: all that have a dimension for them, which is the first.
+///
+/// # Errors
+/// If they have it in different sizes.
+pub fn declared(g: &Graph) -> Result<Declared> {
+    let inputs = g.bindings().filter(|(_, _, role)| **role == Role::Input);
+    let inputs =
+        inputs.map(|(v, name, _)| (name.to_owned(), g.ty(v).clone())).filter(|(_, ty)| ty.rank() > 0);
+    let inputs: Vec<(String, Type)> = inputs.collect();
+    if let Some(((first, ty), others)) = inputs.split_first()
+        && let Some((name, other)) = others.iter().find(|(_, other)| other.shape[0] != ty.shape[0])
+    {
+        let message = format_args!(
+            "`{first}: {ty}` and `{name}: {other}` have batches of different sizes: inputs are [batch, …]"
+        );
+        return Err(Error::at(format_args!("`{}`", g.name), message));
+    }
+    Ok(Declared { program: g.name.clone(), inputs, bounds: bounds::bounds(g) })
+}
+
 /// A program that keeps parameters and states between calls.
 pub trait Step {
     /// Gives leaf `name` the content `x`. It keeps it until it is bound again or updated.
@@ -41,6 +62,14 @@ pub trait Step {
     /// # Errors
     /// If there is no such leaf, or it is of another type.
     fn bind(&mut self, name: &str, x: &Tensor) -> Result<()>;
+
+    /// Binds the samples of `batch`.
+    ///
+    /// # Errors
+    /// As of [`bind`](Step::bind).
+    fn bind_batch(&mut self, batch: &Batch) -> Result<()> {
+        batch.inputs.iter().try_for_each(|(name, x)| self.bind(name, x))
+    }
 
     /// Runs the program: outputs get their values, and leaves that are updated their next content.
     ///
@@ -58,14 +87,8 @@ pub trait Step {
 /// What a program binds and gives, as far as the loop is concerned.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Interface {
-    /// The name of the program.
-    pub name: String,
-    /// The type of the samples, `[batch, …]`.
-    pub samples: Type,
-    /// Whether labels are bound.
-    pub labels: bool,
-    /// How many classes there are, if the program says: labels are below.
-    pub classes: Option<usize>,
+    /// What it binds anew for each batch, and its name.
+    pub declared: Declared,
     /// Whether a key is bound.
     pub seed: bool,
     /// Whether a learning rate is bound.
@@ -79,10 +102,10 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// The interface of `g`: inputs `x` and perhaps `y` and `lr`, and a loss.
+    /// The interface of `g`: inputs `[batch, …]` of any types, perhaps `lr`, and a loss.
     ///
     /// # Errors
-    /// If it has other inputs, or no loss.
+    /// If it has no inputs of that kind, or others; if it has no loss.
     pub fn of(g: &Graph) -> Result<Interface> {
         let fail = |message: String| Error::at(format_args!("`{}`", g.name), message);
         let loss = g.loss().ok_or_else(|| fail("there is no loss to minimise".to_owned()))?.name.clone();
@@ -93,41 +116,30 @@ impl Interface {
                 "a metric can't be called `{name}`: the metrics of a step have that name for something else"
             )));
         }
-        let mut interface = Interface {
-            name: g.name.clone(),
-            samples: Type::scalar(DType::F32),
-            labels: false,
-            classes: bounds::bounds(g).get(LABELS).copied(),
-            seed: false,
-            rate: false,
-            loss,
-            metrics,
-            kept: Vec::new(),
-        };
-        let mut samples = None;
+        let mut interface =
+            Interface { declared: declared(g)?, seed: false, rate: false, loss, metrics, kept: Vec::new() };
         for (v, name, role) in g.bindings() {
             let ty = g.ty(v);
-            let like = |dtype: DType, rank: usize| ty.dtype == dtype && ty.rank() == rank;
             match (role, name) {
                 (Role::Param(_) | Role::State(_), _) => interface.kept.push((name.to_owned(), ty.clone())),
                 (Role::Seed, SEED) => interface.seed = true,
-                (Role::Input, SAMPLES) if ty.dtype == DType::F32 && ty.rank() > 1 => {
-                    samples = Some(ty.clone())
-                }
-                (Role::Input, LABELS) if like(DType::I32, 1) => interface.labels = true,
-                (Role::Input, RATE) if like(DType::F32, 0) => interface.rate = true,
+                (Role::Input, RATE) if is_rate(ty) => interface.rate = true,
                 (Role::Seed, _) => return Err(fail(taken("the key of random numbers", SEED, name))),
-                (Role::Input, _) if like(DType::F32, 0) && numbered(name, RATE) && has(g, RATE) => {
+                (Role::Input, _) if is_rate(ty) && numbered(name, RATE) && has(g, RATE) => {
                     return Err(fail(taken("the learning rate", RATE, name)));
                 }
-                _ => {
-                    let expected = "training binds samples `x: f32[batch, …]` and labels `y: i32[batch]`";
-                    return Err(fail(format!("there is nothing to bind to `{name}: {ty}`; {expected}")));
+                (Role::Input, _) if ty.rank() == 0 => {
+                    return Err(fail(format!(
+                        "there is nothing to bind to `{name}: {ty}`: inputs are [batch, …], a row for each sample"
+                    )));
                 }
+                (Role::Input, _) => {}
             }
         }
-        interface.samples = samples.ok_or_else(|| fail("it has no samples `x: f32[batch, …]`".to_owned()))?;
-        Ok(interface)
+        match interface.declared.inputs.is_empty() {
+            true => Err(fail("it has no inputs `[batch, …]` to train on".to_owned())),
+            false => Ok(interface),
+        }
     }
 
     /// The loss of the last call, under `loss`, and its metrics, in the order of the program.
@@ -147,42 +159,14 @@ impl Interface {
         names.zip(sums).map(|(name, sum)| (name.to_owned(), sum / n as f64)).collect()
     }
 
+    /// The name of the program.
+    pub fn name(&self) -> &str {
+        &self.declared.program
+    }
+
     /// The size of a batch.
     pub fn batch(&self) -> usize {
-        self.samples.shape[0]
-    }
-
-    /// Fails unless the samples of `split`, of data set `name`, and their labels are what the program takes.
-    ///
-    /// # Errors
-    /// If samples have another shape, or there is a label that the program has no class for.
-    pub fn check_data(&self, name: &str, split: &Split) -> Result<()> {
-        if !self.takes(split.sample()) {
-            let batch = split.sample().prepend(self.batch());
-            return Err(Error::new(format!(
-                "`{}` takes x: {}, but a batch of `{name}` is f32{batch}{}",
-                self.name,
-                self.samples,
-                if bind::is_channels_first(&batch, &self.samples.shape) { ": channels go last" } else { "" }
-            )));
-        }
-        let Some(classes) = self.classes.filter(|_| self.labels) else { return Ok(()) };
-        match bounds::outside(split.labels().iter().map(|&y| y.into()), classes) {
-            Some((k, label)) => Err(Error::at(
-                split.labels_place(),
-                format_args!(
-                    "sample {k} has label {label}, but `{}` has {classes} classes: labels from 0 to {}",
-                    self.name,
-                    classes as i64 - 1
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether samples are of shape `sample`.
-    pub fn takes(&self, sample: &Shape) -> bool {
-        self.samples.shape.get(1..) == Some(&sample[..])
+        self.declared.batch()
     }
 
     /// Gives parameters and states among `arrays` that are of other element types those of the program. Gives a
@@ -193,7 +177,7 @@ impl Interface {
     pub fn adapt_kept(&self, arrays: &mut Arrays) -> Result<Vec<String>> {
         let kept = self.kept.iter().map(|(name, ty)| (name.as_str(), ty));
         bind::adapt(kept, arrays)
-            .map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name)))
+            .map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name())))
     }
 
     /// Fails unless `arrays` has everything that is kept, of its type. What else there is doesn't
@@ -211,7 +195,7 @@ impl Interface {
         let there =
             diag::listed(arrays.iter().map(|(name, x)| format!("{}: {}", diag::quoted(name), x.ty())));
         let (problems, there) = (problems.concat(), there.join("\n  "));
-        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:\n  {there}", self.name)))
+        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:\n  {there}", self.name())))
     }
 }
 

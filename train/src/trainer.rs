@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use fgc_ir::{Arrays, DType, Tensor, random};
 
-use crate::data::{Batch, Batches, Dataset};
+use crate::data::{Batch, Batches, Fitted};
 use crate::evaluate::Evaluator;
 use crate::metrics::{LOSS, Metrics};
 use crate::report::{Position, Report};
 use crate::run::{Best, Checkpoint, Progress, Record, Run};
-use crate::step::{Interface, LABELS, RATE, SAMPLES, Step};
+use crate::step::{Interface, RATE, Step};
 use fgc::keys;
 use fgc::{Error, Result};
 
@@ -52,7 +52,7 @@ pub enum Outcome {
 /// Everything that training takes.
 pub struct Trainer<'a> {
     /// What is trained on.
-    pub data: &'a Dataset,
+    pub data: &'a Fitted<'a>,
     /// The program of a step.
     pub step: &'a mut dyn Step,
     /// What that program binds and gives.
@@ -69,7 +69,7 @@ pub struct Trainer<'a> {
     pub stop: &'a AtomicBool,
 }
 
-impl Trainer<'_> {
+impl<'a> Trainer<'a> {
     /// Trains until all epochs are done, from the last checkpoint of `run`, or from `initial` if
     /// there is none. The result is the same, bit for bit, however often it is interrupted or
     /// killed on the way.
@@ -78,8 +78,6 @@ impl Trainer<'_> {
     /// If the data isn't what the program takes, the program can't be run, or the folder of the
     /// run can't be written or read. What was saved before stays.
     pub fn train(mut self, run: &mut Run, initial: &Arrays) -> Result<Outcome> {
-        self.interface.check_data(&self.data.name, &self.data.train)?;
-        self.interface.check_data(&self.data.name, &self.data.test)?;
         let mut progress = self.restore(run, initial)?;
         let done = self.epochs(run, &mut progress);
         self.report.end();
@@ -120,7 +118,7 @@ impl Trainer<'_> {
     }
 
     fn epochs(&mut self, run: &mut Run, progress: &mut Progress) -> Result<Outcome> {
-        let per_epoch = Batches::training(self.data, self.interface.batch(), 0, 0)?.len() as u64;
+        let per_epoch = self.batches(0)?.len() as u64;
         self.report.start(&self.position(progress, per_epoch));
         while progress.epoch < self.options.epochs {
             if let Some(outcome) = self.epoch(run, progress, per_epoch)? {
@@ -131,6 +129,12 @@ impl Trainer<'_> {
             }
         }
         Ok(Outcome::Finished { diverged: progress.diverged })
+    }
+
+    /// The batches of an epoch, numbered from 0.
+    fn batches(&self, epoch: u64) -> Result<Batches<'a>> {
+        let Fitted { name, train, .. } = self.data;
+        Batches::training(name, train, self.interface.batch(), self.options.seed, epoch)
     }
 
     fn position(&self, progress: &Progress, per_epoch: u64) -> Position {
@@ -146,10 +150,7 @@ impl Trainer<'_> {
     fn epoch(&mut self, run: &mut Run, progress: &mut Progress, per_epoch: u64) -> Result<Option<Outcome>> {
         let begun = Instant::now();
         let before = progress.seconds;
-        let batches =
-            Batches::training(self.data, self.interface.batch(), self.options.seed, progress.epoch)?;
-        let data = batches.starting_at(progress.batch as usize);
-        for batch in data {
+        for batch in self.batches(progress.epoch)?.starting_at(progress.batch as usize) {
             if let Some(outcome) = self.step(run, progress, &batch)? {
                 return Ok(Some(outcome));
             }
@@ -166,7 +167,9 @@ impl Trainer<'_> {
             }
         }
         let step = &*self.step;
-        let test = self.evaluator.run(self.data, self.options.seed, &|name| step.read(name))?;
+        let kept = |name: &str| step.read(name);
+        let test = self.data.test.as_ref();
+        let test = test.map(|test| self.evaluator.run(test, self.options.seed, &kept)).transpose()?;
         progress.seconds = before + begun.elapsed().as_secs_f64();
         self.end_epoch(run, progress, per_epoch, test)
     }
@@ -174,10 +177,7 @@ impl Trainer<'_> {
     /// One step. Gives an outcome if training ends with it.
     fn step(&mut self, run: &mut Run, progress: &mut Progress, batch: &Batch) -> Result<Option<Outcome>> {
         let rate = (self.rate)(progress.step);
-        self.step.bind(SAMPLES, &batch.x)?;
-        if self.interface.labels {
-            self.step.bind(LABELS, &batch.y)?;
-        }
+        self.step.bind_batch(batch)?;
         if self.interface.seed {
             self.step.bind(random::SEED, &keys::step_key(self.options.seed, progress.step))?;
         }
@@ -218,13 +218,13 @@ impl Trainer<'_> {
         run: &mut Run,
         progress: &mut Progress,
         per_epoch: u64,
-        test: Metrics,
+        test: Option<Metrics>,
     ) -> Result<Option<Outcome>> {
         let train = self.interface.means(&progress.sums, progress.batch);
         let position = self.position(progress, per_epoch);
-        self.report.epoch(&position, &train, &test, progress.seconds);
+        self.report.epoch(&position, &train, test.as_ref(), progress.seconds);
         let (epoch, step, seconds) = (progress.epoch + 1, progress.step, progress.seconds);
-        let loss = test[LOSS];
+        let loss = test.as_ref().unwrap_or(&train)[LOSS];
         run.metrics.write(&Record::Epoch { epoch, step, train, test, seconds })?;
         if !loss.is_finite()
             && progress.diverged.is_none()

@@ -10,13 +10,13 @@ use fgc::{
 };
 use fgc_ir::diag::shortened;
 
-use crate::data::{self, Batches, Dataset, Split};
+use crate::data::{self, Batches, Dataset, Fitted, fit};
 use crate::evaluate::Evaluator;
 use crate::report::Report;
-use crate::run::{DataSettings, ModelSettings, Run, Settings};
+use crate::run::{DataSettings, ModelSettings, Run, Settings, Understood};
 use crate::schedule::Schedule;
 use crate::seal;
-use crate::step::{Interface, SAMPLES, Step};
+use crate::step::{Interface, Step, declared};
 use crate::step_settings::{self, StepSettings};
 use crate::trainer::{Options, Outcome, Trainer};
 
@@ -27,7 +27,7 @@ pub const EVALUATION_BATCH: usize = 256;
 pub struct Training<'a> {
     settings: &'a Settings,
     text: &'a Text,
-    data: &'a Dataset,
+    data: Fitted<'a>,
     threads: &'a Threads,
     interface: Interface,
     program: Program,
@@ -52,10 +52,8 @@ impl<'a> Training<'a> {
         let model = load(&settings.model, text, settings.batch, true)?;
         let step = model.step(&step_settings::config(&step_of(settings)?)?)?;
         let interface = Interface::of(step.graph())?;
-        for split in [&data.train, &data.test] {
-            check_data(&model, &interface, &data.name, split)?;
-        }
-        Batches::training(data, settings.batch, 0, 0)?;
+        let data = fitted(&model, data, &settings.data.fit()?)?;
+        Batches::training(&data.name, &data.train, interface.batch(), 0, 0)?;
         let program = compiled(&step, settings.opt, threads)?;
         let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
         let first = program.graph();
@@ -67,6 +65,19 @@ impl<'a> Training<'a> {
     /// The name of the model.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How the data was understood, for people: a sentence for all that isn't obvious.
+    pub fn notes(&self) -> &[String] {
+        &self.data.notes
+    }
+
+    /// The settings, with what was found out of the data.
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        let Fitted { statistics, categories, .. } = self.data.clone();
+        settings.data.understood = Understood { statistics, categories };
+        settings
     }
 
     /// How long it took to compile the step, in milliseconds.
@@ -86,7 +97,7 @@ impl<'a> Training<'a> {
         let per_epoch = self.data.train.len() / settings.batch.max(1);
         let total = settings.epochs.saturating_mul(per_epoch as u64);
         let trainer = Trainer {
-            data: self.data,
+            data: &self.data,
             step: &mut self.program,
             interface: &self.interface,
             evaluator: Evaluator::new(&compile, EVALUATION_BATCH),
@@ -114,21 +125,28 @@ fn step_of(settings: &Settings) -> Result<StepSettings> {
     settings.step.clone().try_into().map_err(|e: toml::de::Error| Error::of(shortened(e)))
 }
 
-/// Fails unless the samples of `split`, of data set `name`, and their labels are what `model` takes, which has `interface`,
-/// or a program made of it: with the consts by which it takes them, if there are any.
+/// `data` as `model` takes it.
 ///
 /// # Errors
-/// As of [`Interface::check_data`].
-pub fn check_data(model: &Model, interface: &Interface, name: &str, split: &Split) -> Result<()> {
-    let hint =
-        |e: Error| if interface.takes(split.sample()) { e } else { shape_hint(&e, model, interface, split) };
-    interface.check_data(name, split).map_err(hint)
+/// As of [`fit`](data::fit::fit); where samples have another shape, with the consts by which the model takes them, if there are any.
+pub fn fitted<'a>(model: &Model, data: &'a Dataset, options: &fit::Options) -> Result<Fitted<'a>> {
+    let declared = declared(model.graph())?;
+    data::fit(data, &declared, options).map_err(|misfit| {
+        let Some((input, shapes)) = misfit.shapes else { return misfit.error };
+        let taken = declared.inputs.iter().find_map(|(name, ty)| (*name == input).then_some(&ty.shape[1..]));
+        let taken = taken.unwrap_or_else(|| unreachable!("what doesn't fit is an input"));
+        let (e, name) = (misfit.error, model.name());
+        let consts = model.consts_of_input(&input);
+        match shapes.iter().find_map(|sample| consts_for(&consts, taken, sample)) {
+            Some(flags) => Error::new(format!("{e}\n`{name}` takes such samples with {}", flags.join(" "))),
+            None => Error::new(format!("{e}\nno const of `{name}` makes it take such samples")),
+        }
+    })
 }
 
-/// `e`, which is about the shape of samples, with the consts of the model by which it takes them, if there are any.
-fn shape_hint(e: &Error, model: &Model, interface: &Interface, split: &Split) -> Error {
-    let (name, consts) = (model.name(), model.consts_of_input(SAMPLES));
-    let (taken, sample) = (&interface.samples.shape[1..], &split.sample()[..]);
+/// The flags by which an input takes samples of shape `sample` that takes them of shape `taken` now, if `consts` are its
+/// sizes.
+fn consts_for(consts: &[Option<String>], taken: &[usize], sample: &[usize]) -> Option<Vec<String>> {
     let mut set = BTreeMap::new();
     // The first size is that of the batch.
     let fits = consts.len() == sample.len() + 1
@@ -137,7 +155,7 @@ fn shape_hint(e: &Error, model: &Model, interface: &Interface, split: &Split) ->
             None => taken == size,
         });
     if !fits {
-        return Error::new(format!("{e}\nno const of `{name}` makes it take such samples"));
+        return None;
     }
     let changed = |name: &&String| {
         let mut sizes = consts.iter().skip(1).zip(taken);
@@ -149,27 +167,22 @@ fn shape_hint(e: &Error, model: &Model, interface: &Interface, split: &Split) ->
             names.push(name);
         }
     }
-    let flags: Vec<String> = names.iter().map(|name| format!("--set {name}={}", set[*name])).collect();
-    Error::new(format!("{e}\n`{name}` takes such samples with {}", flags.join(" ")))
+    Some(names.iter().map(|name| format!("--set {name}={}", set[*name])).collect())
 }
 
-/// The data that `settings` name, as much of it as they say.
+/// The data that `settings` name.
 ///
 /// # Errors
 /// If it can't be read.
 pub fn read_data(settings: &DataSettings) -> Result<Dataset> {
-    let mut data = data::load(&settings.name, Path::new(&settings.folder))?;
-    if let Some(count) = settings.train_samples {
-        data.train.truncate(count)?;
-    }
-    if let Some(count) = settings.test_samples {
-        data.test.truncate(count)?;
-    }
-    Ok(data)
+    data::load(&settings.name, Path::new(&settings.folder))
 }
 
 /// The model `text` as `settings` say, for batches of `batch`, to train or to evaluate.
-fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Model> {
+///
+/// # Errors
+/// If the model is wrong.
+pub fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Model> {
     let options = Elaboration {
         batch: None,
         default_batch: batch,

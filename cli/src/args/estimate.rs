@@ -6,7 +6,7 @@ use clap::Args;
 use fgc::{MethodKind, method, optimizers};
 
 use super::step::choice;
-use super::{DataFolder, Model, Precision};
+use super::{DataFolder, FitArgs, Model, Precision};
 
 #[derive(Args)]
 #[command(
@@ -37,6 +37,8 @@ pub struct Estimate {
     pub data: Option<String>,
     #[command(flatten)]
     pub folder: DataFolder,
+    #[command(flatten)]
+    pub fit: FitArgs,
     /// Parameters and states: a checkpoint, or what `init` has written; initial ones if not given. Estimators have their
     /// states from it too, those that it has
     #[arg(long, value_name = "F")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataFolder, Model, OptArgs, StepArgs, assignment};
+use super::{DataFolder, FitArgs, Model, OptArgs, StepArgs, assignment};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
@@ -26,6 +26,8 @@ pub struct Train {
     pub data: String,
     #[command(flatten)]
     pub folder: DataFolder,
+    #[command(flatten)]
+    pub fit: FitArgs,
     /// Train on the first N training samples only
     #[arg(long, value_name = "N")]
     pub train_samples: Option<usize>,
@@ -59,6 +61,7 @@ pub struct Train {
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
         "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_metrics", "opt", "lr", "schedule",
         "epochs", "seed", "out", "train_samples", "test_samples",
+        "validate", "normalise", "columns",
     ])]
     pub resume: Option<PathBuf>,
     /// Write the metrics of every N-th step; 10 if not given
@@ -85,6 +88,8 @@ pub struct Eval {
     pub data: String,
     #[command(flatten)]
     pub folder: DataFolder,
+    #[command(flatten)]
+    pub fit: FitArgs,
     #[command(flatten)]
     pub opt: OptArgs,
     /// What random numbers are drawn from, if the model draws any

@@ -13,7 +13,7 @@ use fgc_ir::files::{self, Lock};
 use fgc_ir::lang::Options as Elaboration;
 use fgc_ir::live;
 use fgc_train::run::{self, DataSettings, ModelSettings};
-use fgc_train::training::read_data;
+use fgc_train::training::{fitted, read_data};
 use fgc_train::{
     Dataset, Environment, Error, Outcome, Pace, Result, Run, Settings, Training, data, hash, seal,
 };
@@ -80,14 +80,9 @@ impl Work {
             let wanted = DataSettings {
                 name: choice.data.clone().unwrap_or_else(|| data::EMBEDDED.to_owned()),
                 folder: data::absolute(&folders.data)?,
-                sha256: String::new(),
-                train_samples: choice.train_samples.map(NonZero::get),
-                test_samples: choice.test_samples.map(NonZero::get),
+                ..DataSettings::default()
             };
-            let same = |(of, _): &(DataSettings, Dataset)| {
-                DataSettings { sha256: String::new(), ..of.clone() } == wanted
-            };
-            let set = match sets.iter().position(same) {
+            let set = match sets.iter().position(|(of, _)| of.name == wanted.name) {
                 Some(set) => set,
                 None => {
                     let data = read_data(&wanted).map_err(&fail)?;
@@ -96,10 +91,16 @@ impl Work {
                 }
             };
             let (data_settings, data) = &sets[set];
+            let data_settings = DataSettings {
+                train_samples: choice.train_samples.map(NonZero::get),
+                test_samples: choice.test_samples.map(NonZero::get),
+                ..data_settings.clone()
+            };
             let text = models.text(plan.choice.model()).map_err(&fail)?;
-            let settings = settings(&plan, &text, data_settings.clone(), environment.clone())?;
-            let key = (settings.model.sha256.clone(), settings.model.set.clone(), settings.batch);
-            let cost = match costs.get(&key) {
+            let settings = settings(&plan, &text, data_settings, environment.clone())?;
+            let key = (settings.model.sha256.clone(), settings.model.set.clone(), settings.batch, set);
+            let key = (key, settings.data.train_samples, settings.data.test_samples);
+            let (cost, samples) = match costs.get(&key) {
                 Some(cost) => *cost,
                 None => {
                     let cost = cost(&settings, &text, data).map_err(&fail)?;
@@ -114,7 +115,7 @@ impl Work {
                      name: their results would be in one folder"
                 )));
             }
-            let steps = (data.train.len() / settings.batch.max(1)) as u64 * settings.epochs;
+            let steps = (samples / settings.batch.max(1)) as u64 * settings.epochs;
             let job = Job { title, set, folder, step: cost, steps, settings, text, plan };
             job.check()?;
             jobs.push(job);
@@ -233,7 +234,7 @@ impl Job {
         let there = self.folder.join(run::SETTINGS).exists();
         let mut run = match there {
             true => Run::open(&self.folder)?,
-            false => Run::create(&self.folder, self.settings.clone(), &self.text.text)?,
+            false => Run::create(&self.folder, training.settings(), &self.text.text)?,
         };
         let mut report = RunProgress::new(progress, &self.title, self.step);
         let outcome = training.train(&mut run, &mut report, stop)?;
@@ -298,8 +299,8 @@ fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environme
 }
 
 /// About how many operations a step has: proportional for the estimators, which is good enough to tell how far a run
-/// is. The model is checked by the way.
-fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
+/// is; and how many samples there are to train on. Model and data are checked by the way.
+fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<(f64, usize)> {
     let options = Elaboration {
         batch: None,
         default_batch: settings.batch,
@@ -309,8 +310,9 @@ fn cost(settings: &Settings, text: &Text, data: &Dataset) -> Result<f64> {
     };
     let model = text.load(&options)?;
     let graph = model.graph();
-    fgc_train::Interface::of(graph)?.check_data(&data.name, &data.train)?;
-    Ok(live::flops(graph) as f64)
+    fgc_train::Interface::of(graph)?;
+    let fitted = fitted(&model, data, &settings.data.fit()?)?;
+    Ok((live::flops(graph) as f64, fitted.train.len()))
 }
 
 /// The folder of a run: what it is, for people, and a hash of its settings, so that runs of other settings have

@@ -183,8 +183,8 @@ impl Report for RunProgress<'_> {
         }
     }
 
-    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: &Metrics, _seconds: f64) {
-        self.test = test.clone();
+    fn epoch(&mut self, _position: &Position, _train: &Metrics, test: Option<&Metrics>, _seconds: f64) {
+        self.test = test.cloned().unwrap_or_default();
     }
 
     fn note(&mut self, _text: &str) {}

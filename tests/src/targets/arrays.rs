@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use fgc_ir::{Arrays, DType, Type, arrays, bind};
+use fgc_train::data::fit::Options;
 use fgc_train::data::{Batches, show};
 use fgc_train::read_arrays;
 
-use crate::files::{floats, folder, idx, npy, npy_files, npz, read, replaced};
+use crate::files::{fitted, floats, folder, idx, npy, npy_files, npz, read, replaced};
 
 /// Reads what follows the first byte, which says what file it is.
 pub fn run(input: &[u8]) {
@@ -26,9 +27,29 @@ pub fn run(input: &[u8]) {
             "data_batch_1.bin",
             bytes,
         ),
+        b'v' => file_of("file.csv", bytes),
+        b't' => file_of("file.txt", bytes),
+        b'q' => file_of("file.parquet", bytes),
+        b'p' => set(pictures(), "a/1.png", bytes),
+        b'j' => set(pictures(), "a/2.jpg", bytes),
         b'h' => set(vec![("test.bin", vec![0; 3074]), ("train.bin", vec![])], "train.bin", bytes),
         _ => {}
     }
+}
+
+/// A file that is a data set and nothing else.
+fn file_of(name: &str, bytes: Vec<u8>) {
+    let folder = folder(&[(name, bytes)]);
+    used(&folder.path().join(name));
+}
+
+/// A folder of two pictures, which both are the same.
+fn pictures() -> Vec<(&'static str, Vec<u8>)> {
+    let (png, jpeg) = (
+        include_bytes!("../../files/digits/train/0/0.png"),
+        include_bytes!("../../files/digits/train/7/7.jpg"),
+    );
+    vec![("a/1.png", png.to_vec()), ("a/2.jpg", jpeg.to_vec())]
 }
 
 /// Arrays, and the same as a whole data set.
@@ -97,10 +118,20 @@ fn used(path: &Path) {
     let spec = path.to_str().expect("a name of letters");
     let shown = show::describe(spec, Path::new("nowhere")).expect("what is read can be shown");
     assert!(shown.contains(&set.fingerprint()), "{shown}");
-    let labels = set.train.labels().iter().chain(set.test.labels());
-    assert!(labels.into_iter().all(|&y| 0 <= y && (y as usize) < set.classes), "a label is no class");
-    let size = set.train.len().min(3);
-    let batches = Batches::training(&set, size, 1, 0).expect("batches that are no larger than the set");
-    let seen: usize = batches.map(|batch| batch.y.len()).sum();
-    assert_eq!(seen, set.train.len() / size * size, "batches leave samples out");
+    let labelled = set.train.column("y").is_some();
+    for x in ["f32[batch, 2]", "f32[batch, 2, 2, 1]", "f32[batch, 32, 32, 3]"] {
+        let inputs = if labelled { format!("x: {x}, y: i32[batch]") } else { format!("x: {x}") };
+        let fitted = match fitted(&set, &inputs, &Options::default()) {
+            Ok(fitted) => fitted,
+            Err(said) => {
+                assert!(!said.is_empty(), "refused without a word");
+                continue;
+            }
+        };
+        let (n, train) = (fitted.train.len(), &fitted.train);
+        let size = n.min(3);
+        let batches = Batches::training("set", train, size, 1, 0).expect("batches no larger than the set");
+        let seen: usize = batches.map(|batch| batch.size).sum();
+        assert_eq!(seen, n / size * size, "batches leave samples out");
+    }
 }

@@ -44,6 +44,11 @@ impl Array {
         Array { place: self.place.clone(), shape: view.shape, values }
     }
 
+    /// Its type, as messages have it: `u8[60000, 28, 28]`.
+    pub fn kind(&self) -> String {
+        format!("{}{}", self.values.kind(), self.shape)
+    }
+
     /// As a tensor, of a type that holds each element exactly.
     ///
     /// # Errors

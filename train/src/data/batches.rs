@@ -1,9 +1,6 @@
 //! Batches of a split, in order or shuffled.
 
-use fgc_ir::Tensor;
-
-use super::normalise::Normalisation;
-use super::set::{Dataset, Split};
+use super::samples::{Batch, Samples};
 use fgc::keys;
 use fgc::{Error, Result};
 
@@ -14,60 +11,46 @@ use fgc::{Error, Result};
 /// order of the file, and the last batch has as many as are left.
 #[derive(Clone, Debug)]
 pub struct Batches<'a> {
-    split: &'a Split,
-    normalisation: &'a Normalisation,
+    samples: &'a Samples<'a>,
     order: Vec<u32>,
     batch: usize,
     next: usize,
     count: usize,
 }
 
-/// Samples for one call of a program.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Batch {
-    /// The normalised samples: `f32[batch, …]`.
-    pub x: Tensor,
-    /// Their labels: `i32[batch]`.
-    pub y: Tensor,
-}
-
 impl<'a> Batches<'a> {
-    /// The batches of epoch `epoch` (from 0) of training with `seed`.
+    /// The batches of epoch `epoch` (from 0) of training with `seed`; `name` is that of the set, for messages.
     ///
     /// # Errors
     /// If `batch` is 0 or larger than the split.
-    pub fn training(data: &'a Dataset, batch: usize, seed: u64, epoch: u64) -> Result<Batches<'a>> {
-        let n = data.train.len();
+    pub fn training(
+        name: &str,
+        samples: &'a Samples,
+        batch: usize,
+        seed: u64,
+        epoch: u64,
+    ) -> Result<Batches<'a>> {
+        let n = samples.len();
         if batch == 0 || batch > n {
-            let name = &data.name;
             return Err(Error::new(format!(
                 "batches of {batch} can't be made of the {n} training samples of `{name}`"
             )));
         }
-        // A split has at most 2^31 samples.
+        // A split has less than 2^31 samples.
         let order = keys::permutation(n as u32, seed, epoch);
-        Ok(Batches {
-            split: &data.train,
-            normalisation: &data.normalisation,
-            order,
-            batch,
-            next: 0,
-            count: n / batch,
-        })
+        Ok(Batches { samples, order, batch, next: 0, count: n / batch })
     }
 
-    /// The batches of the test split; only the last may be smaller than `batch`.
+    /// The batches of a test split; only the last may be smaller than `batch`.
     ///
     /// # Errors
     /// If `batch` is 0.
-    pub fn testing(data: &'a Dataset, batch: usize) -> Result<Batches<'a>> {
+    pub fn testing(samples: &'a Samples, batch: usize) -> Result<Batches<'a>> {
         if batch == 0 {
             return Err(Error::new("a batch has at least one sample"));
         }
-        let n = data.test.len();
-        let order = (0..n as u32).collect();
-        let count = n.div_ceil(batch);
-        Ok(Batches { split: &data.test, normalisation: &data.normalisation, order, batch, next: 0, count })
+        let n = samples.len();
+        Ok(Batches { samples, order: (0..n as u32).collect(), batch, next: 0, count: n.div_ceil(batch) })
     }
 
     /// These batches from number `first` on.
@@ -87,8 +70,7 @@ impl Iterator for Batches<'_> {
         let start = self.next * self.batch;
         let end = self.order.len().min(start + self.batch);
         self.next += 1;
-        let (x, y) = self.split.gather(&self.order[start..end], self.normalisation);
-        Some(Batch { x, y })
+        Some(self.samples.gather(&self.order[start..end]))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

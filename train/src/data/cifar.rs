@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::array::{Array, Values};
 use super::registry::PublicSet;
-use super::set::{Dataset, Split};
+use super::set::{Dataset, Form, Split};
 use crate::hash::hex;
 use fgc::{Error, Result};
 
@@ -52,12 +52,12 @@ pub fn is_in(folder: &Path) -> bool {
 /// `test_batch.bin`; or `train.bin` and `test.bin` of CIFAR-100. Those of a known set have to be what they must be.
 pub fn read_folder(name: &str, folder: &Path, known: Option<&PublicSet>) -> Result<Dataset> {
     if FILES_OF_100.iter().any(|name| folder.join(name).is_file()) {
-        let [train, test] = FILES_OF_100.map(|name| {
+        let [train, test] = FILES_OF_100.map(|name| -> Result<Split> {
             let (path, mut records) = (folder.join(name), Records::default());
             records.read_file(&path, CIFAR100, known)?;
-            records.split(&path)
+            Ok(records.split(&path))
         });
-        return Dataset::with_classes(name, train?, test?, CIFAR100.classes);
+        return Dataset::new(name, Form::Arrays, train?, Some(test?));
     }
     let mut train = Records::default();
     for k in 1..=MAX_FILES {
@@ -70,10 +70,10 @@ pub fn read_folder(name: &str, folder: &Path, known: Option<&PublicSet>) -> Resu
         }
         train.read_file(&path, CIFAR10, known)?;
     }
-    let train = train.split(&folder.join("data_batch_*.bin"))?;
+    let train = train.split(&folder.join("data_batch_*.bin"));
     let (path, mut test) = (folder.join(TEST), Records::default());
     test.read_file(&path, CIFAR10, known)?;
-    Dataset::with_classes(name, train, test.split(&path)?, CIFAR10.classes)
+    Dataset::new(name, Form::Arrays, train, Some(test.split(&path)))
 }
 
 /// The content of records that have been read.
@@ -85,12 +85,12 @@ struct Records {
 }
 
 impl Records {
-    fn split(self, path: &Path) -> Result<Split> {
+    fn split(self, path: &Path) -> Split {
         let (place, n) = (path.display().to_string(), self.labels.len());
         let shape = [n, SIZE, SIZE, 3].into();
         let x = Array { place: place.clone(), shape, values: Values::U8(self.images) };
         let y = Array { place, shape: [n].into(), values: Values::U8(self.labels) };
-        Split::new(x, y)
+        Split::of_pair(x, y)
     }
 
     /// Adds the records of a file.

@@ -10,7 +10,7 @@ use fgc_ir::Shape;
 use super::array::{Array, Values, check_size, read_header, read_rest};
 use super::idx_files::{NAMES, find, plain};
 use super::registry::PublicSet;
-use super::set::{Dataset, Split};
+use super::set::{Dataset, Form, Split};
 use crate::hash::Hashed;
 use fgc::{Error, Result};
 
@@ -38,15 +38,15 @@ pub fn read_folder(name: &str, folder: &Path, prefix: &str, known: Option<&Publi
         let missing = || Error::file(folder, format_args!("`{prefix}{}` is missing", NAMES[k][0]));
         read_file(&path.ok_or_else(missing)?, known.map(|known| (known, NAMES[k][0])))
     };
-    let mut train = Split::new(file(0)?, file(1)?)?;
-    let test = Split::new(file(2)?, file(3)?)?;
-    if prefix.starts_with(EMNIST) {
-        let folder = folder.display();
-        train.note(format!(
-            "{folder}: the images of EMNIST have rows and columns exchanged; they are read as they are"
-        ));
+    let (train, test) = (Split::of_pair(file(0)?, file(1)?), Split::of_pair(file(2)?, file(3)?));
+    let set = Dataset::new(name, Form::Arrays, train, Some(test))?;
+    if !prefix.starts_with(EMNIST) {
+        return Ok(set);
     }
-    Dataset::new(name, train, test)
+    let folder = folder.display();
+    Ok(set.noted(format!(
+        "{folder}: the images of EMNIST have rows and columns exchanged; they are read as they are"
+    )))
 }
 
 /// Reads one file. That of a known set, by the name that it has there, is compared with the hash that it must have:

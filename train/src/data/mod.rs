@@ -1,5 +1,6 @@
 //! Data sets: where they come from, how they are read, and the batches made of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fgc_ir::diag;
@@ -10,46 +11,61 @@ use registry::PublicSet;
 pub mod array;
 mod batches;
 mod cifar;
-mod custom;
+mod convert;
 mod embedded;
 pub mod fetch;
+pub mod fit;
 mod foreign;
 mod idx;
 mod idx_files;
+mod named;
 mod normalise;
 mod npy;
+mod pictures;
 pub mod registry;
+mod samples;
 mod set;
 pub mod show;
 mod synthetic;
+mod table;
+mod text;
 
-pub use array::Array;
-pub use batches::{Batch, Batches};
-pub use custom::read_all_npz;
-pub use normalise::Normalisation;
-pub use set::{Dataset, Pixels, Split};
+pub use array::{Array, Values};
+pub use batches::Batches;
+pub use fit::{Declared, Fitted, fit};
+pub use named::read_all_npz;
+pub use normalise::{Normalisation, Normalise};
+pub use samples::{Batch, Samples};
+pub use set::{Column, Dataset, Form, Split};
 
 /// The name of the data set that the program carries.
 pub const EMBEDDED: &str = "embedded";
+/// The name of the text that the program carries.
+pub const TEXT: &str = "alice";
 /// The folder that fetched sets are kept in, unless another is named.
 pub const FOLDER: &str = "data";
 
 /// Reads the data set that `spec` names.
 ///
 /// - `embedded`: a part of Fashion-MNIST that the program carries.
+/// - `alice`: a text that the program carries.
 /// - `mnist`, `fashion-mnist`, `cifar10`: a fetched set, in the folder of its name in `folder`, whose files are compared
 ///   with their SHA-256 as they are read.
 /// - `synthetic` or `synthetic:NxHxWxC`: patterns in noise.
-/// - a path: a folder of idx files or of CIFAR's binary files, or npz, npy or safetensors
-///   files with `x_train`, `y_train`, `x_test` and `y_test` (or `x` and `y` in files `train` and
-///   `test`); or a folder that has such a folder within it. Where a folder has idx files of several sets, as that of
-///   EMNIST, the path goes on with what the names of one set begin with, as in `emnist/emnist-digits`.
+/// - a path: a file of arrays (npz, npy, safetensors), a table (CSV, Parquet) or a text; a folder with such files for each
+///   split, with a folder of pictures for each class, with idx files, or with CIFAR's binary files; or a folder that has
+///   such a folder within it. Where a folder has idx files of several sets, as that of EMNIST, the path goes on with what
+///   the names of one set begin with, as in `emnist/emnist-digits`.
+/// - several paths with commas between them: the columns of all of them, side by side.
 ///
 /// # Errors
 /// If there is no such set, or it isn't whole and valid.
 pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     if spec == EMBEDDED {
         return embedded::read();
+    }
+    if spec == TEXT {
+        return embedded::read_text();
     }
     if is_synthetic(spec) {
         return synthetic::make(spec.trim_start_matches("synthetic").trim_start_matches(':'));
@@ -61,10 +77,14 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
             return Err(Error::file(&path, hint));
         }
         let mut set = read_path(known.name, &path, Some(known))?;
-        set.normalisation = known.normalisation();
+        known.describe(&mut set);
         return Ok(set);
     }
     let path = Path::new(spec);
+    if !path.exists() && spec.contains(',') {
+        let parts = spec.split(',').map(|part| load(part.trim(), folder)).collect::<Result<Vec<_>>>()?;
+        return joined(spec, parts);
+    }
     if let (false, Some(parent), Some(name)) = (path.exists(), path.parent(), path.file_name()) {
         let prefix = format!("{}-", name.to_string_lossy());
         if idx::prefixes(parent).contains(&prefix) {
@@ -73,7 +93,7 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     }
     if !path.exists() {
         let names = registry::ALL.map(|known| known.name);
-        let all = [EMBEDDED, "synthetic"].into_iter().chain(names);
+        let all = [EMBEDDED, TEXT, "synthetic"].into_iter().chain(names);
         let hint = match diag::nearest(spec, all.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known sets are {}", all.collect::<Vec<_>>().join(", ")),
@@ -83,9 +103,38 @@ pub fn load(spec: &str, folder: &Path) -> Result<Dataset> {
     read_path(spec, path, None)
 }
 
+/// The set that has the columns of all `parts`.
+fn joined(name: &str, parts: Vec<Dataset>) -> Result<Dataset> {
+    let form = parts[0].form;
+    let (mut train, mut test) = (Split::default(), None::<Split>);
+    let (mut categories, mut published, mut notes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for part in parts {
+        if part.form != form {
+            let message =
+                format_args!("`{}` can't be joined with the others: it isn't of the same kind", part.name);
+            return Err(Error::at(name, message));
+        }
+        for column in &part.train.columns {
+            if train.column(&column.name).is_some() {
+                let message = format_args!("there is another `{}`", column.name);
+                return Err(Error::at(&column.array.place, message));
+            }
+        }
+        train.columns.extend(part.train.columns);
+        if let Some(of_test) = part.test {
+            test.get_or_insert_default().columns.extend(of_test.columns);
+        }
+        categories.extend(part.categories);
+        published.extend(part.published);
+        notes.extend(part.notes);
+    }
+    let set = Dataset::new(name, form, train, test)?;
+    Ok(Dataset { categories, published, notes, ..set })
+}
+
 /// Whether `spec` is the path of a set, rather than the name of one.
 pub fn is_path(spec: &str) -> bool {
-    spec != EMBEDDED && registry::find(spec).is_none() && !is_synthetic(spec)
+    ![EMBEDDED, TEXT].contains(&spec) && registry::find(spec).is_none() && !is_synthetic(spec)
 }
 
 fn is_synthetic(spec: &str) -> bool {
@@ -97,7 +146,14 @@ fn is_synthetic(spec: &str) -> bool {
 /// # Errors
 /// If it is a path, and the working directory isn't known.
 pub fn everywhere(spec: &str) -> Result<String> {
-    if is_path(spec) { absolute(Path::new(spec)) } else { Ok(spec.to_owned()) }
+    if !is_path(spec) {
+        return Ok(spec.to_owned());
+    }
+    if !Path::new(spec).exists() && spec.contains(',') {
+        let parts = spec.split(',').map(|part| everywhere(part.trim())).collect::<Result<Vec<_>>>()?;
+        return Ok(parts.join(","));
+    }
+    absolute(Path::new(spec))
 }
 
 /// `path`, from the root.
@@ -118,7 +174,7 @@ fn read_path(name: &str, path: &Path, known: Option<&PublicSet>) -> Result<Datas
         if let Some(advice) = foreign::advice(path) {
             return Err(Error::file(path, advice));
         }
-        return custom::read(name, path).map_err(|e| match path.parent() {
+        return read_file(name, path).map_err(|e| match path.parent() {
             Some(folder) if is_in(folder) => Error::new(format!(
                 "{e}\nthe folder that it is in has a data set: name that, `{}`",
                 folder.display()
@@ -134,7 +190,8 @@ fn read_path(name: &str, path: &Path, known: Option<&PublicSet>) -> Result<Datas
     match within.as_slice() {
         [] => {
             let expected = "idx files (train-images-idx3-ubyte, …), CIFAR's (data_batch_1.bin, … or train.bin), \
-                            {train,test}.{npz,safetensors}, or {x,y}_{train,test}.npy";
+                            {train,test}.{npz,safetensors,csv,tsv,parquet,txt}, {x,y}_{train,test}.npy, or a folder of \
+                            PNG or JPEG files for each class";
             let advice = foreign::advice_in(path).map(|advice| format!("\n{advice}")).unwrap_or_default();
             Err(Error::file(
                 path,
@@ -142,9 +199,8 @@ fn read_path(name: &str, path: &Path, known: Option<&PublicSet>) -> Result<Datas
             ))
         }
         [one] => {
-            let mut set = read_folder(name, one, known)?;
-            set.notes.insert(0, format!("{}: the data set is in {}", path.display(), one.display()));
-            Ok(set)
+            let note = format!("{}: the data set is in {}", path.display(), one.display());
+            Ok(read_folder(name, one, known)?.noted(note))
         }
         several => {
             let shown: Vec<String> = several.iter().map(|path| format!("`{}`", path.display())).collect();
@@ -156,9 +212,40 @@ fn read_path(name: &str, path: &Path, known: Option<&PublicSet>) -> Result<Datas
     }
 }
 
+/// Reads the set in a file of arrays, of a table or of a text.
+fn read_file(name: &str, path: &Path) -> Result<Dataset> {
+    match path {
+        _ if named::is_file(path) => named::read(name, path),
+        _ if table::is_file(path) => table::read(name, path, None),
+        _ if text::is_file(path) => text::read(name, path, None),
+        _ => {
+            Err(Error::file(path, "data files end in .npz, .npy, .safetensors, .csv, .tsv, .parquet or .txt"))
+        }
+    }
+}
+
 /// Whether `folder` itself has files of a set.
 fn is_in(folder: &Path) -> bool {
-    !idx::prefixes(folder).is_empty() || cifar::is_in(folder) || custom::is_in(folder)
+    !idx::prefixes(folder).is_empty()
+        || cifar::is_in(folder)
+        || named::is_in(folder)
+        || table::files_in(folder).is_some()
+        || text::files_in(folder).is_some()
+        || pictures::is_in(folder)
+}
+
+/// Reads the set of a folder that is of no public set.
+fn read_custom(name: &str, folder: &Path) -> Result<Dataset> {
+    if named::is_in(folder) {
+        return named::read(name, folder);
+    }
+    if let Some((train, test)) = table::files_in(folder) {
+        return table::read(name, &train, test.as_deref());
+    }
+    if let Some((train, test)) = text::files_in(folder) {
+        return text::read(name, &train, test.as_deref());
+    }
+    pictures::read(name, folder)
 }
 
 /// Reads the set in a folder that [`is_in`] says yes to.
@@ -184,7 +271,7 @@ fn read_folder(name: &str, folder: &Path, known: Option<&PublicSet>) -> Result<D
                     known.name
                 ),
             )),
-            None => custom::read(name, folder),
+            None => read_custom(name, folder),
         },
     }
 }

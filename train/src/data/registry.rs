@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::idx_files;
 use super::normalise::Normalisation;
+use super::set::Dataset;
 use crate::seal::{self, Finding, State};
 use fgc::{Error, Result};
 
@@ -47,9 +48,10 @@ pub enum Content {
 }
 
 impl PublicSet {
-    /// The normalisation by the statistics of the training split.
-    pub fn normalisation(&self) -> Normalisation {
-        Normalisation::new(self.mean, self.std)
+    /// Gives `set`, which is of these samples, what is published of them: statistics, and the names of classes.
+    pub fn describe(&self, set: &mut Dataset) {
+        set.published.insert("x".to_owned(), Normalisation::new(self.mean, self.std));
+        set.categories.insert("y".to_owned(), self.classes.map(str::to_owned).into());
     }
 
     /// Fails unless `found` is the SHA-256 that the file `name` of the set must have, which was read from `path`.

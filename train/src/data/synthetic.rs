@@ -3,7 +3,7 @@
 use fgc_ir::Shape;
 
 use super::array::{Array, Values};
-use super::set::{Dataset, Split};
+use super::set::{Dataset, Form, Split};
 use fgc::keys;
 use fgc::{Error, Result};
 
@@ -59,10 +59,10 @@ pub fn make(sizes: &str) -> Result<Dataset> {
             }
         }
         let labels = (0..n).map(|k| (k % CLASSES) as u8).collect();
-        Split::new(
+        Split::of_pair(
             Array { place: name.clone(), shape, values: Values::U8(pixels) },
             Array { place: name.clone(), shape: [n].into(), values: Values::U8(labels) },
         )
     };
-    Dataset::with_classes(&name, split(n, 0)?, split(n.div_ceil(5), 1)?, CLASSES)
+    Dataset::new(&name, Form::Arrays, split(n, 0), Some(split(n.div_ceil(5), 1)))
 }

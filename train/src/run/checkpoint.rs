@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::metrics::Mark;
+use super::settings::{Settings, Understood};
 use crate::hash::hex;
 use crate::versions;
 use fgc::{Error, Result};
@@ -19,6 +20,8 @@ const FORMAT_KEY: &str = "checkpoint_format";
 const RUN: &str = "run";
 const PROGRESS: &str = "progress";
 const HASH: &str = "sha256";
+/// What the data of the run were understood to be; left out where there is nothing to say of them.
+const DATA: &str = "data";
 
 /// The form that checkpoints are written and read in. The first had no number.
 pub const FORMAT: u64 = 2;
@@ -39,7 +42,7 @@ pub struct Progress {
     pub seconds: f64,
     /// What the metrics file has of it.
     pub metrics: Mark,
-    /// The step at which an epoch ended with the lowest test loss so far, and that loss.
+    /// The step at which an epoch ended with the lowest test loss so far, and that loss; that of training without a test split.
     pub best: Option<Best>,
     /// The first step with a loss that isn't finite.
     pub diverged: Option<u64>,
@@ -50,7 +53,7 @@ pub struct Progress {
 pub struct Best {
     /// The steps done at it.
     pub step: u64,
-    /// The test loss.
+    /// That loss.
     pub loss: f64,
 }
 
@@ -81,14 +84,21 @@ pub struct Checkpoint {
 pub struct Checkpoints {
     folder: PathBuf,
     run: String,
+    data: Option<String>,
     keep: usize,
 }
 
 impl Checkpoints {
-    /// Those in `folder`, which exists, of the run that has the [identity](super::Settings::identity) `run`. The newest
-    /// `keep` (at least one) and the best are kept.
-    pub fn new(folder: PathBuf, run: &str, keep: usize) -> Checkpoints {
-        Checkpoints { folder, run: run.to_owned(), keep: keep.max(1) }
+    /// Those in `folder`, which exists, of the run that has `settings`. The newest `keep` (at least one) and the best are
+    /// kept.
+    ///
+    /// # Errors
+    /// If the settings can't be written.
+    pub fn new(folder: PathBuf, settings: &Settings, keep: usize) -> Result<Checkpoints> {
+        let understood = &settings.data.understood;
+        let data = (*understood != Understood::default()).then(|| serde_json::to_string(understood));
+        let data = data.transpose().map_err(|e| Error::file(&folder, e))?;
+        Ok(Checkpoints { folder, run: settings.identity()?, data, keep: keep.max(1) })
     }
 
     /// The file of the checkpoint after `step` steps.
@@ -103,10 +113,11 @@ impl Checkpoints {
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
         let progress =
             serde_json::to_string(&checkpoint.progress).map_err(|e| Error::file(&self.folder, e))?;
-        let hash = hash(&self.run, &progress, &checkpoint.arrays);
+        let hash = hash(&self.run, &progress, self.data.as_deref(), &checkpoint.arrays);
         let format = (FORMAT_KEY, FORMAT.to_string());
         let metadata = [format, (RUN, self.run.clone()), (PROGRESS, progress), (HASH, hash)];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        let metadata = metadata.into_iter().chain(self.data.clone().map(|data| (DATA, data)));
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).collect();
         let path = self.path(checkpoint.progress.step);
         let bytes = arrays::to_bytes(&checkpoint.arrays, &metadata).map_err(|e| Error::file(&path, e))?;
         files::write_whole(&path, &bytes).map_err(|e| Error::file(&path, e))?;
@@ -248,6 +259,7 @@ impl Checkpoints {
 struct Texts<'a> {
     run: &'a str,
     progress: &'a str,
+    data: Option<&'a str>,
 }
 
 /// The texts in `file`, read from `path`, if it is a checkpoint.
@@ -259,24 +271,28 @@ fn check<'a>(path: &Path, file: &'a ArrayFile) -> Result<Option<Texts<'a>>> {
         return Err(Error::file(path, versions::unknown("a checkpoint", format, FORMAT)));
     }
     let run = text(RUN).ok_or_else(|| Error::file(path, format_args!("damaged: it has no `{RUN}`")))?;
-    if hash(run, progress, &file.tensors) != found {
+    let data = text(DATA);
+    if hash(run, progress, data, &file.tensors) != found {
         return Err(Error::file(path, "damaged: its content doesn't have the hash that it had"));
     }
-    Ok(Some(Texts { run, progress }))
+    Ok(Some(Texts { run, progress, data }))
 }
 
-/// Fails if `file`, read from `path`, is a checkpoint that isn't whole. Other array files have nothing to be checked by.
+/// What the data were understood to be by the run that `file`, read from `path`, is a checkpoint of. Other array files say
+/// nothing of that, and have nothing to be checked by.
 ///
 /// # Errors
-/// If its content doesn't have the hash that it had, or it is of another format.
-pub fn check_whole(path: &Path, file: &ArrayFile) -> Result<()> {
-    check(path, file).map(|_| ())
+/// If it is a checkpoint whose content doesn't have the hash that it had, or of another format.
+pub fn understood(path: &Path, file: &ArrayFile) -> Result<Understood> {
+    let Some(Texts { data: Some(data), .. }) = check(path, file)? else { return Ok(Understood::default()) };
+    serde_json::from_str(data)
+        .map_err(|e| Error::file(path, format_args!("its `{DATA}` can't be read: {}", shortened(e))))
 }
 
 /// The SHA-256 of everything in a checkpoint.
-fn hash(run: &str, progress: &str, arrays: &BTreeMap<String, Tensor>) -> String {
+fn hash(run: &str, progress: &str, data: Option<&str>, arrays: &BTreeMap<String, Tensor>) -> String {
     let mut hash = Sha256::new();
-    for text in [run, progress] {
+    for text in [run, progress].into_iter().chain(data) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }

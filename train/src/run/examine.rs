@@ -31,10 +31,8 @@ fn unsealed(folder: &Path) -> Vec<Finding> {
             return found;
         }
     };
-    let checkpoints = match settings.identity() {
-        Ok(run) => Checkpoints::new(folder.join(CHECKPOINTS), &run, KEPT).examine(),
-        Err(e) => Err(e),
-    };
+    let checkpoints =
+        Checkpoints::new(folder.join(CHECKPOINTS), &settings, KEPT).and_then(|all| all.examine());
     let checkpoints = checkpoints.unwrap_or_default();
     let newest = checkpoints.iter().rev().find_map(|(_, read)| read.as_ref().ok());
     let by = |newest: Option<&Checkpoint>, state: &dyn Fn(&Checkpoint) -> State| match newest {

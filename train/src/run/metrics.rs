@@ -46,8 +46,9 @@ pub enum Record {
         step: u64,
         /// The means over the steps of the epoch, each before its update.
         train: Metrics,
-        /// The means over the test split after the epoch.
-        test: Metrics,
+        /// The means over the test split after the epoch, if there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        test: Option<Metrics>,
         /// The time that it took.
         seconds: f64,
     },

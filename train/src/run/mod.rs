@@ -25,7 +25,7 @@ mod settings;
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use examine::examine;
 pub use metrics::{Mark, MetricsLog, Record};
-pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings, path_text};
+pub use settings::{DataSettings, Environment, FORMAT, ModelSettings, Pace, Settings, Understood, path_text};
 
 /// The file of the settings of a run, in its folder.
 pub const SETTINGS: &str = "run.toml";
@@ -112,7 +112,7 @@ impl Run {
         let metrics = MetricsLog::open(&folder.join(METRICS))?;
         let checkpoints = folder.join(CHECKPOINTS);
         files::create_folder(&checkpoints).map_err(|e| Error::file(&checkpoints, e))?;
-        let checkpoints = Checkpoints::new(checkpoints, &settings.identity()?, KEPT);
+        let checkpoints = Checkpoints::new(checkpoints, &settings, KEPT)?;
         checkpoints.clean()?;
         Ok(Run { folder: folder.to_owned(), settings, model, metrics, checkpoints, _lock: lock })
     }

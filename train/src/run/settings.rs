@@ -9,7 +9,7 @@ use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data;
+use crate::data::{self, Normalisation, fit};
 use crate::hash::hex;
 use crate::{ranges, versions};
 use fgc::{Error, MethodKind, Result, library};
@@ -140,7 +140,7 @@ pub struct ModelSettings {
 }
 
 /// Which data is trained on.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSettings {
     /// What the set is called on the command line.
@@ -150,11 +150,60 @@ pub struct DataSettings {
     /// The [fingerprint](crate::data::Dataset::fingerprint) of its content.
     pub sha256: String,
     /// How many of the training samples are used, the first ones; all if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_samples: Option<usize>,
     /// How many of the test samples are used, the first ones; all if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_samples: Option<usize>,
+    /// Which part of the training samples is tested on instead, if any is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<f64>,
+    /// How inputs are normalised, where that isn't the usual way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<String>,
+    /// The columns that inputs take, where that isn't found by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// What was found out of it: what the other settings make of data of this hash.
+    #[serde(default, skip_serializing_if = "Understood::is_empty")]
+    pub understood: Understood,
+}
+
+/// What is known of data once they are fitted to a model, and what data that are taken for others later have to be
+/// treated by as well.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Understood {
+    /// What inputs are normalised by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub statistics: BTreeMap<String, Normalisation>,
+    /// What the numbers of inputs stand for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, Vec<String>>,
+}
+
+impl Understood {
+    fn is_empty(&self) -> bool {
+        self.statistics.is_empty() && self.categories.is_empty()
+    }
+}
+
+impl DataSettings {
+    /// How the data are brought to the inputs of a model.
+    ///
+    /// # Errors
+    /// If `normalise` isn't valid.
+    pub fn fit(&self) -> Result<fit::Options> {
+        let normalise = self.normalise.as_deref().map(str::parse).transpose().map_err(Error::new)?;
+        Ok(fit::Options {
+            normalise: normalise.unwrap_or_default(),
+            columns: self.columns.clone(),
+            validate: self.validate,
+            train_samples: self.train_samples,
+            test_samples: self.test_samples,
+            statistics: BTreeMap::new(),
+        })
+    }
 }
 
 impl Settings {
@@ -167,6 +216,7 @@ impl Settings {
             .and(ranges::count("the size of a batch", self.batch as u64))
             .and(ranges::learning_rate(self.lr).map(|_| 0))
             .and(ranges::level(self.opt.into()).map(u64::from))
+            .and(self.data.validate.map_or(Ok(0), |part| ranges::part("`validate`", part).map(|_| 0)))
             .and(ranges::count("`log_every`", self.pace.log_every))
             .and(self.pace.checkpoint_every.map_or(Ok(0), |n| ranges::count("`checkpoint_every`", n)))
             .map(|_| ())
@@ -198,6 +248,7 @@ impl Settings {
         placeless.model.path.clear();
         placeless.data.folder.clear();
         placeless.pace.checkpoint_every = None;
+        placeless.data.understood = Understood::default();
         // The name of a set of the program says how it is normalised.
         if data::is_path(&self.data.name) {
             placeless.data.name.clear();

@@ -4,10 +4,10 @@ use std::fmt::Display;
 
 use fgc::estimate::{Cost, Point, Quality, Sample, check_fixed, costs, own_states};
 use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, method, random};
-use fgc_train::data::{self, Dataset};
+use fgc_train::data::{self, Dataset, Fitted, fit::Options};
 use fgc_train::estimate::{Learning, inputs};
-use fgc_train::training::check_data;
-use fgc_train::{Error, Interface, Result, ranges};
+use fgc_train::training::fitted;
+use fgc_train::{Error, Result, ranges};
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
@@ -156,10 +156,15 @@ struct Planned<'s> {
     /// The same in double precision.
     double: Model,
     data: Option<Dataset>,
-    /// What the inputs of the model are bound to.
-    inputs: Arrays,
     /// The estimators, each with its method and with what it makes of the model.
     estimators: Vec<(&'s str, Method, Model)>,
+}
+
+impl Planned<'_> {
+    /// The data as the model takes them.
+    fn fitted(&self) -> Result<Option<Fitted<'_>>> {
+        self.data.as_ref().map(|data| fitted(&self.model, data, &Options::default())).transpose()
+    }
 }
 
 /// `e` as an error of `place`, unless it shows by itself where it is.
@@ -179,9 +184,11 @@ impl Estimators {
     ) -> Result<()> {
         let options = CompileOptions { threads: ctx.threads.clone(), ..CompileOptions::default() };
         let here = |e: Error| placed(format_args!("case `{}`", case.name), e);
-        let Planned { model, double, data, inputs, estimators } = self.plan(case, ctx)?;
-        let at = self.arrays(case, &model, inputs, data.as_ref(), &options).map_err(here)?;
-        let point = Point::new(&model, &double, at, &options).map_err(here)?;
+        let planned = self.plan(case, ctx)?;
+        let data = planned.fitted().map_err(here)?;
+        let Planned { model, double, estimators, .. } = &planned;
+        let at = self.arrays(case, model, data.as_ref(), &options).map_err(here)?;
+        let point = Point::new(model, double, at, &options).map_err(here)?;
         for (k, (spec, method, estimate)) in estimators.iter().enumerate() {
             if log.records().iter().any(|r| r.case == case.name && r.estimator == *spec) {
                 continue;
@@ -203,7 +210,7 @@ impl Estimators {
             return Ok(());
         }
         say("times", estimators.len());
-        let programs = std::iter::once(&model).chain(estimators.iter().map(|(_, _, estimate)| estimate));
+        let programs = std::iter::once(model).chain(estimators.iter().map(|(_, _, estimate)| estimate));
         let programs: Vec<&Model> = programs.collect();
         let budget = ranges::seconds(self.seconds).map_err(error)?;
         let costs = costs(&programs, budget, self.seed, &options)?;
@@ -228,11 +235,6 @@ impl Estimators {
         check_fixed(&model).map_err(here)?;
         let double = load_as(DType::F64, ctx, &case.model, &case.set, case.batch)?;
         let data = case.data.as_deref().map(|name| data::load(name, ctx.data)).transpose().map_err(here)?;
-        if let Some(data) = &data {
-            let interface = Interface::of(model.graph()).map_err(here)?;
-            check_data(&model, &interface, &data.name, &data.train).map_err(here)?;
-        }
-        let inputs = inputs(&model, data.as_ref(), self.seed).map_err(here)?;
         let estimator = |spec: &str| {
             let here = |e: Error| placed(format_args!("case `{}`, estimator `{spec}`", case.name), e);
             let method = method(MethodKind::Estimator, spec).map_err(here)?;
@@ -242,7 +244,10 @@ impl Estimators {
         let estimators =
             self.of(case).map(|spec| estimator(spec).map(|(method, model)| (spec, method, model)));
         let estimators = estimators.collect::<Result<_>>()?;
-        Ok(Planned { model, double, data, inputs, estimators })
+        let planned = Planned { model, double, data, estimators };
+        let data = planned.fitted().map_err(here)?;
+        inputs(&planned.model, data.as_ref(), self.seed).map_err(here)?;
+        Ok(planned)
     }
 
     /// What the model is bound to: `at`, its inputs, and parameters, initial ones or after training.
@@ -250,10 +255,10 @@ impl Estimators {
         &self,
         case: &Place,
         model: &Model,
-        mut at: Arrays,
-        data: Option<&Dataset>,
+        data: Option<&Fitted>,
         options: &CompileOptions,
     ) -> Result<Arrays> {
+        let mut at = inputs(model, data, self.seed)?;
         at.extend(options.threads.install(|| random::initial(model.graph(), self.seed))?);
         if case.after > 0 {
             let trained = self.learning(case, case.after).parameters(model, &at, data, options)?;
@@ -269,7 +274,7 @@ impl Estimators {
         spec: &str,
         estimate: &Model,
         point: &Point,
-        data: Option<&Dataset>,
+        data: Option<&Fitted>,
         options: &CompileOptions,
     ) -> Result<Arrays> {
         if case.learn == 0 || own_states(point.model, estimate.graph()).next().is_none() {

@@ -7,8 +7,9 @@ use fgc::estimate::{Draws, Gradient, Moments, measure};
 use fgc::{CompileOptions, Model, random};
 use fgc_ir::Arrays;
 use fgc_train::Result;
-use fgc_train::data;
+use fgc_train::data::{self, fit::Options};
 use fgc_train::estimate::inputs;
+use fgc_train::training::fitted;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
@@ -93,7 +94,8 @@ impl Variance {
     /// Where the function is looked at: its parameters and data.
     fn arrays(&self, case: &Sampled, model: &Model, ctx: &Context) -> Result<Arrays> {
         let set = case.data.as_deref().map(|name| data::load(name, ctx.data)).transpose()?;
-        let mut arrays = inputs(model, set.as_ref(), self.seed)?;
+        let fitted = set.as_ref().map(|set| fitted(model, set, &Options::default())).transpose()?;
+        let mut arrays = inputs(model, fitted.as_ref(), self.seed)?;
         arrays.extend(random::initial(model.graph(), self.seed)?);
         Ok(arrays)
     }

@@ -1,0 +1,507 @@
+//! Data sets and the inputs that a model declares, brought together: which columns an input takes, in what layout, as numbers
+//! of which type.
+
+use std::collections::BTreeMap;
+
+use fgc_ir::{Shape, Type, diag};
+
+use super::array::{Array, Values};
+use super::convert;
+use super::normalise::{Mode, Normalisation, Normalise, is_target};
+use super::samples::{Feature, Samples};
+use super::set::{Column, Dataset, Form, Split};
+use fgc::{Error, Result, keys};
+
+/// What a program binds anew for each batch.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Declared {
+    /// The name of the program, for messages.
+    pub program: String,
+    /// Its inputs, each `[batch, …]`, in the order in which they are declared.
+    pub inputs: Vec<(String, Type)>,
+    /// The inputs whose numbers are positions, such as classes: they are from 0 to less than that.
+    pub bounds: BTreeMap<String, usize>,
+}
+
+impl Declared {
+    /// The size of a batch; 0 without inputs.
+    pub fn batch(&self) -> usize {
+        self.inputs.first().map_or(0, |(_, ty)| ty.shape[0])
+    }
+}
+
+/// How data is brought to inputs.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Options {
+    /// How inputs of real numbers are normalised.
+    pub normalise: Normalise,
+    /// The columns that inputs take, where that isn't found by name.
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// Which part of the training samples is tested on instead, from 0 to 1.
+    pub validate: Option<f64>,
+    /// How many training samples are used, the first ones; all if not given.
+    pub train_samples: Option<usize>,
+    /// How many test samples are used, the first ones; all if not given.
+    pub test_samples: Option<usize>,
+    /// Statistics to normalise by, by input, in the place of those of the training samples.
+    pub statistics: BTreeMap<String, Normalisation>,
+}
+
+/// A data set as a program takes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fitted<'a> {
+    /// What the set is called.
+    pub name: String,
+    /// What is trained on.
+    pub train: Samples<'a>,
+    /// What is tested on, if anything is.
+    pub test: Option<Samples<'a>>,
+    /// What inputs are normalised by, those that are.
+    pub statistics: BTreeMap<String, Normalisation>,
+    /// What the numbers of inputs stand for, where that is known.
+    pub categories: BTreeMap<String, Vec<String>>,
+    /// How it was understood, for people: a sentence for all that isn't obvious.
+    pub notes: Vec<String>,
+}
+
+/// Why data doesn't fit.
+#[derive(Clone, Debug)]
+pub struct Misfit {
+    /// What is wrong.
+    pub error: Error,
+    /// The input that samples have another shape than, and the shapes that they may be read in.
+    pub shapes: Option<(String, Vec<Shape>)>,
+}
+
+/// What may not fit.
+pub type Fit<T> = std::result::Result<T, Misfit>;
+
+impl From<Error> for Misfit {
+    fn from(error: Error) -> Misfit {
+        Misfit { error, shapes: None }
+    }
+}
+
+/// The stream of the permutation by which samples are chosen to validate on: the same for all runs, so that they can be
+/// compared.
+const VALIDATION: u64 = 0x7a1d;
+
+/// `data` as the inputs of `declared` take it.
+///
+/// # Errors
+/// If there is nothing in it for an input, or that has another shape, or numbers that the type of the input doesn't have; if
+/// there are fewer samples than `options` ask for.
+pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit<Fitted<'a>> {
+    for input in options.columns.keys().map(String::as_str).chain(options.normalise.named()) {
+        let Some((_, ty)) = declared.inputs.iter().find(|(name, _)| name == input) else {
+            let names: Vec<String> = declared.inputs.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let (program, names) = (&declared.program, names.join(", "));
+            return Err(
+                Error::new(format!("`{program}` has no input `{input}`: its inputs are {names}")).into()
+            );
+        };
+        if options.normalise.named().any(|named| named == input) && !ty.dtype.is_float() {
+            return Err(Error::new(format!("`{input}: {ty}` isn't of real numbers, to be normalised")).into());
+        }
+    }
+    let mut notes = Vec::new();
+    let sources = sources(data, declared, options, &mut notes)?;
+    let mut fitting = Fitting { data, declared, notes, statistics: BTreeMap::new() };
+    let of_train = fitting.split(&data.train, &sources, None)?;
+    let n = of_train.len();
+    let (train, test) = match options.validate {
+        Some(part) => {
+            let (train, test) = divided(n, part, data.form).map_err(|e| Error::at(&data.name, e))?;
+            (of_train.chosen(train), Some(of_train.chosen(test)))
+        }
+        None => (of_train, None),
+    };
+    fitting.measure(&train, options)?;
+    let mut train = fitting.normalised(train);
+    let test = match (test, &data.test) {
+        (Some(test), _) => Some(fitting.normalised(test)),
+        (None, Some(test)) => {
+            let test = fitting.split(test, &sources, Some(&train))?;
+            Some(fitting.normalised(test))
+        }
+        (None, None) => None,
+    };
+    let mut test = test;
+    if let Some(count) = options.train_samples {
+        train.truncate(&data.name, "training", count)?;
+    }
+    if let (Some(count), Some(test)) = (options.test_samples, &mut test) {
+        test.truncate(&data.name, "test", count)?;
+    }
+    let categories = sources.iter().filter_map(|(input, source)| {
+        let [column] = source.columns.as_slice() else { return None };
+        Some((input.clone(), data.categories.get(column)?.clone()))
+    });
+    Ok(Fitted {
+        name: data.name.clone(),
+        train,
+        test,
+        categories: categories.collect(),
+        statistics: fitting.statistics,
+        notes: fitting.notes,
+    })
+}
+
+/// Which of `n` samples are trained on, and which are tested on: that part of them, chosen at random, or the end of a text.
+fn divided(n: usize, part: f64, form: Form) -> Result<(Vec<u32>, Vec<u32>)> {
+    let count = (n as f64 * part).round().max(1.0) as usize;
+    if !(part > 0.0 && part < 1.0) || count >= n {
+        return Err(Error::new(format!(
+            "{part} of {n} samples can't be validated on: it is a part between 0 and 1"
+        )));
+    }
+    let mut order: Vec<u32> = match form {
+        Form::Text => (0..n as u32).collect(),
+        Form::Arrays | Form::Table => keys::permutation(n as u32, VALIDATION, 0),
+    };
+    let mut test = order.split_off(n - count);
+    // In the order of the file, as without validation.
+    order.sort_unstable();
+    test.sort_unstable();
+    Ok((order, test))
+}
+
+/// The columns that an input takes.
+#[derive(Clone, PartialEq, Debug)]
+struct Source {
+    columns: Vec<String>,
+    /// By how many characters the samples of a text are shifted.
+    shift: usize,
+}
+
+/// What each input takes of `data`.
+fn sources(
+    data: &Dataset,
+    declared: &Declared,
+    options: &Options,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, Source>> {
+    let mut sources = BTreeMap::new();
+    let mut open = Vec::new();
+    for (input, _) in &declared.inputs {
+        let columns = match options.columns.get(input) {
+            Some(columns) => columns.clone(),
+            None if data.train.column(input).is_some() => vec![input.clone()],
+            None => {
+                open.push(input.as_str());
+                continue;
+            }
+        };
+        if let Some(missing) = columns.iter().find(|name| data.train.column(name).is_none()) {
+            let names = data.train.columns.iter().map(|column| column.name.as_str());
+            let hint = match diag::nearest(missing, names) {
+                Some(near) => format!(" (is it {}?)", diag::quoted(near)),
+                None => format!("; there are {}", data.listed()),
+            };
+            let missing = diag::quoted(missing);
+            return Err(Error::at(
+                &data.name,
+                format_args!("there is no column {missing} for `{input}`{hint}"),
+            ));
+        }
+        sources.insert(input.clone(), Source { columns, shift: 0 });
+    }
+    match data.form {
+        Form::Arrays => {}
+        Form::Table => of_table(data, &mut open, &mut sources, notes),
+        Form::Text => of_text(data, &mut open, &mut sources),
+    }
+    let Some(input) = open.first() else { return Ok(sources) };
+    let ty = declared.inputs.iter().find_map(|(name, ty)| (name == input).then_some(ty));
+    let ty = ty.unwrap_or_else(|| unreachable!("what is open is an input"));
+    let advice = match data.form {
+        Form::Arrays => "the arrays of a set have the names of the inputs",
+        Form::Table => "name the columns that it takes, by `--columns INPUT=COLUMN,…`",
+        Form::Text => "of a text, an input `x` takes characters and `y` those behind them",
+    };
+    Err(Error::at(
+        &data.name,
+        format_args!(
+            "there is nothing for `{input}: {ty}` of `{}`; there are {}; {advice}",
+            declared.program,
+            data.listed()
+        ),
+    ))
+}
+
+/// The names that the column of what is to be predicted often has.
+const TARGETS: [&str; 4] = ["target", "label", "class", "y"];
+
+/// Of a table, `y` is the column that is called after a target, or else the last one, and one other input all that is left.
+fn of_table(
+    data: &Dataset,
+    open: &mut Vec<&str>,
+    sources: &mut BTreeMap<String, Source>,
+    notes: &mut Vec<String>,
+) {
+    let taken = |sources: &BTreeMap<String, Source>, name: &str| {
+        sources.values().any(|source| source.columns.iter().any(|column| column == name))
+    };
+    let named = |name: &str| TARGETS.iter().any(|target| name.eq_ignore_ascii_case(target));
+    let mut take = |input: &str, columns: Vec<String>, sources: &mut BTreeMap<String, Source>| {
+        let shown: Vec<String> = columns.iter().map(|name| diag::quoted(name)).collect();
+        let shown = match shown.len() {
+            0..=12 => shown.join(", "),
+            n => format!("{} … {} ({n} columns)", shown[0], shown[n - 1]),
+        };
+        notes.push(format!("{}: `{input}` is taken from {shown}", data.name));
+        sources.insert(input.to_owned(), Source { columns, shift: 0 });
+    };
+    if let Some(at) = open.iter().position(|input| is_target(input)) {
+        let free: Vec<&Column> =
+            data.train.columns.iter().filter(|column| !taken(sources, &column.name)).collect();
+        let column = free.iter().find(|column| named(&column.name)).or(free.last());
+        if let Some(column) = column {
+            take(open.remove(at), vec![column.name.clone()], sources);
+        }
+    }
+    let free: Vec<String> = data.train.columns.iter().map(|column| column.name.clone()).collect();
+    let free: Vec<String> = free.into_iter().filter(|name| !taken(sources, name)).collect();
+    if let ([input], false) = (open.as_slice(), free.is_empty()) {
+        take(input, free, sources);
+        open.clear();
+    }
+}
+
+/// Of a text, `x` is characters and `y` what follows each of them.
+fn of_text(data: &Dataset, open: &mut Vec<&str>, sources: &mut BTreeMap<String, Source>) {
+    let text = || data.train.columns.iter().map(|column| column.name.clone()).collect();
+    open.retain(|input| {
+        let shift = match *input {
+            "x" => 0,
+            "y" => 1,
+            _ => return true,
+        };
+        sources.insert((*input).to_owned(), Source { columns: text(), shift });
+        false
+    });
+}
+
+/// What is known while a set is fitted.
+struct Fitting<'a, 'b> {
+    data: &'a Dataset,
+    declared: &'b Declared,
+    notes: Vec<String>,
+    statistics: BTreeMap<String, Normalisation>,
+}
+
+impl<'a> Fitting<'a, '_> {
+    /// The samples of a split, not normalised yet. Notes are of the training split alone, which comes first.
+    fn split(
+        &mut self,
+        split: &'a Split,
+        sources: &BTreeMap<String, Source>,
+        train: Option<&Samples>,
+    ) -> Fit<Samples<'a>> {
+        let mut features = Vec::new();
+        let mut lengths: Vec<(usize, &str)> = Vec::new();
+        let shift = sources.values().map(|source| source.shift).max().unwrap_or(0);
+        for (input, ty) in &self.declared.inputs {
+            let source = &sources[input];
+            let columns: Vec<&Column> = source.columns.iter().filter_map(|name| split.column(name)).collect();
+            let [first, ..] = columns.as_slice() else {
+                unreachable!("the columns that inputs take are in every split")
+            };
+            let row = Shape::from(&ty.shape[1..]);
+            let scaled = !is_target(input);
+            let (array, stride, from, n) = match self.data.form {
+                Form::Text => {
+                    let step = row.elements();
+                    let n = first.len().saturating_sub(shift) / step.max(1);
+                    if n == 0 {
+                        let message = format_args!(
+                            "{} characters are too few for samples of {step} of `{}`",
+                            first.len(),
+                            self.declared.program
+                        );
+                        return Err(Error::at(&first.array.place, message).into());
+                    }
+                    (Laid::Borrowed(&first.array), step, source.shift, n)
+                }
+                Form::Arrays | Form::Table => {
+                    let laid = self.laid(input, ty, &columns, train.is_none())?;
+                    (laid, row.elements(), 0, first.len())
+                }
+            };
+            lengths.push((n, &first.array.place));
+            let as_image = channels(first, &array, &row);
+            let bound = self.declared.bounds.get(input).copied();
+            // Decimal numbers of texts are rounded in any type.
+            let noted = train.is_none() && self.data.form != Form::Table;
+            let kept = noted.then_some(&mut self.notes);
+            let wanted = convert::Wanted {
+                dtype: ty.dtype,
+                scaled,
+                bound,
+                program: &self.declared.program,
+                input,
+                ty,
+            };
+            let stored = match array {
+                Laid::Borrowed(array) => convert::borrowed(array, &wanted, kept),
+                Laid::Owned(array) => convert::owned(array, &wanted, kept),
+            };
+            features.push(Feature {
+                input: input.clone(),
+                dtype: ty.dtype,
+                row,
+                channels: as_image,
+                stored: stored.map_err(|e| self.with_categories(e, input, &source.columns))?,
+                stride,
+                from,
+            });
+        }
+        if let Some((n, place)) = lengths.iter().find(|(n, _)| *n != lengths[0].0) {
+            let (expected, of) = lengths[0];
+            let message = format_args!("{n} samples, but there are {expected} in {of}");
+            return Err(Error::at(place, message).into());
+        }
+        Ok(Samples::new(features, lengths.first().map_or(0, |(n, _)| *n)))
+    }
+
+    /// `e`, with what the numbers of a column stand for where it has names for them.
+    fn with_categories(&self, e: Error, input: &str, columns: &[String]) -> Error {
+        let names = columns.first().and_then(|column| self.data.categories.get(column));
+        match (names, self.declared.bounds.get(input)) {
+            (Some(names), Some(bound)) if names.len() > *bound => {
+                let what = if self.data.form == Form::Text { "characters" } else { "categories" };
+                Error::new(format!("{e}\nthere are {} {what} in `{}`", names.len(), self.data.name))
+            }
+            _ => e,
+        }
+    }
+
+    /// `columns` side by side, as samples of input `input`.
+    fn laid(&mut self, input: &str, ty: &Type, columns: &[&'a Column], noted: bool) -> Fit<Laid<'a>> {
+        let wanted = Shape::from(&ty.shape[1..]);
+        if let [column] = columns
+            && fits(&column.array.shape[1..], &wanted)
+        {
+            return Ok(Laid::Borrowed(&column.array));
+        }
+        let array = match columns {
+            [column] => Laid::Borrowed(&column.array),
+            several => Laid::Owned(stacked(several)?),
+        };
+        let found = Shape::from(&array.get().shape[1..]);
+        let place = &columns[0].array.place;
+        if let [c, h, w] = found[..]
+            && wanted[..] == [h, w, c]
+        {
+            let last = array.get().transposed(&[0, 2, 3, 1]);
+            if noted {
+                let was = &array.get().shape;
+                self.notes.push(format!("{place}: {was} has channels first; it is read as {}", last.shape));
+            }
+            return Ok(Laid::Owned(last));
+        }
+        // What is one behind the other is so in any shape.
+        if found.elements() == wanted.elements() && (found.rank() <= 1 || wanted.rank() <= 1) {
+            if noted && columns.len() == 1 && found.rank() != wanted.rank() {
+                self.notes.push(format!("{place}: samples of {found} are read as {wanted} for `{input}`"));
+            }
+            return Ok(array);
+        }
+        let sample = match columns {
+            [column] => column.sample().to_string(),
+            _ => format!("{}{found}", array.get().values.kind()),
+        };
+        let (program, name) = (&self.declared.program, &self.data.name);
+        let error = Error::new(format!(
+            "`{program}` takes {input}: {ty}, but a sample of `{name}` is {sample} ({place})"
+        ));
+        let with_channel = Shape::from_iter(found.iter().copied().chain([1]));
+        let mut shapes = vec![found.clone()];
+        if let [c, h, w] = found[..] {
+            shapes.push([h, w, c].into());
+        }
+        shapes.push(with_channel);
+        Err(Misfit { error, shapes: Some((input.to_owned(), shapes)) })
+    }
+
+    /// Finds out by what the inputs of `train` are normalised.
+    fn measure(&mut self, train: &Samples, options: &Options) -> Result<()> {
+        for feature in train.features() {
+            let (input, mode) = (&feature.input, options.normalise.mode(&feature.input));
+            if !feature.dtype.is_float() {
+                continue;
+            }
+            let given = options.statistics.get(input).cloned();
+            let published = || self.data.published.get(input).filter(|_| mode == Mode::PerChannel).cloned();
+            let normalisation = match mode {
+                Mode::Off => feature.stored.is_bytes().then(|| Normalisation::new(&[0.0], &[1.0])),
+                _ => given.or_else(published).or_else(|| Some(train.statistics(feature, mode))),
+            };
+            if let Some(normalisation) = normalisation {
+                let (there, row) = (normalisation.mean().len(), feature.row.elements());
+                if there == 0 || row % there != 0 {
+                    return Err(Error::new(format!(
+                        "statistics of {there} channels don't fit samples of `{input}`, {}",
+                        feature.row
+                    )));
+                }
+                self.statistics.insert(input.clone(), normalisation);
+            }
+        }
+        Ok(())
+    }
+
+    fn normalised(&self, samples: Samples<'a>) -> Samples<'a> {
+        samples.normalised(&self.statistics)
+    }
+}
+
+/// An array in the layout that an input takes.
+enum Laid<'a> {
+    Borrowed(&'a Array),
+    Owned(Array),
+}
+
+impl Laid<'_> {
+    fn get(&self) -> &Array {
+        match self {
+            Laid::Borrowed(array) => array,
+            Laid::Owned(array) => array,
+        }
+    }
+}
+
+/// Whether samples of shape `found` are those of shape `wanted` as they are, but for dimensions of one element behind them.
+fn fits(found: &[usize], wanted: &[usize]) -> bool {
+    fn kept(shape: &[usize]) -> &[usize] {
+        let ones = shape.iter().rev().take_while(|size| **size == 1).count();
+        &shape[..shape.len() - ones]
+    }
+    kept(found) == kept(wanted)
+}
+
+/// The number of channels of samples of `row`: the last size, but that bytes without it are of images with one channel.
+fn channels(column: &Column, laid: &Laid, row: &Shape) -> usize {
+    let last = |shape: &[usize]| shape.last().copied().unwrap_or(1);
+    match &column.array.values {
+        // The shape of the sample itself, with channels last, where the input takes it without.
+        Values::U8(_) if column.array.shape.rank() > 3 => last(&laid.get().shape),
+        Values::U8(_) => 1,
+        _ => last(row),
+    }
+}
+
+/// The columns of a table side by side: `[n, columns]`.
+fn stacked(columns: &[&Column]) -> Result<Array> {
+    let n = columns[0].len();
+    let place = &columns[0].array.place;
+    if let Some(other) = columns.iter().find(|column| column.len() != n) {
+        let message = format_args!("{} samples, but there are {n} in {place}", other.len());
+        return Err(Error::at(&other.array.place, message));
+    }
+    let widths: Vec<usize> = columns.iter().map(|column| column.array.shape[1..].iter().product()).collect();
+    let shape = Shape::from([n, widths.iter().sum()]);
+    super::array::check_size(place, &shape)?;
+    let all = columns.iter().map(|column| &column.array.values).zip(widths);
+    Ok(Array { place: place.clone(), values: convert::side_by_side(all.collect(), n), shape })
+}
