@@ -11,11 +11,10 @@ use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Threads, met
 use fgc_train::data::{self, Batches};
 use fgc_train::estimate::{self, Learning};
 use fgc_train::training::check_data;
-use fgc_train::{Dataset, Interface, ranges, read_arrays};
+use fgc_train::{Dataset, Interface, ranges};
 
 use crate::args::Estimate;
-use crate::failure::{self, Done, input};
-use crate::train::say_notes;
+use crate::failure::{self, Done, input, say_notes};
 use crate::{model, modes};
 
 /// What the states of an estimator hold when it is measured.
@@ -102,7 +101,9 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
         Some(name) => Some(read_data(args, name, quiet)?),
         None => None,
     };
-    let mut kept = args.params.as_deref().map(read_arrays).transpose()?;
+    let kept = args.params.read()?;
+    kept.iter().for_each(|kept| say_notes(&kept.notes, quiet));
+    let mut kept = kept.map(|kept| kept.arrays);
     let at = threads.install(|| arrays(args, &model, data.as_ref(), kept.as_mut(), quiet))?;
     let options = CompileOptions { threads: threads.clone(), ..CompileOptions::default() };
 

@@ -33,13 +33,14 @@ fn begun(folder: PathBuf) -> PathBuf {
     let settings = Settings {
         format: FORMAT,
         epochs: 2,
+        earlier_epochs: Vec::new(),
         batch: 8,
         lr: 0.01,
         schedule: "constant".to_owned(),
         opt: 2,
         seed: 3,
         environment: Environment::now().unwrap(),
-        pace: Pace { log_every: 2, checkpoint_every: Some(3), past_divergence: false },
+        pace: Pace { log_every: 2, checkpoint_every: Some(3), past_divergence: false, log: Vec::new() },
         model: ModelSettings {
             path: "small.fg".to_owned(),
             name: None,
@@ -47,11 +48,12 @@ fn begun(folder: PathBuf) -> PathBuf {
             set: Default::default(),
         },
         data,
+        params: None,
         step: [("grad".to_owned(), "forward".into()), ("optimizer".to_owned(), "adam".into())]
             .into_iter()
             .collect(),
     };
-    Run::create(&folder, settings, MODEL).unwrap();
+    Run::create(&folder, settings, MODEL, None).unwrap();
     folder
 }
 
@@ -71,7 +73,7 @@ fn goes_on(folder: &Path) -> u64 {
 /// The arrays of each checkpoint, all of which have to be whole.
 fn checkpoints(folder: &Path) -> Vec<Arrays> {
     let settings = Settings::parse(&fs::read_to_string(folder.join("run.toml")).unwrap()).unwrap();
-    let known = Checkpoints::new(folder.join(CHECKPOINTS), &settings.identity().unwrap(), 3);
+    let known = Checkpoints::new(folder.join(CHECKPOINTS), settings.identities().unwrap(), 3);
     let Ok(entries) = fs::read_dir(folder.join(CHECKPOINTS)) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
     paths.sort();

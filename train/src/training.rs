@@ -8,6 +8,7 @@ use fgc::{
     Arrays, CompileOptions, Error, Level, Model, Options as Elaboration, Program, Result, Text, Threads,
     random,
 };
+use fgc_ir::Role;
 use fgc_ir::diag::shortened;
 
 use crate::data::{self, Batches, Dataset, Split};
@@ -69,6 +70,18 @@ impl<'a> Training<'a> {
         &self.name
     }
 
+    /// How many numbers its parameters have.
+    pub fn parameters(&self) -> usize {
+        let g = self.program.graph();
+        let params = g.bindings().filter(|(_, _, role)| matches!(role, Role::Param(_)));
+        params.map(|(v, ..)| g.ty(v).elements()).sum()
+    }
+
+    /// How many steps an epoch has.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.data.train.len() / self.settings.batch.max(1)
+    }
+
     /// How long it took to compile the step, in milliseconds.
     pub fn compile_ms(&self) -> f64 {
         self.program.compile_ms()
@@ -101,7 +114,9 @@ impl<'a> Training<'a> {
             report: &mut *report,
             stop,
         };
-        let outcome = trainer.train(run, &self.first)?;
+        let mut first = self.first.clone();
+        first.extend(run.initial.clone());
+        let outcome = trainer.train(run, &first)?;
         if matches!(outcome, Outcome::Diverged { .. }) {
             report.note(&step_settings::against_divergence(settings.lr, &step_of(settings)?)?);
         }
@@ -169,7 +184,10 @@ pub fn read_data(settings: &DataSettings) -> Result<Dataset> {
 }
 
 /// The model `text` as `settings` say, for batches of `batch`, to train or to evaluate.
-fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Model> {
+///
+/// # Errors
+/// If the model is wrong.
+pub fn load(settings: &ModelSettings, text: &Text, batch: usize, training: bool) -> Result<Model> {
     let options = Elaboration {
         batch: None,
         default_batch: batch,

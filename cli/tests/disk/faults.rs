@@ -31,7 +31,7 @@ fn faulted(args: &[&str], (kind, expected): (&str, i32), number: u64) -> bool {
 fn newest(run: &str) -> u64 {
     let Ok(text) = fs::read_to_string(Path::new(run).join("run.toml")) else { return 0 };
     let settings = Settings::parse(&text).unwrap();
-    let known = Checkpoints::new(Path::new(run).join("checkpoints"), &settings.identity().unwrap(), 3);
+    let known = Checkpoints::new(Path::new(run).join("checkpoints"), settings.identities().unwrap(), 3);
     let steps = checkpoints(run).into_iter().map(|path| known.read(&path).unwrap().progress.step);
     steps.max().unwrap_or(0)
 }

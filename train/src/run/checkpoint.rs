@@ -76,19 +76,30 @@ pub struct Checkpoint {
     pub progress: Progress,
 }
 
+/// What the checkpoints of a run say that they are of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identities {
+    /// Those that are written.
+    pub now: String,
+    /// Those from before the run was made for more epochs.
+    pub earlier: Vec<String>,
+}
+
 /// The checkpoints of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+    /// The identity that is written, and those that are read beside it.
     run: String,
+    earlier: Vec<String>,
     keep: usize,
 }
 
 impl Checkpoints {
-    /// Those in `folder`, which exists, of the run that has the [identity](super::Settings::identity) `run`. The newest
+    /// Those in `folder`, which exists, of the run that has the [identities](super::Settings::identities) `of`. The newest
     /// `keep` (at least one) and the best are kept.
-    pub fn new(folder: PathBuf, run: &str, keep: usize) -> Checkpoints {
-        Checkpoints { folder, run: run.to_owned(), keep: keep.max(1) }
+    pub fn new(folder: PathBuf, of: Identities, keep: usize) -> Checkpoints {
+        Checkpoints { folder, run: of.now, earlier: of.earlier, keep: keep.max(1) }
     }
 
     /// The file of the checkpoint after `step` steps.
@@ -144,6 +155,14 @@ impl Checkpoints {
         Ok(found)
     }
 
+    /// After how many steps there are checkpoints.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn steps(&self) -> Result<Vec<u64>> {
+        Ok(self.list()?.into_iter().map(|(step, _)| step).collect())
+    }
+
     /// The newest checkpoint that is whole and that `fits` accepts; `warn` hears of newer ones
     /// that aren't. `None` if there are no checkpoints.
     ///
@@ -187,7 +206,7 @@ impl Checkpoints {
     pub fn read(&self, path: &Path) -> Result<Checkpoint> {
         let file = arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
         let Some(texts) = check(path, &file)? else { return Err(Error::file(path, "not a checkpoint")) };
-        if texts.run != self.run {
+        if texts.run != self.run && !self.earlier.iter().any(|run| run == texts.run) {
             return Err(Error::file(
                 path,
                 "a checkpoint of another run, or of other settings or another model",
