@@ -12,7 +12,8 @@ fn main() {
         let entries = fs::read_dir(&folder).expect("the folder is part of the package");
         let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry of the folder").path()).collect();
         // The prelude has layers, and no model.
-        let is_listed = |path: &Path| path.extension().is_some_and(|e| e == "fg") && !path.ends_with("prelude.fg");
+        let is_listed =
+            |path: &Path| path.extension().is_some_and(|e| e == "fg") && !path.ends_with("prelude.fg");
         files.retain(|path| is_listed(path));
         files.sort();
         code += &format!("/// The files of `{}`.\nconst {name}: &[(&str, &str)] = &[\n", folder.display());

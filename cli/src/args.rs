@@ -141,8 +141,8 @@ fn level() -> impl TypedValueParser<Value = Level> {
 /// How much is done to make programs cheaper.
 #[derive(Args, Clone, Copy)]
 pub struct OptArgs {
-    /// 0: nothing; 1: what equality saturation finds; 2: and operations fused into common kernels. 2 if not
-    /// given, but 0 for --emit fg and dot
+    /// How much is done to make programs cheaper: 0 nothing; 1 what equality saturation finds; 2 operations fused into
+    /// common kernels, too. 2 if not given, but 0 for programs that are printed to be compiled again
     #[arg(long, value_name = "LEVEL", value_parser = level())]
     pub opt: Option<Level>,
 }

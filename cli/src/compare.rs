@@ -57,23 +57,28 @@ fn differing(all: &[BTreeMap<String, String>]) -> BTreeMap<String, Vec<Option<St
 }
 
 fn text(runs: &[Summary], names: &[String], differing: &BTreeMap<String, Vec<Option<String>>>) -> String {
-    let row = |name: &str, cells: Vec<String>| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
+    let row =
+        |name: &str, cells: Vec<String>| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
     let of = |what: &dyn Fn(&Summary) -> String| runs.iter().map(what).collect::<Vec<_>>();
     let mut rows = vec![row("", names.to_vec())];
     for (key, values) in differing {
-        rows.push(row(key, values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned())).collect()));
+        rows.push(row(
+            key,
+            values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned())).collect(),
+        ));
     }
     rows.push(row("state", of(&state)));
     rows.push(row("epochs", of(&|run| epochs_done(run).to_string())));
     rows.push(row("steps", of(&|run| run.step.to_string())));
     let seconds = |run: &Summary| run.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
-    rows.push(row("seconds", of(&|run| format!("{:.1}", seconds(run)))));
+    rows.push(row("time", of(&|run| format!("{:.1} s", seconds(run)))));
     let every: Vec<&Summary> = runs.iter().collect();
     type End = fn(&Summary) -> Option<&Epoch>;
     for (title, end) in [("last", Summary::last as End), ("best", Summary::best as End)] {
         let ends: Vec<Option<&Epoch>> = runs.iter().map(end).collect();
         rows.push(Vec::new());
-        let epochs = ends.iter().map(|end| end.map_or_else(String::new, |end| format!("epoch {}", end.epoch)));
+        let epochs =
+            ends.iter().map(|end| end.map_or_else(String::new, |end| format!("epoch {}", end.epoch)));
         rows.push(row(title, epochs.collect()));
         rows.extend(metric_rows(&every, &ends));
     }
@@ -82,14 +87,16 @@ fn text(runs: &[Summary], names: &[String], differing: &BTreeMap<String, Vec<Opt
 
 /// Draws the loss, and the first metric that is none, of all runs.
 fn draw(runs: &[Summary], names: &[String], path: &Path) -> Done {
-    let metrics: BTreeSet<String> = runs.iter().flat_map(Summary::metrics).filter(|name| name != LOSS).collect();
+    let metrics: BTreeSet<String> =
+        runs.iter().flat_map(Summary::metrics).filter(|name| name != LOSS).collect();
     let shown = std::iter::once(LOSS).chain(metrics.iter().map(String::as_str).take(1));
     let panels: Vec<Panel> = shown.map(|metric| panel(runs, names, metric)).collect();
     let figure = Figure {
         name: "compare".to_owned(),
         title: "Runs".to_owned(),
-        caption: "At the ends of epochs; full lines are of the test split, dashed ones means over training steps."
-            .to_owned(),
+        caption:
+            "At the ends of epochs; full lines are of the test split, dashed ones means over training steps."
+                .to_owned(),
         columns: panels.len(),
         panels,
     };
@@ -107,7 +114,8 @@ fn draw(runs: &[Summary], names: &[String], path: &Path) -> Done {
 fn panel(runs: &[Summary], names: &[String], metric: &str) -> Panel {
     let line = |(k, (run, name)): (usize, (&Summary, &String))| {
         let of = |(split, dash): (&str, usize)| {
-            let points = run.epochs.iter().filter_map(|epoch| Some((epoch.step, epoch.metric(split, metric)?)));
+            let points =
+                run.epochs.iter().filter_map(|epoch| Some((epoch.step, epoch.metric(split, metric)?)));
             let points: Vec<Point> = points.map(|(step, y)| Point::new(step as f64, y)).collect();
             Series::new(format!("{name}, {split}"), k, dash, points)
         };

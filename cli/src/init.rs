@@ -24,7 +24,10 @@ pub fn init(args: &Init, quiet: bool, threads: Option<u16>) -> Done {
         }
         let (given, notes) = weights.of_some(model.graph(), &wanted)?;
         say_notes(&notes, quiet);
-        say_notes(&fresh.iter().map(|name| format!("`{name}` isn't there, and is drawn")).collect::<Vec<_>>(), quiet);
+        say_notes(
+            &fresh.iter().map(|name| format!("`{name}` isn't there, and is drawn")).collect::<Vec<_>>(),
+            quiet,
+        );
         drawn.extend(given);
     }
     let metadata = BTreeMap::from([

@@ -7,7 +7,8 @@ use std::time::Duration;
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::timing::{Timed, Times, in_turns};
 use fgc::{
-    CompileOptions, DType, Level, MethodKind, Model, Optimized, Result, StepConfig, Threads, library, method, models,
+    CompileOptions, DType, Level, MethodKind, Model, Optimized, Result, StepConfig, Threads, library, method,
+    models,
 };
 use fgc_train::ranges;
 use serde_json::json;

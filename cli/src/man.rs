@@ -30,5 +30,8 @@ fn pages(command: &Command, name: &str, folder: &Path) -> Done<usize> {
     Page::new(command.clone().name(leaked)).render(&mut text).map_err(input)?;
     output::write(&folder.join(format!("{name}.1")), &text)?;
     let within = command.get_subcommands().filter(|of| of.get_name() != "help" && !of.is_hide_set());
-    within.map(|of| pages(of, &format!("{name}-{}", of.get_name()), folder)).sum::<Done<usize>>().map(|n| n + 1)
+    within
+        .map(|of| pages(of, &format!("{name}-{}", of.get_name()), folder))
+        .sum::<Done<usize>>()
+        .map(|n| n + 1)
 }

@@ -43,7 +43,10 @@ pub fn new(args: &New, quiet: bool) -> Done {
     let about = BTreeMap::from([("about".to_owned(), "two spirals with noise".to_owned())]);
     output::write(&folder.join(DATA), &arrays::to_bytes(&spirals()?, &about).map_err(input)?)?;
     if !quiet {
-        failure::say(&format!("{}: a model, data and an experiment; what to do with them:\n", folder.display()));
+        failure::say(&format!(
+            "{}: a model, data and an experiment; what to do with them:\n",
+            folder.display()
+        ));
     }
     failure::print(&format!(
         "cd {}\n\

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::diag::quoted;
+use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::{Builder, Role, arrays, bind, bounds, interpret};
 use fgc::keys::key;
 use fgc::timing::ms;
@@ -21,7 +21,8 @@ use crate::{model, modes, output};
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     if let Some(path) = &args.outputs {
         let given = args.inputs.iter().chain(&args.params.path);
-        let read: Vec<&Path> = std::iter::once(&args.model.model).chain(given).map(PathBuf::as_path).collect();
+        let read: Vec<&Path> =
+            std::iter::once(&args.model.model).chain(given).map(PathBuf::as_path).collect();
         output::differs(path, &read)?;
     }
     let float = modes::float(args.mode.dtype);
@@ -39,7 +40,8 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     }
     let expected = graph.bindings().map(|(v, name, _)| (name, graph.ty(v)));
     say_notes(&bind::adapt(expected, &mut given).map_err(input)?, quiet);
-    bind::check(graph, &given).map_err(|e| input(format_args!("{e}{}", how_to_give(args, &model, graph, &given))))?;
+    bind::check(graph, &given)
+        .map_err(|e| input(format_args!("{e}{}", how_to_give(args, &model, graph, &given))))?;
     let outside = bounds::problems(model.graph(), &given);
     if !outside.is_empty() {
         return Err(input(outside.join("\n")));
@@ -98,7 +100,8 @@ fn given(args: &Run, model: &Model, graph: &Graph, quiet: bool) -> Done<Arrays> 
 
 /// By which flags what is missing among `given` can be had, for the end of a message.
 fn how_to_give(args: &Run, model: &Model, graph: &Graph, given: &Arrays) -> String {
-    let missing: Vec<&str> = graph.bindings().map(|(_, name, _)| name).filter(|n| !given.contains_key(*n)).collect();
+    let missing: Vec<&str> =
+        graph.bindings().map(|(_, name, _)| name).filter(|n| !given.contains_key(*n)).collect();
     let wrt = modes::wrt(&args.mode, model);
     let suffix = Suffix::tangent(model.graph(), &wrt);
     let tangents: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fgc::{MethodKind, library};
 use fgc_train::metrics::Metrics;
 use fgc_train::run::{Epoch, State, Summary};
 use serde_json::{Map, Value as Json, json};
@@ -38,6 +39,9 @@ pub fn settings(run: &Summary) -> Done<BTreeMap<String, String>> {
     flatten("", &table, &mut all);
     // How it is written is no setting.
     all.remove("format");
+    for (key, kind) in [("step.grad", MethodKind::Estimator), ("step.optimizer", MethodKind::Optimizer)] {
+        all.entry(key.to_owned()).or_insert_with(|| library::standard(kind).name());
+    }
     Ok(all)
 }
 
@@ -107,8 +111,8 @@ fn text(run: &Summary) -> Done<String> {
         };
         let mut rows = vec![vec![String::new(), title("last", Some(last)), title("best", best)]];
         rows.extend(metric_rows(&[run], &[Some(last), best]));
-        let seconds = |epoch: &Epoch| format!("{:.1}", epoch.seconds);
-        rows.push(vec!["seconds".to_owned(), seconds(last), best.map(seconds).unwrap_or_default()]);
+        let seconds = |epoch: &Epoch| format!("{:.1} s", epoch.seconds);
+        rows.push(vec!["time".to_owned(), seconds(last), best.map(seconds).unwrap_or_default()]);
         out += &format!("\n{}", table::aligned(&rows));
     }
     let best = run.saved.as_ref().and_then(|saved| saved.best.as_ref()).map(|best| best.step);

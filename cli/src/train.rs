@@ -7,8 +7,8 @@ use fgc::ir::{arrays, files};
 use fgc::{Error, Text, Threads, models};
 use fgc_train::run::{self, DataSettings, ModelSettings, ParamsSettings, path_text};
 use fgc_train::{
-    Dataset, Environment, Outcome, Pace, Run, Schedule, Settings, StepSettings, Training, Weights, data, hash,
-    interrupt, report, step_settings, training,
+    Dataset, Environment, Outcome, Pace, Run, Schedule, Settings, StepSettings, Training, Weights, data,
+    hash, interrupt, report, step_settings, training,
 };
 
 use crate::args::Train;
@@ -56,6 +56,10 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let (folder, epochs, batch) = (run.folder().display().to_string(), settings.epochs, settings.batch);
     let each = format!("{} steps, {batch} samples each", training.steps_per_epoch());
     say(&format!("{folder}: {epochs} {} of {each}", if epochs == 1 { "epoch" } else { "epochs" }));
+    let done = run.checkpoints.progress()?.map_or(0, |progress| progress.epoch);
+    if done >= epochs {
+        say(&format!("all of them are done; `--epochs {}` would go on", epochs.saturating_mul(2)));
+    }
     let mut report = report::on_stderr(quiet);
     let stop = interrupt::flag()?;
     match training.train(&mut run, report.as_mut(), &stop)? {

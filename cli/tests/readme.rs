@@ -145,6 +145,8 @@ fn transcripts_are_what_is_printed() {
         assert!(step.command.starts_with("fgc "), "{}", step.command);
         let step = if cfg!(debug_assertions) { shortened(&step) } else { step };
         let found = output(&step.command, folder.path());
+        // What runs of one epoch come to isn't what those of five do.
+        let numbers = numbers && !(cfg!(debug_assertions) && step.command.starts_with("fgc compare"));
         match step.command.starts_with("fgc bench") {
             true => compare_bench(&step, &found, numbers),
             false => compare(&step, &found, numbers),

@@ -61,7 +61,9 @@ fn with_hint(e: &Error, spec: &Path) -> Error {
     let stem = spec.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let near = names().find(|name| *name == stem).or_else(|| nearest(stem, names()));
     match near.filter(|_| !spec.exists()) {
-        Some(near) => Error::new(format!("{e}; a model `{near}` comes with fgc: name it without folder and `.fg`")),
+        Some(near) => {
+            Error::new(format!("{e}; a model `{near}` comes with fgc: name it without folder and `.fg`"))
+        }
         None => Error::new(e.to_string()),
     }
 }

@@ -231,7 +231,10 @@ mod tests {
         let line = epoch_line(&position, &metrics, &metrics, 1234.5);
         for width in [80, 100] {
             let wrapped = wrapped(&line, width);
-            assert!(wrapped.lines().count() > 1 && wrapped.lines().all(|l| l.chars().count() <= width), "{wrapped}");
+            assert!(
+                wrapped.lines().count() > 1 && wrapped.lines().all(|l| l.chars().count() <= width),
+                "{wrapped}"
+            );
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(words(&wrapped), words(&line));
         }

@@ -67,10 +67,16 @@ pub struct Weights {
 pub fn read(path: &Path, which: Option<Which>) -> Result<Weights> {
     if !path.is_dir() {
         if let Some(which) = which {
-            let message = format!("a checkpoint, such as `{which}`, is chosen in the folder of a run; this is a file");
+            let message =
+                format!("a checkpoint, such as `{which}`, is chosen in the folder of a run; this is a file");
             return Err(Error::file(path, message));
         }
-        return Ok(Weights { arrays: read_arrays(path)?, path: path.to_owned(), of_run: false, notes: Vec::new() });
+        return Ok(Weights {
+            arrays: read_arrays(path)?,
+            path: path.to_owned(),
+            of_run: false,
+            notes: Vec::new(),
+        });
     }
     let settings = run::read_settings(path)?;
     let folder = path.join(run::CHECKPOINTS);
@@ -102,15 +108,18 @@ fn chosen(checkpoints: &Checkpoints, folder: &Path, which: Which) -> Result<(Che
     let path = checkpoints.path(step);
     if !path.exists() {
         let steps: Vec<String> = checkpoints.steps()?.iter().map(u64::to_string).collect();
-        return fail(format!("there is no checkpoint after step {step}; there are those after {}", steps.join(", ")));
+        return fail(format!(
+            "there is no checkpoint after step {step}; there are those after {}",
+            steps.join(", ")
+        ));
     }
     Ok((checkpoints.read(&path)?, notes))
 }
 
 impl Weights {
-    /// Those arrays that are parameters and states of `graph`, in its types. The second is what has to be said: numbers that
-    /// were rounded, and arrays of a file that `graph` has no use for; a checkpoint's other arrays are those of estimator and
-    /// optimizer, and go without saying.
+    /// Those arrays that are parameters and states of `graph`, in its types. The second is what has to be said: numbers
+    /// that were rounded, and arrays of a file that `graph` has no use for; a checkpoint's other arrays are those of
+    /// estimator and optimizer, and go without saying.
     ///
     /// # Errors
     /// If one is missing or of another shape, or holds a number that its type doesn't have.

@@ -15,14 +15,23 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
 
 /// What a step of training consists of, by flags of [`StepArgs`](super::StepArgs).
 const STEP: &[&str] = &[
-    "grad", "optimizer", "beta", "beta1", "beta2", "eps", "clip", "weight_decay", "clip_directional", "no_metrics",
+    "grad",
+    "optimizer",
+    "beta",
+    "beta1",
+    "beta2",
+    "eps",
+    "clip",
+    "weight_decay",
+    "clip_directional",
+    "no_metrics",
 ];
 
 /// Directions of derivatives.
 const TANGENTS: &[&str] = &["tangents", "tangent"];
 
-/// The headings of flags, in the commands of a list or, without one, in all. Of a flag that is in several lines, the first that
-/// is of its command counts.
+/// The headings of flags, in the commands of a list or, without one, in all. Of a flag that is in several lines, the first
+/// that is of its command counts.
 pub const HEADINGS: &[(&str, &[&str], &[&str])] = &[
     ("Model", &["name", "set", "eval"], &[]),
     ("Model", &["batch"], &["compile", "levels", "run", "init", "check", "bench", "estimate"]),
@@ -33,7 +42,11 @@ pub const HEADINGS: &[(&str, &[&str], &[&str])] = &[
     ("Training before it (--steps)", &["steps", "optimizer", "lr"], &["estimate"]),
     ("Estimator and optimizer", STEP, &["train"]),
     ("Estimator and optimizer", TANGENTS, &["train"]),
-    ("Training", &["params", "checkpoint", "batch", "epochs", "lr", "schedule", "seed", "past_divergence"], &["train"]),
+    (
+        "Training",
+        &["params", "checkpoint", "batch", "epochs", "lr", "schedule", "seed", "past_divergence"],
+        &["train"],
+    ),
     ("Folder of the run", &["out", "resume", "log", "log_every", "checkpoint_every"], &["train"]),
     ("Data", &["data", "given", "train_samples", "test_samples"], &[]),
     ("Measurement", &["seconds", "calls_only", "at"], &[]),
@@ -87,7 +100,9 @@ fn listing(command: &Command) -> String {
         let about = command.find_subcommand(name).and_then(Command::get_about);
         format!("  {name:<12}{}\n", about.map(ToString::to_string).unwrap_or_default())
     };
-    let group = |(title, names): &(&str, &[&str])| format!("{title}:\n{}\n", names.iter().map(line).collect::<String>());
+    let group = |(title, names): &(&str, &[&str])| {
+        format!("{title}:\n{}\n", names.iter().map(line).collect::<String>())
+    };
     GROUPS.iter().map(group).collect::<String>().trim_end().to_owned() + "\n"
 }
 

@@ -65,7 +65,9 @@ pub fn find(name: &str) -> Result<(String, File)> {
     }
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let hint = |e: Error| match names().contains(&stem.as_str()) && !path.exists() {
-        true => Error::new(format!("{e}; an experiment `{stem}` comes with fgc: name it without folder and `.toml`")),
+        true => Error::new(format!(
+            "{e}; an experiment `{stem}` comes with fgc: name it without folder and `.toml`"
+        )),
         false => e,
     };
     let text = read_text(path).map_err(hint)?;

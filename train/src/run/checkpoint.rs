@@ -199,6 +199,14 @@ impl Checkpoints {
         }
     }
 
+    /// How far the newest checkpoint is that is whole; `None` if there are no checkpoints.
+    ///
+    /// # Errors
+    /// If there are some, but none of them can be used.
+    pub fn progress(&self) -> Result<Option<Progress>> {
+        Ok(self.latest(&|_| Ok(()), &mut |_| {})?.map(|found| found.progress))
+    }
+
     /// Reads a checkpoint of this run.
     ///
     /// # Errors

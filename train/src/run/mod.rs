@@ -151,13 +151,15 @@ impl Run {
             let was = settings.epochs;
             let fail = |message: String| Err(Error::file(&self.folder, message));
             if epochs < was {
-                return fail(format!("the run was made for {was} epochs, and can go on to more, not to {epochs}"));
+                return fail(format!(
+                    "the run was made for {was} epochs, and can go on to more, not to {epochs}"
+                ));
             }
             let schedule: Schedule = settings.schedule.parse().map_err(Error::new)?;
             if schedule.depends_on_total() {
                 return fail(format!(
-                    "its schedule, `{schedule}`, has the learning rate depend on the number of epochs: a run of {epochs} isn't \
-                     one of {was} that goes on. `--params {}` begins another run with the parameters of this",
+                    "its schedule, `{schedule}`, has the learning rate depend on the number of epochs: a run of {epochs} \
+                     isn't one of {was} that goes on. `--params {}` begins another run with the parameters of this",
                     self.folder.display()
                 ));
             }

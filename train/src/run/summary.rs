@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use fgc_ir::files::Lock;
 use serde_json::Value;
 
-use super::{
-    CHECKPOINTS, Checkpoint, Checkpoints, KEPT, METRICS, Progress, Settings, metrics, read_settings,
-};
+use super::{CHECKPOINTS, Checkpoints, KEPT, METRICS, Progress, Settings, metrics, read_settings};
 use crate::metrics::{LOSS, Metrics};
 use crate::seal::SEAL;
 use fgc::Result;
@@ -108,14 +106,15 @@ impl Summary {
         self.epochs.last()
     }
 
-    /// The end of the epoch of the lowest loss, by which checkpoints are kept: of the split that the newest checkpoint's best
-    /// loss is of, or the test split.
+    /// The end of the epoch of the lowest loss: the one that the newest checkpoint has for the best, or by the loss of the
+    /// test split.
     pub fn best(&self) -> Option<&Epoch> {
         let kept = self.saved.as_ref().and_then(|saved| saved.best.as_ref());
         if let Some(best) = kept {
             return self.epochs.iter().find(|epoch| epoch.step == best.step);
         }
-        let loss = |epoch: &&Epoch| epoch.metric("test", LOSS).or(epoch.metric("train", LOSS)).unwrap_or(f64::NAN);
+        let loss =
+            |epoch: &&Epoch| epoch.metric("test", LOSS).or(epoch.metric("train", LOSS)).unwrap_or(f64::NAN);
         let finite = self.epochs.iter().filter(|epoch| loss(epoch).is_finite());
         finite.min_by(|a, b| loss(a).total_cmp(&loss(b)))
     }
@@ -144,6 +143,5 @@ fn saved(folder: &Path, settings: &Settings) -> Result<(Vec<u64>, Option<Progres
         return Ok((Vec::new(), None));
     }
     let checkpoints = Checkpoints::new(folder, settings.identities()?, KEPT);
-    let saved = checkpoints.latest(&|_| Ok(()), &mut |_| {})?.map(|Checkpoint { progress, .. }| progress);
-    Ok((checkpoints.steps()?, saved))
+    Ok((checkpoints.steps()?, checkpoints.progress()?))
 }

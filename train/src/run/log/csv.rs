@@ -76,7 +76,8 @@ impl Table {
                 found.map(|(_, x)| x.to_string()).unwrap_or_default()
             };
             let first = [step(record).to_string(), number("epoch"), split.to_owned()];
-            let fields = first.into_iter().chain(["lr", "seconds"].map(number)).chain(self.metrics.iter().map(value));
+            let fields =
+                first.into_iter().chain(["lr", "seconds"].map(number)).chain(self.metrics.iter().map(value));
             fields.collect::<Vec<_>>().join(",") + "\n"
         };
         parts(record).into_iter().map(row).collect()

@@ -72,7 +72,8 @@ impl Events {
         let mut begins = now;
         for entry in fs::read_dir(&self.folder).map_err(fail)? {
             let name = entry.map_err(fail)?.file_name();
-            let seconds = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok());
+            let seconds =
+                name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok());
             begins = seconds.map_or(begins, |seconds: u64| begins.max(seconds.saturating_add(1)));
         }
         Ok(self.folder.join(format!("{PREFIX}{begins:010}.fgc")))
