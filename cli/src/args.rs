@@ -19,7 +19,7 @@ mod train;
 pub use data::{Data, DataFolder};
 pub use estimate::Estimate;
 pub use make::{Completions, Man, New};
-pub use polish::polished;
+pub use polish::{described, polished};
 pub use reproduce::Reproduce;
 pub use runs::{Compare, Show, Verify};
 pub use step::StepArgs;
@@ -48,7 +48,7 @@ pub struct Fgc {
 /// The commands, by what they are for, as `fgc --help` lists them: see [`polish`].
 #[derive(Subcommand)]
 pub enum Command {
-    /// Transform a model and print it: the program, its kernels, its machine code, or what it costs
+    /// Transform a model and print it: as a program, its kernels, machine code, or what it costs
     Compile(Compile),
     /// Compare what the optimisation levels make of models
     Levels(Levels),

@@ -14,7 +14,7 @@ use crate::output;
 pub fn man(args: &Man, quiet: bool) -> Done {
     let folder = &args.folder;
     files::create_folder(folder).map_err(|e| Error::file(folder, e))?;
-    let mut command = args::polished(Fgc::command());
+    let mut command = args::described(Fgc::command());
     command.build();
     let count = pages(&command, "fgc", folder)?;
     if !quiet {

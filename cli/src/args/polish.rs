@@ -84,8 +84,13 @@ pub fn heading(command: &str, id: &str) -> Option<&'static str> {
     HEADINGS.iter().find(of).map(|(heading, ..)| *heading)
 }
 
-/// `command`, and all within it, as its users see it.
+/// `command`, and all within it, as it reads what its users write.
 pub fn polished(command: Command) -> Command {
+    hinting(described(command))
+}
+
+/// `command`, and all within it, as its users see it: with nothing but the flags that it has.
+pub fn described(command: Command) -> Command {
     let listed = listing(&command);
     let command = within(command);
     command.help_template(format!(
@@ -108,7 +113,12 @@ fn listing(command: &Command) -> String {
 
 fn within(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    let command = command.mut_args(|arg| flag(&name, arg)).mut_subcommands(within);
+    command.mut_args(|arg| flag(&name, arg)).mut_subcommands(within)
+}
+
+/// `command` with hints for what other programs call its flags.
+fn hinting(command: Command) -> Command {
+    let command = command.mut_subcommands(hinting);
     let has = |command: &Command, long: &str| command.get_arguments().any(|arg| arg.get_long() == Some(long));
     ELSEWHERE.into_iter().fold(command, |command, (elsewhere, here)| {
         if !has(&command, here.trim_start_matches('-')) || has(&command, elsewhere) {

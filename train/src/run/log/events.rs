@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(scalars("seconds/epoch"), json!([[3, 0.5]]));
     }
 
-    /// The example of RFC 3720, B.4, and that of `crc32c_test.cc` for the mask.
+    /// The first example of RFC 3720, B.4, and the mask as TensorFlow writes it.
     #[test]
     fn checksums_are_those_of_their_source() {
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
