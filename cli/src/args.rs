@@ -48,7 +48,7 @@ pub struct Fgc {
 /// The commands, by what they are for, as `fgc --help` lists them: see [`polish`].
 #[derive(Subcommand)]
 pub enum Command {
-    /// Transform a model and print it: as a program, its kernels, machine code, or what it costs
+    /// Transform a model and print it: the program, its kernels, its code, its cost
     Compile(Compile),
     /// Compare what the optimisation levels make of models
     Levels(Levels),

@@ -39,7 +39,8 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     };
     let batch = args.batch.unwrap_or(EVALUATION_BATCH);
     let metrics = Evaluator::new(&compile, batch).run(&data, args.seed, &find)?;
-    if !quiet {
+    // Of a run it is for fgc to say which checkpoint it is, and which data.
+    if !quiet && run.is_some() {
         failure::say(&format!("{}, on {}", weights.path.display(), data.name));
     }
     let width = metrics.keys().map(String::len).max().unwrap_or(0);

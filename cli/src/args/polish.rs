@@ -3,6 +3,7 @@
 
 use clap::builder::{Resettable, Str, UnknownArgumentValueParser};
 use clap::{Arg, Command};
+use fgc_train::step_settings::SHORTHANDS;
 
 /// The commands by what they are for.
 pub const GROUPS: [(&str, &[&str]); 5] = [
@@ -13,19 +14,11 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Data and set-up", &["data", "new", "completions", "man"]),
 ];
 
+/// Stands for the flags of [`SHORTHANDS`] in a list.
+const SHORTHAND: &str = "a shorthand";
+
 /// What a step of training consists of, by flags of [`StepArgs`](super::StepArgs).
-const STEP: &[&str] = &[
-    "grad",
-    "optimizer",
-    "beta",
-    "beta1",
-    "beta2",
-    "eps",
-    "clip",
-    "weight_decay",
-    "clip_directional",
-    "no_metrics",
-];
+const STEP: &[&str] = &["grad", "optimizer", SHORTHAND, "no_metrics"];
 
 /// Directions of derivatives.
 const TANGENTS: &[&str] = &["tangents", "tangent"];
@@ -41,7 +34,6 @@ pub const HEADINGS: &[(&str, &[&str], &[&str])] = &[
     ("Estimators", &["grad", "samples"], &["estimate"]),
     ("Training before it (--steps)", &["steps", "optimizer", "lr"], &["estimate"]),
     ("Estimator and optimizer", STEP, &["train"]),
-    ("Estimator and optimizer", TANGENTS, &["train"]),
     (
         "Training",
         &["params", "checkpoint", "batch", "epochs", "lr", "schedule", "seed", "past_divergence"],
@@ -52,7 +44,8 @@ pub const HEADINGS: &[(&str, &[&str], &[&str])] = &[
     ("Measurement", &["seconds", "calls_only", "at"], &[]),
     ("Measurement", &["seed"], &["check", "bench", "levels", "estimate"]),
     ("Parameters and states", &["params", "checkpoint"], &[]),
-    ("Arrays", &["inputs", "outputs", "seed", "batch"], &["run", "init", "eval"]),
+    ("Evaluation", &["batch", "seed"], &["eval"]),
+    ("Arrays", &["inputs", "outputs", "seed"], &["run", "init"]),
     ("Experiments", &["out", "report", "quick", "seeds"], &["reproduce"]),
     ("Output", &["emit", "json", "explain", "output"], &[]),
 ];
@@ -78,8 +71,10 @@ const ELSEWHERE: [(&str, &str); 15] = [
 
 /// The heading of flag `id` in `command`, if it has one.
 pub fn heading(command: &str, id: &str) -> Option<&'static str> {
+    let is_shorthand = SHORTHANDS.iter().any(|shorthand| shorthand.key == id);
     let of = |(_, ids, commands): &&(&str, &[&str], &[&str])| {
-        ids.contains(&id) && (commands.is_empty() || commands.contains(&command))
+        let listed = ids.contains(&id) || is_shorthand && ids.contains(&SHORTHAND);
+        listed && (commands.is_empty() || commands.contains(&command))
     };
     HEADINGS.iter().find(of).map(|(heading, ..)| *heading)
 }
