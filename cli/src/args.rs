@@ -1,19 +1,27 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc::Level;
-use fgc_train::run::DataSettings;
+use fgc_train::weights::{self, Weights, Which};
 
+mod data;
 mod estimate;
+mod make;
+mod polish;
 mod reproduce;
+mod runs;
 mod step;
 mod train;
 
+pub use data::{Data, DataFolder, FitArgs};
 pub use estimate::Estimate;
+pub use make::{Completions, Man, New};
+pub use polish::{described, polished};
 pub use reproduce::Reproduce;
+pub use runs::{Compare, Show, Verify};
 pub use step::StepArgs;
 pub use train::{Eval, Train};
 
@@ -37,10 +45,13 @@ pub struct Fgc {
     pub quiet: bool,
 }
 
+/// The commands, by what they are for, as `fgc --help` lists them: see [`polish`].
 #[derive(Subcommand)]
 pub enum Command {
-    /// Transform a model and print it
+    /// Transform a model and print it: the program, its kernels, its code, its cost
     Compile(Compile),
+    /// Compare what the optimisation levels make of models
+    Levels(Levels),
     /// Run any mode of a model on given arrays
     Run(Run),
     /// Draw initial parameters and state
@@ -51,25 +62,36 @@ pub enum Command {
     Train(Box<Train>),
     /// Test a trained model
     Eval(Eval),
+    /// Show a run: its settings, how far it is, its metrics and files
+    Show(Show),
+    /// Compare runs: the settings that differ, their metrics, their curves
+    Compare(Compare),
+    /// Tell whether files of runs, results and data sets are as they were left
+    Verify(Verify),
     /// Measure compiled code
     Bench(Bench),
     /// Measure estimators of the gradient: bias, variance and cost
     Estimate(Estimate),
-    /// Compare what the optimisation levels make of models
-    Levels(Levels),
     /// Repeat experiments: run them, and make their figures
     Reproduce(Reproduce),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),
-    /// Tell whether files of runs, results and data sets are as they were left
-    Verify(Verify),
+    /// Begin a project: a model, data, an experiment
+    New(New),
+    /// Print a script that completes commands in a shell
+    Completions(Completions),
+    /// Write manual pages
+    Man(Man),
 }
+
+/// What a model is named by.
+pub const MODEL: &str = "A model that comes with fgc, such as `mlp`, or a `.fg` file";
 
 /// Which model, and what it is elaborated with.
 #[derive(Args)]
 pub struct Model {
-    /// A `.fg` file
+    #[arg(help = MODEL)]
     pub model: PathBuf,
     /// The model of the file, where it has several
     #[arg(long, value_name = "NAME")]
@@ -107,7 +129,7 @@ pub struct Mode {
     /// In what precision: f64 reads every f32 of the model as f64
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub dtype: Precision,
-    #[command(flatten, next_help_heading = "Steps of training")]
+    #[command(flatten)]
     pub step: StepArgs,
 }
 
@@ -119,8 +141,8 @@ fn level() -> impl TypedValueParser<Value = Level> {
 /// How much is done to make programs cheaper.
 #[derive(Args, Clone, Copy)]
 pub struct OptArgs {
-    /// 0: nothing; 1: what equality saturation finds; 2: and operations fused into common kernels. 2 if not
-    /// given, but 0 for --emit fg and dot
+    /// How much is done to make programs cheaper: 0 nothing; 1 what equality saturation finds; 2 operations fused into
+    /// common kernels, too. 2 if not given, but 0 for programs that are printed to be compiled again
     #[arg(long, value_name = "LEVEL", value_parser = level())]
     pub opt: Option<Level>,
 }
@@ -158,7 +180,7 @@ pub enum Precision {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc compile models/resnet.fg --mode jvp --batch 8 --emit stats")]
+#[command(after_help = "Example:\n  fgc compile resnet --mode jvp --batch 8 --emit stats")]
 pub struct Compile {
     #[command(flatten)]
     pub model: Model,
@@ -198,7 +220,7 @@ pub enum Emit {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc run models/rosenbrock.fg --mode grad")]
+#[command(after_help = "Example:\n  fgc run rosenbrock --mode grad")]
 pub struct Run {
     #[command(flatten)]
     pub model: Model,
@@ -206,9 +228,11 @@ pub struct Run {
     pub mode: Mode,
     #[command(flatten)]
     pub opt: OptArgs,
-    /// Arrays to run on (safetensors or npz): inputs, tangents, and parameters that shouldn't be drawn
+    /// Arrays to run on (safetensors or npz; may be repeated): inputs, tangents, and parameters that shouldn't be drawn
     #[arg(long, value_name = "F")]
-    pub inputs: Option<PathBuf>,
+    pub inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub params: Params,
     /// Write all results to this file (safetensors)
     #[arg(long, value_name = "F")]
     pub outputs: Option<PathBuf>,
@@ -229,7 +253,7 @@ pub enum Backend {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc bench models/mlp.fg --mode step --grad forward --threads 1")]
+#[command(after_help = "Example:\n  fgc bench mlp --mode step --grad forward --threads 1")]
 pub struct Bench {
     #[command(flatten)]
     pub model: Model,
@@ -252,10 +276,10 @@ pub struct Bench {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc levels models/logistic.fg models/mlp.fg --seconds 0.05")]
+#[command(after_help = "Example:\n  fgc levels logistic mlp --seconds 0.05")]
 pub struct Levels {
-    /// `.fg` files
-    #[arg(required = true)]
+    /// Models that come with fgc, or `.fg` files
+    #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// The batch size; 64 if not given
     #[arg(long, value_name = "N")]
@@ -272,7 +296,7 @@ pub struct Levels {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc init models/mlp.fg --seed 1 -o mlp.safetensors")]
+#[command(after_help = "Example:\n  fgc init mlp --seed 1 -o mlp.safetensors")]
 pub struct Init {
     #[command(flatten)]
     pub model: Model,
@@ -282,10 +306,33 @@ pub struct Init {
     /// The file to write (safetensors)
     #[arg(long, short, value_name = "F")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub params: Params,
+}
+
+/// Parameters and states that were kept.
+#[derive(Args)]
+pub struct Params {
+    /// Parameters and states, rather than to draw them: the folder of a run, a checkpoint, or what `init` has written
+    #[arg(long = "params", value_name = "RUN|F", id = "params")]
+    pub path: Option<PathBuf>,
+    /// Which checkpoint of a run: the last, the best by its loss, or that after so many steps; last if not given
+    #[arg(long = "checkpoint", value_name = "last|best|STEP", id = "checkpoint", requires = "params")]
+    pub which: Option<Which>,
+}
+
+impl Params {
+    /// What is named, if anything is.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn read(&self) -> Result<Option<Weights>, fgc::Error> {
+        self.path.as_deref().map(|path| weights::read(path, self.which)).transpose()
+    }
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc check models/mlp.fg --batch 4")]
+#[command(after_help = "Example:\n  fgc check mlp --batch 4")]
 pub struct Check {
     #[command(flatten)]
     pub model: Model,
@@ -304,94 +351,4 @@ pub enum Point {
     Near,
     /// At the model's own initial values, kinks and singular points too
     Init,
-}
-
-#[derive(Subcommand)]
-pub enum Data {
-    /// Fetch a public data set, verified by hash
-    #[command(after_help = "Example:\n  fgc data get mnist")]
-    Get {
-        /// Which set
-        #[arg(value_parser = known_names())]
-        set: String,
-        #[command(flatten)]
-        folder: DataFolder,
-    },
-    /// Describe a data set: sizes, classes, statistics, and the first images
-    #[command(after_help = "Example:\n  fgc data show embedded")]
-    Show {
-        /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
-        set: String,
-        /// Show what this model takes of it, too
-        #[arg(long, value_name = "MODEL")]
-        model: Option<PathBuf>,
-        /// Override a const of the model (may be repeated)
-        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment, requires = "model")]
-        consts: Vec<(String, String)>,
-        #[command(flatten)]
-        fit: FitArgs,
-        #[command(flatten)]
-        folder: DataFolder,
-    },
-}
-
-#[derive(Args)]
-#[command(after_help = "Example:\n  fgc verify docs/reproduced")]
-pub struct Verify {
-    /// The folder of a run, of results or of a fetched data set, or one that has such folders
-    pub folder: PathBuf,
-}
-
-/// Where fetched data sets are.
-#[derive(Args)]
-pub struct DataFolder {
-    /// The folder that fetched sets are kept in; `data` if not given
-    #[arg(long = "data-dir", value_name = "DIR")]
-    pub given: Option<PathBuf>,
-}
-
-/// How data are brought to the inputs of a model.
-#[derive(Args, Default)]
-pub struct FitArgs {
-    /// Test on this part of the training samples, from 0 to 1, rather than on the test split
-    #[arg(long, value_name = "PART")]
-    pub validate: Option<f64>,
-    /// Normalise inputs of real numbers: off, per-channel or per-feature, or INPUT=MODE for some, as in
-    /// `per-feature,y=per-channel`; per-channel, and targets as they are, if not given
-    #[arg(long, value_name = "MODE")]
-    pub normalise: Option<String>,
-    /// The columns that an input takes, where that isn't found by its name (may be repeated)
-    #[arg(long, value_name = "INPUT=COLUMN,…", value_parser = assignment)]
-    pub columns: Vec<(String, String)>,
-}
-
-impl FitArgs {
-    /// The settings of the data `name`.
-    ///
-    /// # Errors
-    /// If the working directory isn't known.
-    pub fn settings(&self, name: &str, folder: &DataFolder) -> fgc::Result<DataSettings> {
-        let columns = |(input, columns): &(String, String)| {
-            (input.clone(), columns.split(',').map(|column| column.trim().to_owned()).collect())
-        };
-        Ok(DataSettings {
-            name: name.to_owned(),
-            folder: fgc_train::data::absolute(folder.path())?,
-            validate: self.validate,
-            normalise: self.normalise.clone(),
-            columns: self.columns.iter().map(columns).collect(),
-            ..DataSettings::default()
-        })
-    }
-}
-
-impl DataFolder {
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        self.given.as_deref().unwrap_or(Path::new(fgc_train::data::FOLDER))
-    }
-}
-
-fn known_names() -> clap::builder::PossibleValuesParser {
-    fgc_train::data::registry::ALL.map(|known| known.name).into()
 }

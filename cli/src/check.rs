@@ -52,7 +52,7 @@ const COMPARISONS: [Comparison; 6] = [
     Comparison { what: "grad in f32 = f64", tolerance: 1e-3, error: |p| single_precision(p, Model::grad) },
 ];
 
-pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
+pub fn check(args: &args::Check, quiet: bool, threads: Option<u16>) -> Done {
     let start = Instant::now();
     let double = model::load(&args.model, DType::F64, BATCH)?;
     let single = model::load(&args.model, DType::F32, BATCH)?;
@@ -72,16 +72,17 @@ pub fn check(args: &args::Check, threads: Option<u16>) -> Done {
         let (what, tolerance) = (comparison.what, comparison.tolerance);
         let _ = writeln!(report, "{what:<30} worst error {error:>8.1e}  allowed {tolerance:.0e}  {verdict}");
     }
-    let g = problem.double.graph();
-    let _ = writeln!(
-        report,
-        "`{}`: {} values, {} parameters, {DIRECTIONS} directions, {:.1} s",
-        g.name,
-        g.len(),
-        problem.parameters(),
-        start.elapsed().as_secs_f64()
-    );
     failure::print(&report)?;
+    if !quiet {
+        let g = problem.double.graph();
+        failure::say(&format!(
+            "`{}`: {} values, {} parameters, {DIRECTIONS} directions, {:.1} s",
+            g.name,
+            g.len(),
+            problem.parameters(),
+            start.elapsed().as_secs_f64()
+        ));
+    }
     if wrong > 0 {
         return Err(input(format_args!("{wrong} of {} comparisons fail", COMPARISONS.len())));
     }

@@ -10,8 +10,7 @@ use fgc::timing::ms;
 use fgc::{Level, Method, MethodKind, StepConfig, Text, trial};
 
 use crate::args::{Compile, Emit, ModeName};
-use crate::failure::{self, Done, input};
-use crate::train::say_notes;
+use crate::failure::{self, Done, input, say_notes};
 use crate::{explain, model, modes, output, stats};
 
 pub fn compile(args: &Compile, quiet: bool) -> Done {
@@ -24,11 +23,12 @@ pub fn compile(args: &Compile, quiet: bool) -> Done {
     if let Some(path) = &args.output {
         output::differs(path, &[&args.model.model])?;
     }
-    if let Some(kind) = fgc::method_in(&args.model.model)? {
-        return method(args, kind);
-    }
     let start = Instant::now();
-    let model = model::load(&args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
+    let text = model::text(&args.model)?;
+    if let Some(kind) = fgc::method_in(&text) {
+        return method(args, kind, text);
+    }
+    let model = model::of_text(&text, &args.model, modes::float(args.mode.dtype), DEFAULT_BATCH)?;
     let mut passes = vec![("load", ms(start))];
     let (model, timings) = modes::apply(&model, &args.mode)?;
     passes.extend(timings);
@@ -64,10 +64,8 @@ pub fn compile(args: &Compile, quiet: bool) -> Done {
 }
 
 /// Prints what an estimator or optimizer makes of a small model: what is wrong with its file by itself is found there.
-fn method(args: &Compile, kind: MethodKind) -> Done {
-    let path = args.model.model.to_str().ok_or_else(|| input("the path isn't UTF-8"))?;
-    let text = Text::read(&args.model.model)?.text;
-    let method = Method { kind, place: path.to_owned(), text, settings: args.model.set.clone() };
+fn method(args: &Compile, kind: MethodKind, Text { place, text }: Text) -> Done {
+    let method = Method { kind, place, text, settings: args.model.set.clone() };
     let trial = trial()?;
     let model = match kind {
         MethodKind::Estimator => trial.estimate(&method)?,

@@ -1,6 +1,6 @@
 //! `fgc data`: fetches and shows data sets.
 
-use fgc::{Model, Options};
+use fgc::{Options, models};
 use fgc_train::data::fetch::{self, Got, Tools};
 use fgc_train::data::{registry, show};
 use fgc_train::training::{fitted, read_data};
@@ -32,7 +32,7 @@ pub fn data(args: &Data, quiet: bool) -> Done {
             let mut text = show::describe(set, folder.path()).map_err(input)?;
             if let Some(model) = model {
                 let options = Options { set: consts.clone(), ..Options::default() };
-                let model = Model::load(model, &options)?;
+                let model = models::find(model)?.load(&options)?;
                 let settings = fit.settings(set, folder)?;
                 let data = read_data(&settings)?;
                 text.push_str(&show::describe_fit(&fitted(&model, &data, &settings.fit()?)?));

@@ -10,12 +10,11 @@ use fgc::ir::{Role, bind};
 use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Threads, method, random};
 use fgc_train::data::{Fitted, fit};
 use fgc_train::estimate::{self, Learning};
+use fgc_train::ranges;
 use fgc_train::training::{fitted, read_data};
-use fgc_train::{ranges, read_checkpoint};
 
 use crate::args::Estimate;
-use crate::failure::{self, Done, input};
-use crate::train::say_notes;
+use crate::failure::{self, Done, input, say_notes};
 use crate::{model, modes};
 
 /// What the states of an estimator hold when it is measured.
@@ -98,7 +97,10 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
     check_fixed(&model).map_err(|e| {
         input(format_args!("{e}; if it does so in training alone, as with dropout, --eval leaves that out"))
     })?;
-    let (mut kept, understood) = args.params.as_deref().map(read_checkpoint).transpose()?.unzip();
+    let kept = args.params.read()?;
+    kept.iter().for_each(|kept| say_notes(&kept.notes, quiet));
+    let understood = kept.as_ref().map(|kept| kept.understood.clone());
+    let mut kept = kept.map(|kept| kept.arrays);
     let settings = args.data.as_ref().map(|name| args.fit.settings(name, &args.folder)).transpose()?;
     let set = settings.as_ref().map(read_data).transpose()?;
     let data = match settings.zip(set.as_ref()) {

@@ -63,6 +63,13 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
+/// Says what isn't as it is in the files that were read.
+pub fn say_notes(notes: &[String], quiet: bool) {
+    for note in notes.iter().filter(|_| !quiet) {
+        say(&printable(&format!("note: {note}")));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

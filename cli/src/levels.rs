@@ -8,12 +8,13 @@ use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::timing::{Timed, Times, in_turns};
 use fgc::{
     CompileOptions, DType, Level, MethodKind, Model, Optimized, Result, StepConfig, Threads, library, method,
+    models,
 };
 use fgc_train::ranges;
 use serde_json::json;
 
 use crate::args::{self, Levels};
-use crate::failure::{self, Done, Failure, input};
+use crate::failure::{self, Done, Failure, input, say_notes};
 use crate::model;
 use crate::stats::{Cost, scaled};
 
@@ -91,7 +92,7 @@ struct Row {
     median_ms: f64,
 }
 
-pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
+pub fn levels(args: &Levels, quiet: bool, threads: Option<u16>) -> Done {
     let budget = ranges::seconds(args.seconds).map_err(|e| input(format_args!("--seconds: {e}")))?;
     let threads = Threads::new(threads.map(usize::from))?;
     let mut printed = Printed { json: args.json, threads: threads.count(), models: 0 };
@@ -99,10 +100,10 @@ pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
     for path in &args.models {
         // What is wrong with one file, or one program of it, is no reason to lose what the others give.
         let rows = if is_library(path) {
-            failure::say(&format!("note: {}: there is no model in it, only functions", path.display()));
+            say_notes(&[format!("{}: there is no model in it, only functions", path.display())], quiet);
             continue;
         } else {
-            threads.install(|| of_file(path, args, budget))
+            threads.install(|| of_file(path, args, quiet, budget))
         };
         match rows {
             Ok(rows) => printed.add(&rows)?,
@@ -122,17 +123,17 @@ pub fn levels(args: &Levels, threads: Option<u16>) -> Done {
 
 /// Whether the file at `path` can be read and has no model.
 fn is_library(path: &Path) -> bool {
-    fgc::model::is_library(path).unwrap_or(false)
+    models::find(path).is_ok_and(|text| text.is_library())
 }
 
 /// What the levels make of the programs of the model in `path`.
-fn of_file(path: &Path, args: &Levels, budget: Duration) -> Done<Vec<Row>> {
+fn of_file(path: &Path, args: &Levels, quiet: bool, budget: Duration) -> Done<Vec<Row>> {
     let model = load(path, args.batch)?;
     let mut rows = Vec::new();
     for name in programs() {
         match program(&model, &name) {
             Ok(program) => rows.extend(compare(model.name(), &name, &program, budget, args.seed)?),
-            Err(e) => failure::say(&format!("note: {}: no {name}: {}", path.display(), e.summary())),
+            Err(e) => say_notes(&[format!("{}: no {name}: {}", path.display(), e.summary())], quiet),
         }
     }
     Ok(rows)

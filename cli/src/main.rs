@@ -3,40 +3,38 @@
 mod args;
 mod bench;
 mod check;
+mod compare;
 mod compile;
+mod completions;
 mod data;
 mod estimate;
+mod eval;
 mod explain;
 mod failure;
 mod init;
 mod levels;
+mod man;
 mod model;
 mod modes;
+mod new;
 mod output;
 mod reproduce;
 mod run;
+mod show;
 mod stats;
+mod table;
 mod train;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Command as Clap, CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Command, Fgc};
 use failure::{Done, Failure};
 
-/// `command` with negative numbers as values of its flags, and of its subcommands' flags, so that what is said of
-/// `--lr -0.1` is about the rate.
-fn numbers_may_be_negative(command: Clap) -> Clap {
-    let is_flag = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
-    command
-        .mut_args(|arg| if is_flag(&arg) { arg.allow_negative_numbers(true) } else { arg })
-        .mut_subcommands(numbers_may_be_negative)
-}
-
 fn main() -> ExitCode {
-    let parsed = numbers_may_be_negative(Fgc::command()).try_get_matches();
+    let parsed = args::polished(Fgc::command()).try_get_matches();
     let fgc = match parsed.and_then(|matches| Fgc::from_arg_matches(&matches)) {
         Ok(fgc) => fgc,
         Err(said) if said.use_stderr() => said.exit(),
@@ -47,15 +45,20 @@ fn main() -> ExitCode {
         Command::Compile(args) => compile::compile(args, fgc.quiet),
         Command::Bench(args) => bench::bench(args, fgc.threads),
         Command::Estimate(args) => estimate::estimate(args, fgc.quiet, fgc.threads),
-        Command::Levels(args) => levels::levels(args, fgc.threads),
+        Command::Levels(args) => levels::levels(args, fgc.quiet, fgc.threads),
         Command::Run(args) => run::run(args, fgc.quiet, fgc.threads),
         Command::Train(args) => train::train(args, fgc.quiet, fgc.threads),
-        Command::Eval(args) => train::eval(args, fgc.quiet, fgc.threads),
+        Command::Eval(args) => eval::eval(args, fgc.quiet, fgc.threads),
         Command::Init(args) => init::init(args, fgc.quiet, fgc.threads),
-        Command::Check(args) => check::check(args, fgc.threads),
+        Command::Check(args) => check::check(args, fgc.quiet, fgc.threads),
         Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
         Command::Data(args) => data::data(args, fgc.quiet),
         Command::Verify(args) => verify::verify(args, fgc.quiet),
+        Command::Show(args) => show::show(args),
+        Command::Compare(args) => compare::compare(args, fgc.quiet),
+        Command::New(args) => new::new(args, fgc.quiet),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => man::man(args, fgc.quiet),
     };
     ended(done)
 }

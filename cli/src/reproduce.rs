@@ -50,7 +50,12 @@ pub fn reproduce(args: &Reproduce, quiet: bool, threads: Option<u16>) -> Done {
             Ended::All => {
                 let about = |claim: &&Claim| claim.evidence.iter().any(|e| e.experiment == name);
                 for claim in published.claims.iter().filter(about) {
-                    failure::say(&format!("{}: {}\n  {}", claim.verdict(), claim.text, claim.measured()));
+                    failure::print(&format!(
+                        "{}: {}\n  {}\n",
+                        claim.verdict(),
+                        claim.text,
+                        claim.measured()
+                    ))?;
                 }
                 failure::say(&format!("{name}: {}", published.report.display()));
             }

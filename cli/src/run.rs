@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fgc::ir::diag::quoted;
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::{Builder, Role, arrays, bind, bounds, interpret};
 use fgc::keys::key;
@@ -14,14 +15,14 @@ use fgc::{Arrays, CompileOptions, DType, Direction, Graph, Level, Model, Tensor,
 use fgc_train::read_arrays;
 
 use crate::args::{Backend, ModeName, Run};
-use crate::failure::{self, Done, input};
-use crate::train::say_notes;
+use crate::failure::{self, Done, input, say_notes};
 use crate::{model, modes, output};
 
 pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     if let Some(path) = &args.outputs {
+        let given = args.inputs.iter().chain(&args.params.path);
         let read: Vec<&Path> =
-            [&args.model.model].into_iter().chain(&args.inputs).map(PathBuf::as_path).collect();
+            std::iter::once(&args.model.model).chain(given).map(PathBuf::as_path).collect();
         output::differs(path, &read)?;
     }
     let float = modes::float(args.mode.dtype);
@@ -32,17 +33,15 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
     let level = if reference { args.opt.level_or(Level::AsWritten) } else { args.opt.level() };
     let optimized = derived.optimize(level)?;
     let graph = optimized.graph();
-    let mut given = match &args.inputs {
-        Some(path) => read_arrays(path)?,
-        None => Arrays::new(),
-    };
+    let mut given = given(args, &model, graph, quiet)?;
     let threads = Threads::new(threads.map(usize::from))?;
     for (name, x) in threads.install(|| drawn(args, &model, graph))? {
         given.entry(name).or_insert(x);
     }
     let expected = graph.bindings().map(|(v, name, _)| (name, graph.ty(v)));
     say_notes(&bind::adapt(expected, &mut given).map_err(input)?, quiet);
-    bind::check(graph, &given).map_err(input)?;
+    bind::check(graph, &given)
+        .map_err(|e| input(format_args!("{e}{}", how_to_give(args, &model, graph, &given))))?;
     let outside = bounds::problems(model.graph(), &given);
     if !outside.is_empty() {
         return Err(input(outside.join("\n")));
@@ -69,6 +68,52 @@ pub fn run(args: &Run, quiet: bool, threads: Option<u16>) -> Done {
         }
         None => failure::print(&summary(graph, &results)),
     }
+}
+
+/// The arrays of all files that are named: each array in one of them alone.
+fn given(args: &Run, model: &Model, graph: &Graph, quiet: bool) -> Done<Arrays> {
+    let mut files: Vec<(PathBuf, Arrays)> = Vec::new();
+    if let Some(weights) = args.params.read()? {
+        let (mut arrays, notes) = weights.of(model.graph())?;
+        say_notes(&notes, quiet);
+        // A step has states of its own too.
+        let of_step = |name: &String| graph.leaf(name).is_some() && !arrays.contains_key(name);
+        let more: Arrays = weights.arrays.into_iter().filter(|(name, _)| of_step(name)).collect();
+        arrays.extend(more);
+        files.push((weights.path, arrays));
+    }
+    for path in &args.inputs {
+        files.push((path.clone(), read_arrays(path)?));
+    }
+    let (mut given, mut places) = (Arrays::new(), BTreeMap::new());
+    for (path, arrays) in files {
+        for (name, x) in arrays {
+            if let Some(other) = places.insert(name.clone(), path.clone()) {
+                let (name, other, path) = (quoted(&name), other.display(), path.display());
+                return Err(input(format_args!("{name} is in {other} and in {path}: which is meant?")));
+            }
+            given.insert(name, x);
+        }
+    }
+    Ok(given)
+}
+
+/// By which flags what is missing among `given` can be had, for the end of a message.
+fn how_to_give(args: &Run, model: &Model, graph: &Graph, given: &Arrays) -> String {
+    let missing: Vec<&str> =
+        graph.bindings().map(|(_, name, _)| name).filter(|n| !given.contains_key(*n)).collect();
+    let wrt = modes::wrt(&args.mode, model);
+    let suffix = Suffix::tangent(model.graph(), &wrt);
+    let tangents: Vec<String> = wrt.iter().map(|name| suffix.on(name)).collect();
+    let is_tangent = |name: &&str| tangents.iter().any(|its| its == name);
+    let mut hint = String::new();
+    if missing.iter().any(|name| !is_tangent(name)) {
+        hint += "\n--inputs F gives arrays by name, from a file in the form of safetensors or npz";
+    }
+    if missing.iter().any(is_tangent) {
+        hint += "\n--tangent normal (or rademacher) draws the tangents";
+    }
+    hint
 }
 
 /// What needn't be given: parameters, states and the key, and tangents if they are to be drawn.

@@ -1,57 +1,68 @@
-//! `fgc train` and `fgc eval`.
+//! `fgc train`.
 
-use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fgc::ir::files;
-use fgc::{Error, Text, Threads};
-use fgc_train::data::fit;
-use fgc_train::read_checkpoint;
-use fgc_train::run::{self, DataSettings, ModelSettings, path_text};
-use fgc_train::training::{self, EVALUATION_BATCH};
+use fgc::ir::{arrays, files};
+use fgc::{Error, Text, Threads, models};
+use fgc_train::run::{self, DataSettings, ModelSettings, ParamsSettings, path_text};
 use fgc_train::{
-    Dataset, Environment, Evaluator, Outcome, Pace, Run, Schedule, Settings, Training, data, hash, interrupt,
-    report, step_settings,
+    Dataset, Environment, Outcome, Pace, Run, Schedule, Settings, StepSettings, Training, Weights, data,
+    hash, interrupt, report, step_settings, training,
 };
 
-use crate::args::{Eval, Train};
-use crate::failure::{self, Done, Failure, input};
+use crate::args::Train;
+use crate::failure::{self, Done, Failure, input, say_notes};
 
 /// Where runs are kept that aren't given a folder.
 const RUNS: &str = "runs";
+
+/// How many passes over the data there are, where nothing is said of it.
+const EPOCHS: u64 = 10;
 
 /// Every how many steps metrics are written, where nothing is said of it.
 const LOG_EVERY: u64 = 10;
 
 pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
     let threads = Threads::new(threads.map(usize::from))?;
-    let (resumed, settings, text, data) = match &args.resume {
-        Some(folder) => {
-            let (run, settings, data) = resume(folder, args)?;
-            let text = run.model.clone();
-            (Some(run), settings, text, data)
-        }
-        None => {
-            let (settings, text, data) = begin(args)?;
-            (None, settings, text, data)
+    let say = |text: &str| {
+        if !quiet {
+            failure::say(&failure::printable(text));
         }
     };
+    let (resumed, new) = match &args.resume {
+        Some(folder) => {
+            let (run, settings, data) = resume(folder, args)?;
+            let begun = Begun { settings, text: run.model.clone(), data, params: None };
+            (Some(run), begun)
+        }
+        None => (None, begin(args, quiet)?),
+    };
+    let Begun { settings, text, data, params } = &new;
     say_notes(&data.notes, quiet);
-    let mut training = Training::new(&settings, &text, &data, &threads)?;
+    let mut training = Training::new(settings, text, data, &threads)?;
     say_notes(training.notes(), quiet);
+    let [of_training, of_test] = training.samples();
+    say(&format!("{}: {of_training} training and {of_test} test samples", data.name));
+    let step: StepSettings = settings.step.clone().try_into().map_err(input)?;
+    let (name, parameters, ms) = (training.name(), training.parameters(), training.compile_ms());
+    say(&format!("{name}: {parameters} parameters; a step by {} compiled in {ms:.0} ms", step.described()));
     // Whatever is wrong with model, data and settings has been said before a folder is made.
     let mut run = match resumed {
         Some(run) => run,
         None => {
             let folder = args.out.clone().map_or_else(|| unused(training.name()), Ok)?;
-            Run::create(&folder, training.settings(), &text.text)?
+            Run::create(&folder, training.settings(), &text.text, params.as_deref())?
         }
     };
-    let mut report = report::on_stderr(quiet);
-    if !quiet {
-        failure::say(&format!("{}: compiled in {:.0} ms", run.folder().display(), training.compile_ms()));
+    let (folder, epochs, batch) = (run.folder().display().to_string(), settings.epochs, settings.batch);
+    let each = format!("{} steps, {batch} samples each", training.steps_per_epoch());
+    say(&format!("{folder}: {epochs} {} of {each}", if epochs == 1 { "epoch" } else { "epochs" }));
+    let done = run.checkpoints.progress()?.map_or(0, |progress| progress.epoch);
+    if done >= epochs {
+        say(&format!("all of them are done; `--epochs {}` would go on", epochs.saturating_mul(2)));
     }
+    let mut report = report::on_stderr(quiet);
     let stop = interrupt::flag()?;
     match training.train(&mut run, report.as_mut(), &stop)? {
         Outcome::Finished { .. } => Ok(run.seal(true)?),
@@ -60,21 +71,29 @@ pub fn train(args: &Train, quiet: bool, threads: Option<u16>) -> Done {
             Err(Failure::Diverged)
         }
         Outcome::Interrupted { step } => {
-            let folder = run.folder().display();
             failure::say(&format!("interrupted after step {step}; `--resume {folder}` goes on"));
             Err(Failure::Interrupted)
         }
     }
 }
 
+/// What a run begins with.
+struct Begun {
+    settings: Settings,
+    text: Text,
+    data: Dataset,
+    /// The content of the file of parameters that it begins with, where they aren't drawn.
+    params: Option<Vec<u8>>,
+}
+
 /// The run in `folder`, with the settings that it goes on with, and its data.
 fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
-    let run = Run::open(folder)?;
+    let mut run = Run::open(folder)?;
     let place = folder.display();
     let mut settings = run.settings.clone();
     settings.environment.check(&Environment::now()?).map_err(|e| input(format_args!("{place}: {e}")))?;
     // Metrics of two paces, or of a run that ends and one that doesn't, would be one run's.
-    let pace = settings.pace;
+    let pace = &settings.pace;
     if let Some(asked) = args.log_every.filter(|n| *n != pace.log_every) {
         let was = pace.log_every;
         return Err(input(format_args!(
@@ -86,7 +105,6 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
             "{place}: the run began without --past-divergence, and can't go on with it"
         )));
     }
-    settings.pace.checkpoint_every = args.checkpoint_every.or(pace.checkpoint_every);
     if let Some(folder) = &args.folder.given {
         settings.data.folder = data::absolute(folder)?;
     }
@@ -99,19 +117,23 @@ fn resume(folder: &Path, args: &Train) -> Done<(Run, Settings, Dataset)> {
              and was {expected}"
         )));
     }
-    Ok((run, settings, data))
+    run.extend(args.epochs, &args.log)?;
+    let Settings { epochs, earlier_epochs, mut pace, .. } = run.settings.clone();
+    pace.checkpoint_every = args.checkpoint_every.or(pace.checkpoint_every);
+    Ok((run, Settings { epochs, earlier_epochs, pace, ..settings }, data))
 }
 
-/// The settings of a new run, its model and its data.
-fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
+/// The settings of a new run, its model, its data, and the parameters that it begins with.
+fn begin(args: &Train, quiet: bool) -> Done<Begun> {
     let Some(path) = &args.model else { return Err(input("there is no model to train")) };
     args.schedule.parse::<Schedule>().map_err(input)?;
     let step = args.step.0.clone();
     step_settings::config(&step)?;
-    let text = Text::read(path)?;
+    let text = models::find(path)?;
     let mut settings = Settings {
         format: run::FORMAT,
-        epochs: args.epochs,
+        epochs: args.epochs.unwrap_or(EPOCHS),
+        earlier_epochs: Vec::new(),
         batch: args.batch,
         lr: args.lr.map_or_else(|| step.default_rate(), Ok)?,
         schedule: args.schedule.clone(),
@@ -122,6 +144,7 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             log_every: args.log_every.unwrap_or(LOG_EVERY),
             checkpoint_every: args.checkpoint_every,
             past_divergence: args.past_divergence,
+            log: args.log.clone(),
         },
         model: ModelSettings {
             path: path_text(path)?,
@@ -134,13 +157,27 @@ fn begin(args: &Train) -> Done<(Settings, Text, Dataset)> {
             test_samples: args.test_samples,
             ..args.fit.settings(&args.data, &args.folder)?
         },
+        params: None,
         step: step.keep_texts()?.into(),
     };
     settings.check()?;
+    let weights = args.params.read()?;
+    let params = weights.map(|weights| first(&weights, &mut settings, &text, quiet)).transpose()?;
     let data = training::read_data(&settings.data)?;
     settings.data.sha256 = data.fingerprint();
     settings.data.name = data::everywhere(&settings.data.name)?;
-    Ok((settings, text, data))
+    Ok(Begun { settings, text, data, params })
+}
+
+/// The content of the file of parameters that a run begins with, those of `weights`; `settings` get its hash.
+fn first(weights: &Weights, settings: &mut Settings, text: &Text, quiet: bool) -> Done<Vec<u8>> {
+    let model = training::load(&settings.model, text, settings.batch, true)?;
+    let (arrays, notes) = weights.of(model.graph())?;
+    say_notes(&notes, quiet);
+    let bytes = arrays::to_bytes(&arrays, &Default::default()).map_err(input)?;
+    let (sha256, _) = hash::sha256_of(bytes.as_slice()).map_err(input)?;
+    settings.params = Some(ParamsSettings { path: data::absolute(&weights.path)?, sha256 });
+    Ok(bytes)
 }
 
 /// The first of `runs/NAME-1`, `runs/NAME-2`, … that isn't there; it is made, so that no other process takes it.
@@ -154,60 +191,4 @@ fn unused(name: &str) -> Done<PathBuf> {
         }
     }
     Err(input(format_args!("there is no unused name in {RUNS}")))
-}
-
-/// Says what isn't as it is in the files.
-pub fn say_notes(notes: &[String], quiet: bool) {
-    for note in notes.iter().filter(|_| !quiet) {
-        failure::say(&failure::printable(&format!("note: {note}")));
-    }
-}
-
-pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
-    let threads = Threads::new(threads.map(usize::from))?;
-    let data_settings = args.fit.settings(&args.data, &args.folder)?;
-    let data = training::read_data(&data_settings)?;
-    say_notes(&data.notes, quiet);
-    let (arrays, understood) = read_checkpoint(&args.params)?;
-    let kept = RefCell::new(arrays);
-    let text = Text::read(&args.model.model)?;
-    let model = ModelSettings {
-        path: path_text(&args.model.model)?,
-        name: args.model.name.clone(),
-        sha256: hash::sha256_text(&text.text),
-        set: args.model.set.iter().cloned().collect(),
-    };
-    let batch = args.model.batch.unwrap_or(EVALUATION_BATCH);
-    // Samples are normalised as those were that the parameters are of.
-    let fit = fit::Options { statistics: understood.statistics, ..data_settings.fit()? };
-    let fitted = training::fitted(&training::load(&model, &text, batch, false)?, &data, &fit)?;
-    say_notes(&fitted.notes, quiet);
-    let samples = match &fitted.test {
-        Some(test) => test,
-        None => {
-            say_notes(&["there is no test split: all samples are evaluated on".to_owned()], quiet);
-            &fitted.train
-        }
-    };
-    // Checked once, for an error that lists all that doesn't fit.
-    let checked = RefCell::new(false);
-    let compile = |batch: usize| {
-        let (interface, program) =
-            training::evaluation(&model, &text, args.opt.level().number(), batch, &threads)?;
-        if !checked.replace(true) {
-            say_notes(&interface.adapt_kept(&mut kept.borrow_mut())?, quiet);
-            interface.check_kept(&kept.borrow())?;
-        }
-        Ok((interface, program))
-    };
-    let find = |name: &str| {
-        kept.borrow()
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Error::file(&args.params, format_args!("there is no `{name}`")))
-    };
-    let metrics = Evaluator::new(&compile, batch).run(samples, args.seed, &find)?;
-    let width = metrics.keys().map(String::len).max().unwrap_or(0);
-    let lines: Vec<String> = metrics.iter().map(|(name, x)| format!("{name:<width$} = {x:.6}\n")).collect();
-    failure::print(&lines.concat())
 }

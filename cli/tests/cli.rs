@@ -333,46 +333,38 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["docs", "models"] {
-        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
-    }
-    // `init` writes what `eval` reads.
-    let commands = [
-        "compile",
-        "run",
-        "init",
-        "check",
-        "train",
-        "eval",
-        "bench",
-        "estimate",
-        "levels",
-        "reproduce",
-        "data get",
-        "data show",
-        "verify",
-    ];
+    std::os::unix::fs::symlink(root().join("docs"), folder.path().join("docs")).unwrap();
+    // The names of commands in a help, which are indented by two.
     let listed = |help: String| -> Vec<String> {
-        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-        let names = lines.take_while(|line| !line.is_empty()).filter_map(|l| l.split_whitespace().next());
-        names.filter(|name| *name != "help").map(str::to_owned).collect()
+        let usage = help.lines().skip_while(|line| !line.starts_with("Usage: "));
+        let lines = usage.take_while(|line| !line.starts_with("Options:"));
+        let names = lines.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+        names
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|n| *n != "help")
+            .map(str::to_owned)
+            .collect()
     };
-    let mut all = listed(stdout(&["--help"]));
-    all.retain(|name| name != "data");
-    all.extend(listed(stdout(&["data", "--help"])).iter().map(|name| format!("data {name}")));
-    all.sort();
-    let mut known = commands.to_vec();
-    known.sort();
-    assert_eq!(all, known);
+    let mut commands = listed(stdout(&["--help"]));
+    commands.retain(|name| name != "data");
+    commands.extend(listed(stdout(&["data", "--help"])).iter().map(|name| format!("data {name}")));
+    assert!(commands.len() > 15, "{commands:?}");
+    // Some read what others leave.
+    let first = |name: &str| ["train", "init"].iter().position(|its| *its == name).unwrap_or(2);
+    commands.sort_by_key(|name| first(name));
+    let run = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let out = command(&words).current_dir(&folder).output().unwrap();
+        assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    run("fgc train mlp --set hidden=8 --epochs 1 --out runs/mlp-2");
     for name in commands {
         let words: Vec<&str> = name.split(' ').chain(["--help"]).collect();
         let help = stdout(&words);
-        let line = help.lines().find_map(|line| line.trim().strip_prefix("fgc ")).expect("an example");
+        let line = help.lines().map(str::trim).find(|line| line.starts_with("fgc ")).expect("an example");
         // What it fetches isn't here.
         if name != "data get" {
-            let out =
-                command(&line.split_whitespace().collect::<Vec<_>>()).current_dir(&folder).output().unwrap();
-            assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+            run(line);
         }
     }
 }

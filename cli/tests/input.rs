@@ -432,7 +432,7 @@ fn a_rate_that_trains_is_the_default() {
             ["train", "models/mlp.fg", "--set", "hidden=8", "--epochs", "1", "--out", &out, "--lr", "1e20"];
         let (code, _, said) = fgc(&[&small[..], more].concat());
         assert_eq!(code, Some(3), "{said}");
-        said
+        said.lines().filter(|line| line.starts_with("try ")).collect::<String>()
     };
     let said = diverges(&["--grad", "forward", "--tangents", "2"]);
     for part in

@@ -121,7 +121,7 @@ fn compare_bench(step: &Step, found: &[String], numbers: bool) {
 /// The same with one epoch where there are more: a debug build takes long for an epoch.
 fn shortened(step: &Step) -> Step {
     let command = step.command.replace("--epochs 5", "--epochs 1");
-    let line = |line: &String| line.replace("epoch 1/5", "epoch 1/1");
+    let line = |line: &String| line.replace("epoch 1/5", "epoch 1/1").replace(" 5 epochs of", " 1 epoch of");
     let kept =
         step.expected.iter().filter(|line| !line.starts_with("epoch ") || line.starts_with("epoch 1/"));
     Step { command, expected: kept.map(line).collect() }
@@ -145,6 +145,8 @@ fn transcripts_are_what_is_printed() {
         assert!(step.command.starts_with("fgc "), "{}", step.command);
         let step = if cfg!(debug_assertions) { shortened(&step) } else { step };
         let found = output(&step.command, folder.path());
+        // What runs of one epoch come to isn't what those of five do.
+        let numbers = numbers && !(cfg!(debug_assertions) && step.command.starts_with("fgc compare"));
         match step.command.starts_with("fgc bench") {
             true => compare_bench(&step, &found, numbers),
             false => compare(&step, &found, numbers),

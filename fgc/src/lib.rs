@@ -34,6 +34,7 @@ pub mod estimate;
 pub mod keys;
 mod method;
 pub mod model;
+pub mod models;
 pub mod pipeline;
 pub mod program;
 pub mod random;

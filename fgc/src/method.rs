@@ -7,7 +7,7 @@ use fgc_ir::lang::Options;
 use fgc_ir::lang::step::{Method, MethodKind, library};
 
 use crate::error::{Error, Result};
-use crate::model::{Model, read_text};
+use crate::model::{Model, Text, read_text};
 
 /// The method that `spec` names: one that comes with fgc or a file, with values for its parameters behind a colon, as in
 /// `forward:tangents=8,draw=rademacher` or `mine.fg:eps=1e-2`.
@@ -77,12 +77,9 @@ fn joined(spec: &str) -> Vec<&str> {
     parts
 }
 
-/// What kind of method the file at `path` has, if it has one and no model.
-///
-/// # Errors
-/// If it can't be read.
-pub fn method_in(path: &Path) -> Result<Option<MethodKind>> {
-    Ok(library::kind_of(&path.display().to_string(), &read_text(path)?))
+/// What kind of method `text` has, if it has one and no model.
+pub fn method_in(text: &Text) -> Option<MethodKind> {
+    library::kind_of(&text.place, &text.text)
 }
 
 /// A small model that every estimator can be tried on.

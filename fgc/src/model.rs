@@ -31,6 +31,14 @@ impl Text {
         Ok(Text { place: path.display().to_string(), text: read_text(path)? })
     }
 
+    /// Whether it is of the language and has functions and initialisers only: no model.
+    pub fn is_library(&self) -> bool {
+        let mut sources = Sources::new();
+        let file = sources.add(self.place.clone(), self.text.clone());
+        let (_, errors) = fgc_ir::text::parser::parse(&sources, file);
+        errors.is_empty() && lang::models(&sources, file).is_empty()
+    }
+
     /// Its model, elaborated as `options` say.
     ///
     /// # Errors
@@ -320,17 +328,6 @@ impl Model {
             None => Ok(()),
         }
     }
-}
-
-/// Whether the file `path` is of the language and has functions and initialisers only: no model.
-///
-/// # Errors
-/// If the file can't be read.
-pub fn is_library(path: &Path) -> Result<bool> {
-    let mut sources = Sources::new();
-    let file = sources.add(path.display().to_string(), read_text(path)?);
-    let (_, errors) = fgc_ir::text::parser::parse(&sources, file);
-    Ok(errors.is_empty() && lang::models(&sources, file).is_empty())
 }
 
 /// The text of the file `path`: a model, an experiment, or settings.

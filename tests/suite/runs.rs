@@ -71,20 +71,21 @@ pub(crate) fn text() -> Text {
 }
 
 pub(crate) fn create(folder: &Path) -> Result<Run, Error> {
-    Run::create(folder, settings(), EVAL)
+    Run::create(folder, settings(), EVAL, None)
 }
 
 pub(crate) fn settings() -> Settings {
     Settings {
         format: FORMAT,
         epochs: 3,
+        earlier_epochs: Vec::new(),
         batch: 8,
         lr: 0.1,
         schedule: "constant".to_owned(),
         opt: 2,
         seed: u64::MAX,
         environment: Environment::now().unwrap(),
-        pace: Pace { log_every: 2, checkpoint_every: Some(4), past_divergence: false },
+        pace: Pace { log_every: 2, checkpoint_every: Some(4), past_divergence: false, log: Vec::new() },
         model: ModelSettings {
             path: "linear.fg".to_owned(),
             name: None,
@@ -98,6 +99,7 @@ pub(crate) fn settings() -> Settings {
             train_samples: Some(40),
             ..DataSettings::default()
         },
+        params: None,
         step: [("grad".to_owned(), "forward".into()), ("tangents".to_owned(), 4.into())]
             .into_iter()
             .collect(),

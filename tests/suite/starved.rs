@@ -31,13 +31,14 @@ fn begun(folder: PathBuf) -> PathBuf {
     let settings = Settings {
         format: FORMAT,
         epochs: 2,
+        earlier_epochs: Vec::new(),
         batch: 8,
         lr: 0.01,
         schedule: "constant".to_owned(),
         opt: 2,
         seed: 3,
         environment: Environment::now().unwrap(),
-        pace: Pace { log_every: 2, checkpoint_every: Some(3), past_divergence: false },
+        pace: Pace { log_every: 2, checkpoint_every: Some(3), past_divergence: false, log: Vec::new() },
         model: ModelSettings {
             path: "small.fg".to_owned(),
             name: None,
@@ -45,11 +46,12 @@ fn begun(folder: PathBuf) -> PathBuf {
             set: Default::default(),
         },
         data,
+        params: None,
         step: [("grad".to_owned(), "forward".into()), ("optimizer".to_owned(), "adam".into())]
             .into_iter()
             .collect(),
     };
-    Run::create(&folder, settings, MODEL).unwrap();
+    Run::create(&folder, settings, MODEL, None).unwrap();
     folder
 }
 

@@ -20,6 +20,7 @@ pub mod step_settings;
 pub mod trainer;
 pub mod training;
 pub mod versions;
+pub mod weights;
 
 pub use array_files::{read_arrays, read_checkpoint};
 pub use data::Dataset;
@@ -32,3 +33,4 @@ pub use step::{Interface, Interpreted, Step};
 pub use step_settings::StepSettings;
 pub use trainer::{Options, Outcome, Trainer};
 pub use training::Training;
+pub use weights::{Weights, Which};

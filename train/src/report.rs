@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::metrics::{LOSS, Metrics};
 
-/// How often plain lines come within an epoch.
+/// How often plain lines come within an epoch, and how soon the first.
 const EVERY: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(2);
 
 /// How often the metrics on a bar change: making their text for every step would be waste.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -46,7 +48,7 @@ pub fn on_stderr(quiet: bool) -> Box<dyn Report> {
     match (quiet, io::stderr().is_terminal()) {
         (true, _) => Box::new(Quiet),
         (false, true) => Box::new(Bar { bar: ProgressBar::hidden(), shown: None }),
-        (false, false) => Box::new(Lines { started: (Instant::now(), 0), last: Instant::now() }),
+        (false, false) => Box::new(Lines { started: (Instant::now(), 0), next: Instant::now() }),
     }
 }
 
@@ -63,6 +65,29 @@ fn epoch_line(position: &Position, train: &Metrics, test: Option<&Metrics>, seco
     let (train, test) = (listed(train), test.map(|test| format!("; test {}", listed(test))));
     let test = test.unwrap_or_default();
     format!("epoch {epoch}/{epochs} (step {step}, {seconds:.1} s): train {train}{test}")
+}
+
+/// `text` in lines that the terminal has room for.
+fn fitted(text: &str) -> String {
+    let (_, columns) = Term::stderr().size();
+    wrapped(text, columns.into())
+}
+
+/// `text` in lines of at most `width` characters, those behind the first indented: between words, and within none.
+fn wrapped(text: &str, width: usize) -> String {
+    const INDENT: &str = "  ";
+    let mut lines = vec![String::new()];
+    // A metric stays beside its value.
+    for part in text.split_inclusive([',', ';', ':']).map(str::trim) {
+        let Some(line) = lines.last_mut() else { unreachable!("there is a line from the beginning") };
+        let space = if line.trim().is_empty() { "" } else { " " };
+        if !space.is_empty() && line.chars().count() + 1 + part.chars().count() > width {
+            lines.push(format!("{INDENT}{part}"));
+        } else {
+            *line += &format!("{space}{part}");
+        }
+    }
+    lines.join("\n")
 }
 
 /// How fast steps are done, and what that says of the rest.
@@ -106,20 +131,21 @@ impl Report for Quiet {
 struct Lines {
     /// When training began, and after how many steps.
     started: (Instant, u64),
-    last: Instant,
+    /// When the next line within an epoch is due.
+    next: Instant,
 }
 
 impl Report for Lines {
     fn start(&mut self, position: &Position) {
         self.started = (Instant::now(), position.step);
-        self.last = Instant::now();
+        self.next = Instant::now() + FIRST;
     }
 
     fn step(&mut self, position: &Position, means: &dyn Fn() -> Metrics) {
-        if self.last.elapsed() < EVERY {
+        if Instant::now() < self.next {
             return;
         }
-        self.last = Instant::now();
+        self.next = Instant::now() + EVERY;
         let Position { step, steps, epoch, epochs } = position;
         let mut line = format!("epoch {epoch}/{epochs}, step {step}/{steps}: {}", listed(&means()));
         if let Some(Speed { rate, left }) = Speed::of(self.started.1, *step, *steps, self.started.0.elapsed())
@@ -130,7 +156,7 @@ impl Report for Lines {
     }
 
     fn epoch(&mut self, position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64) {
-        self.last = Instant::now();
+        self.next = Instant::now() + EVERY;
         say(&epoch_line(position, train, test, seconds));
     }
 
@@ -151,8 +177,8 @@ struct Bar {
 impl Report for Bar {
     fn start(&mut self, position: &Position) {
         let bar = ProgressBar::new(position.steps).with_position(position.step);
-        // Metrics are what is cut off where the terminal isn't wide enough.
-        let template = "{bar:12} {pos}/{len} {speed}, {wide_msg}";
+        // Metrics have lines of their own, as many as they need.
+        let template = "{bar:12} {pos}/{len} {speed}\n{msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             // The bar's own estimate takes the steps that were done before for ones done now.
             let (first, started) = (position.step, Instant::now());
@@ -176,12 +202,12 @@ impl Report for Bar {
         if self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH) {
             self.shown = Some(Instant::now());
             let Position { epoch, epochs, .. } = position;
-            self.bar.set_message(format!("epoch {epoch}/{epochs}: {}", listed(&means())));
+            self.bar.set_message(fitted(&format!("epoch {epoch}/{epochs}: {}", listed(&means()))));
         }
     }
 
     fn epoch(&mut self, position: &Position, train: &Metrics, test: Option<&Metrics>, seconds: f64) {
-        self.bar.println(epoch_line(position, train, test, seconds));
+        self.bar.println(fitted(&epoch_line(position, train, test, seconds)));
     }
 
     fn note(&mut self, text: &str) {
@@ -196,6 +222,26 @@ impl Report for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On terminals of 80 and 100 columns nothing is cut off, and nothing is wider than they are.
+    #[test]
+    fn metrics_have_as_many_lines_as_they_need() {
+        let position = Position { step: 117_200, steps: 117_200, epoch: 100, epochs: 100 };
+        let names = ["loss", "accuracy", "directional", "grad_norm", "local_loss_of_the_first_layer"];
+        let metrics: Metrics = names.iter().map(|name| (name.to_string(), 1135.3426)).collect();
+        let line = epoch_line(&position, &metrics, &metrics, 1234.5);
+        for width in [80, 100] {
+            let wrapped = wrapped(&line, width);
+            assert!(
+                wrapped.lines().count() > 1 && wrapped.lines().all(|l| l.chars().count() <= width),
+                "{wrapped}"
+            );
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&wrapped), words(&line));
+        }
+        assert_eq!(wrapped(&line, 1000), line);
+        assert_eq!(wrapped("loss 1.0000, accuracy 0.5000", 14), "loss 1.0000,\n  accuracy 0.5000");
+    }
 
     /// A run that goes on at step 9,000 of 10,000 and has done 10 steps in a second has 99 seconds to go.
     #[test]

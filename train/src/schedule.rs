@@ -43,6 +43,14 @@ impl Schedule {
     /// A rate that doesn't change.
     pub const CONSTANT: Schedule = Schedule { warmup: 0, decay: Decay::Constant };
 
+    /// Whether the rate of a step depends on how many steps there are in all.
+    pub fn depends_on_total(&self) -> bool {
+        match self.decay {
+            Decay::Cosine => true,
+            Decay::Constant | Decay::Exponential { .. } | Decay::Step { .. } => false,
+        }
+    }
+
     /// The rate of step `step`, counted from 0, of `total`; `base` is what it is without a
     /// schedule.
     pub fn rate(&self, base: f64, step: u64, total: u64) -> f64 {

@@ -1,12 +1,12 @@
 //! Programs that training and evaluation call: what they bind, and what runs them.
 
-use fgc_ir::diag;
 use fgc_ir::ops::Role;
 use fgc_ir::random::SEED;
-use fgc_ir::{Arrays, DType, Graph, OutputKind, Tensor, Type, bind, bounds, interpret};
+use fgc_ir::{Arrays, DType, Graph, OutputKind, Tensor, Type, bounds, interpret};
 
 use crate::data::{Batch, Declared};
 use crate::metrics::{LOSS, Metrics, TAKEN};
+use crate::weights;
 use fgc::{Error, Program, Result};
 
 /// The name under which the learning rate is bound.
@@ -175,27 +175,13 @@ impl Interface {
     /// # Errors
     /// If one holds a number that its type doesn't have.
     pub fn adapt_kept(&self, arrays: &mut Arrays) -> Result<Vec<String>> {
-        let kept = self.kept.iter().map(|(name, ty)| (name.as_str(), ty));
-        bind::adapt(kept, arrays)
-            .map_err(|e| Error::new(format!("the arrays don't fit `{}`: {e}", self.name())))
+        weights::adapt(self.name(), &self.kept, arrays)
     }
 
     /// Fails unless `arrays` has everything that is kept, of its type. What else there is doesn't
     /// matter: evaluation has no use for the optimiser's state.
     pub fn check_kept(&self, arrays: &Arrays) -> Result<()> {
-        let problem = |(name, ty): &(String, Type)| match arrays.get(name) {
-            None => Some(format!("\n  `{name}` is missing: expected {ty}")),
-            Some(x) if x.ty() != *ty => Some(format!("\n  `{name}` is {}: expected {ty}", x.ty())),
-            Some(_) => None,
-        };
-        let problems: Vec<String> = self.kept.iter().filter_map(problem).collect();
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let there =
-            diag::listed(arrays.iter().map(|(name, x)| format!("{}: {}", diag::quoted(name), x.ty())));
-        let (problems, there) = (problems.concat(), there.join("\n  "));
-        Err(Error::new(format!("the arrays don't fit `{}`:{problems}\nthere are:\n  {there}", self.name())))
+        weights::check(self.name(), &self.kept, arrays)
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use fgc::ir::diag::nearest;
 use fgc::library::{self, Facts};
 use fgc::model::read_text;
 use fgc::{Error, Method, MethodKind, Result, StepConfig, method_from, optimizers_from, trial};
@@ -154,13 +155,34 @@ impl Shorthand {
     /// # Errors
     /// If it isn't of its form.
     pub fn value(&self, text: &str) -> std::result::Result<Value, String> {
+        let isnt = |what: &str| format!("`{}` isn't {what}{}", text.escape_debug(), self.meant_by(text));
+        self.read(text).ok_or_else(|| {
+            isnt(match self.form {
+                Form::Count => "a count",
+                Form::Number => "a number",
+                Form::Name => "a name",
+            })
+        })
+    }
+
+    /// The value that `text` stands for, if it is of its form.
+    fn read(&self, text: &str) -> Option<Value> {
         match self.form {
-            Form::Count => match text.parse::<u32>() {
-                Ok(count) => Ok(Value::Integer(count.into())),
-                Err(_) => Err(format!("`{text}` isn't a count")),
-            },
-            Form::Number => text.parse().map(Value::Float).map_err(|_| format!("`{text}` isn't a number")),
-            Form::Name => Ok(Value::String(text.to_owned())),
+            Form::Count => Some(Value::Integer(text.parse::<u32>().ok()?.into())),
+            Form::Number => Some(Value::Float(text.parse().ok()?)),
+            Form::Name => {
+                let is_name = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
+                is_name.then(|| Value::String(text.to_owned()))
+            }
+        }
+    }
+
+    /// The flag that is called nearly like this one and takes `text`, for the end of a message.
+    fn meant_by(&self, text: &str) -> String {
+        let takes = SHORTHANDS.iter().filter(|other| other.form != self.form && other.read(text).is_some());
+        match nearest(self.flag, takes.map(|other| other.flag)) {
+            Some(flag) => format!("; did you mean `--{flag} {}`?", text.escape_debug()),
+            None => String::new(),
         }
     }
 
@@ -256,6 +278,14 @@ impl StepSettings {
     /// What tangents are drawn from, if that is said.
     pub fn tangent(&self) -> Option<&str> {
         self.shorthands.get("tangent").and_then(Value::as_str)
+    }
+
+    /// Estimator and optimizers as they are named, in a few words.
+    pub fn described(&self) -> String {
+        let standard = |kind| library::standard(kind).name();
+        let grad = self.grad.clone().unwrap_or_else(|| standard(MethodKind::Estimator));
+        let optimizer = self.optimizer.clone().unwrap_or_else(|| standard(MethodKind::Optimizer));
+        format!("{grad} and {optimizer}")
     }
 
     /// The estimator and the optimizers, as they are named.

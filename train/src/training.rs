@@ -8,6 +8,7 @@ use fgc::{
     Arrays, CompileOptions, Error, Level, Model, Options as Elaboration, Program, Result, Text, Threads,
     random,
 };
+use fgc_ir::Role;
 use fgc_ir::diag::shortened;
 
 use crate::data::{self, Batches, Dataset, Fitted, fit};
@@ -72,12 +73,29 @@ impl<'a> Training<'a> {
         &self.data.notes
     }
 
+    /// How many samples are trained on, and tested on.
+    pub fn samples(&self) -> [usize; 2] {
+        [self.data.train.len(), self.data.test.as_ref().map_or(0, |test| test.len())]
+    }
+
     /// The settings, with what was found out of the data.
     pub fn settings(&self) -> Settings {
         let mut settings = self.settings.clone();
         let Fitted { statistics, categories, .. } = self.data.clone();
         settings.data.understood = Understood { statistics, categories };
         settings
+    }
+
+    /// How many numbers its parameters have.
+    pub fn parameters(&self) -> usize {
+        let g = self.program.graph();
+        let params = g.bindings().filter(|(_, _, role)| matches!(role, Role::Param(_)));
+        params.map(|(v, ..)| g.ty(v).elements()).sum()
+    }
+
+    /// How many steps an epoch has.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.data.train.len() / self.settings.batch.max(1)
     }
 
     /// How long it took to compile the step, in milliseconds.
@@ -112,7 +130,9 @@ impl<'a> Training<'a> {
             report: &mut *report,
             stop,
         };
-        let outcome = trainer.train(run, &self.first)?;
+        let mut first = self.first.clone();
+        first.extend(run.initial.clone());
+        let outcome = trainer.train(run, &first)?;
         if matches!(outcome, Outcome::Diverged { .. }) {
             report.note(&step_settings::against_divergence(settings.lr, &step_of(settings)?)?);
         }

@@ -1,12 +1,10 @@
 //! The arguments of `fgc estimate`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use fgc::{MethodKind, method, optimizers};
 
 use super::step::choice;
-use super::{DataFolder, FitArgs, Model, Precision};
+use super::{DataFolder, FitArgs, Model, Params, Precision};
 
 #[derive(Args)]
 #[command(
@@ -15,7 +13,7 @@ use super::{DataFolder, FitArgs, Model, Precision};
                   ‖∇f‖², cosine with the gradient, and what a call costs in forward passes. They are ranked by variance \
                   times cost. An estimator whose file says that it is unbiased and that shows a bias of more than 5 \
                   standard deviations is an error: exit code 1, behind the results",
-    after_help = "Example:\n  fgc estimate models/logistic.fg --grad backprop --grad forward:tangents=4 --samples 200"
+    after_help = "Example:\n  fgc estimate logistic --grad backprop --grad forward:tangents=4 --samples 200"
 )]
 pub struct Estimate {
     #[command(flatten)]
@@ -39,10 +37,9 @@ pub struct Estimate {
     pub folder: DataFolder,
     #[command(flatten)]
     pub fit: FitArgs,
-    /// Parameters and states: a checkpoint, or what `init` has written; initial ones if not given. Estimators have their
-    /// states from it too, those that it has
-    #[arg(long, value_name = "F")]
-    pub params: Option<PathBuf>,
+    /// Parameters, and states of the model and of estimators: those that aren't given are as they begin
+    #[command(flatten)]
+    pub params: Params,
     /// Train so many steps with each estimator that has states, to measure it with what these have become, though at the
     /// same parameters as the others; without, states have their first content
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1 << 40))]

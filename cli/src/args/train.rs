@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataFolder, FitArgs, Model, OptArgs, StepArgs, assignment};
+use fgc_train::run::Log;
+use fgc_train::weights::Which;
+
+use super::{DataFolder, FitArgs, MODEL, OptArgs, Params, StepArgs, assignment};
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc train models/mlp.fg --grad forward --lr 2e-4 --epochs 1")]
+#[command(after_help = "Example:\n  fgc train mlp --grad forward --lr 2e-4 --epochs 1")]
 pub struct Train {
-    /// A `.fg` file
-    #[arg(required_unless_present = "resume")]
+    #[arg(help = MODEL, required_unless_present = "resume")]
     pub model: Option<PathBuf>,
     /// The model of the file, where it has several
     #[arg(long, value_name = "NAME")]
@@ -46,27 +48,33 @@ pub struct Train {
     /// `warmup:N+` in front to rise to it
     #[arg(long, value_name = "S", default_value = "constant")]
     pub schedule: String,
-    /// Passes over the data
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub epochs: u64,
+    /// Passes over the data; 10 if not given. With --resume, how many there are to be in all: more than before, where
+    /// the schedule doesn't depend on their number
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
     /// What everything random is drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// The folder of the run, which is made; a new one in `runs` if not given
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in this folder, as its `run.toml` says and with the model that it has; --data-dir says
-    /// where fetched sets are now, --checkpoint-every how often to save from now on
+    #[command(flatten)]
+    pub params: Params,
+    /// Go on with the run in this folder, as its `run.toml` says and with the model that it has; --epochs has it go on
+    /// for longer, --data-dir says where fetched sets are now, --checkpoint-every how often to save from now on
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "model", "name", "set", "batch", "data", "grad", "tangents", "tangent", "optimizer", "beta", "beta1",
         "beta2", "eps", "weight_decay", "clip", "clip_directional", "no_metrics", "opt", "lr", "schedule",
-        "epochs", "seed", "out", "train_samples", "test_samples",
-        "validate", "normalise", "columns",
+        "seed", "out", "train_samples", "test_samples", "params", "validate", "normalise", "columns",
     ])]
     pub resume: Option<PathBuf>,
     /// Write the metrics of every N-th step; 10 if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub log_every: Option<u64>,
+    /// Write the metrics in other forms too: csv, as `metrics.csv`; tensorboard, as event files for
+    /// `tensorboard --logdir` (several are separated by commas)
+    #[arg(long, value_name = "FORM", value_delimiter = ',')]
+    pub log: Vec<Log>,
     /// Save every N steps, beside the end of each epoch
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint_every: Option<u64>,
@@ -76,16 +84,29 @@ pub struct Train {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  fgc eval models/mlp.fg --params mlp.safetensors")]
+#[command(after_help = "Example:\n  fgc eval --params runs/mlp-1")]
 pub struct Eval {
-    #[command(flatten)]
-    pub model: Model,
-    /// Parameters and states: a checkpoint, or what `init` has written
-    #[arg(long, value_name = "F")]
+    #[arg(help = format!("{MODEL}; that of the run if not given"))]
+    pub model: Option<PathBuf>,
+    /// The model of the file, where it has several
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub name: Option<String>,
+    /// Override a const of the model (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// Samples in a batch, which no result depends on but for rounding; 256 if not given
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Parameters and states: the folder of a run, a checkpoint, or what `init` has written
+    #[arg(long, value_name = "RUN|F")]
     pub params: PathBuf,
-    /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own
-    #[arg(long, value_name = "D", default_value = fgc_train::data::EMBEDDED)]
-    pub data: String,
+    /// Which checkpoint of a run: the last, the best by its loss, or that after so many steps; last if not given
+    #[arg(long, value_name = "last|best|STEP")]
+    pub checkpoint: Option<Which>,
+    /// `embedded`, a fetched set, `synthetic[:NxHxWxC]`, or the path of a set of your own; if not given, that of the run
+    /// whose folder --params names, or else embedded
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
     #[command(flatten)]
     pub folder: DataFolder,
     #[command(flatten)]
@@ -122,6 +143,10 @@ mod tests {
         assert_eq!(train.step.0.grad.as_deref(), Some("forward"));
         assert_eq!((train.data.as_str(), train.batch), ("embedded", 64));
         assert_eq!(parse("--resume runs/a --log-every 1").unwrap().resume, Some("runs/a".into()));
+        assert_eq!(parse("--resume runs/a --epochs 20").unwrap().epochs, Some(20));
+        assert_eq!(parse("m.fg --log csv,tensorboard").unwrap().log, Log::ALL);
+        assert!(parse("m.fg --log tensorbord").is_err_and(|e| e.contains("did you mean `tensorboard`?")));
+        assert!(parse("m.fg --checkpoint best").is_err_and(|e| e.contains("--params")));
         assert!(parse("").is_err_and(|e| e.contains("<MODEL>")));
         assert!(parse("m.fg --resume runs/a").is_err_and(|e| e.contains("cannot be used with")));
         assert!(parse("--resume runs/a --beta 0.5").is_err_and(|e| e.contains("cannot be used with")));

@@ -51,6 +51,12 @@ impl Lock {
         }
     }
 
+    /// Whether a process has the lock of `folder`. Nothing is made or changed for it.
+    pub fn is_held(folder: &Path) -> bool {
+        let Ok(file) = File::open(folder.join(LOCK)) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Another handle of the lock file, which is empty. Where a program has it for its standard input, the lock lasts
     /// until that program has ended too.
     ///

@@ -34,7 +34,7 @@ use crate::text::ast::{CoreGraph, File, Ident, Item, Model};
 use crate::types::DType;
 
 /// The layers and initialisers that every model can use, written in the language itself.
-pub const PRELUDE: &str = include_str!("../../prelude.fg");
+pub const PRELUDE: &str = include_str!("../../models/prelude.fg");
 
 /// The batch size that a model has unless another is asked for.
 pub const DEFAULT_BATCH: usize = 64;

@@ -234,7 +234,7 @@ impl Job {
         let there = self.folder.join(run::SETTINGS).exists();
         let mut run = match there {
             true => Run::open(&self.folder)?,
-            false => Run::create(&self.folder, training.settings(), &self.text.text)?,
+            false => Run::create(&self.folder, training.settings(), &self.text.text, None)?,
         };
         let mut report = RunProgress::new(progress, &self.title, self.step);
         let outcome = training.train(&mut run, &mut report, stop)?;
@@ -281,6 +281,7 @@ fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environme
     Ok(Settings {
         format: run::FORMAT,
         epochs: choice.epochs.map_or(EPOCHS, |n| n.0),
+        earlier_epochs: Vec::new(),
         batch: choice.batch.map_or(BATCH, NonZero::get),
         lr: choice.lr.expect("a plan has a rate").0,
         schedule: choice.schedule.clone().unwrap_or_else(|| "constant".to_owned()),
@@ -291,9 +292,11 @@ fn settings(plan: &Plan, text: &Text, data: DataSettings, environment: Environme
             log_every: choice.log_every.map_or(LOG_EVERY, NonZero::get),
             checkpoint_every: None,
             past_divergence: false,
+            log: Vec::new(),
         },
         model,
         data: DataSettings { name: data::everywhere(&data.name)?, ..data },
+        params: None,
         step: choice.step_args()?.keep_texts()?.into(),
     })
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fgc::Text;
+use fgc::{Text, models};
 use fgc_ir::{bounded, files};
 use fgc_train::{Error, Result};
 
-use crate::spec::{self, MODELS};
+use crate::spec;
 
 /// The folder of built-in models, in that of an experiment.
 pub const BUILTIN: &str = "models";
@@ -29,10 +29,10 @@ pub struct Folders {
 /// # Errors
 /// If there is no such model, or it can't be written.
 fn model_path(name: &str, folders: &Folders) -> Result<PathBuf> {
-    let Some(text) = spec::model(name) else {
+    let Some(Text { text, .. }) = models::builtin(name) else {
         return match name.ends_with(".fg") {
             true => Ok(folders.base.join(name)),
-            false => Err(spec::missing("model", name, &MODELS.map(|(name, _)| name), "fg")),
+            false => Err(spec::missing("model", name, &models::names().collect::<Vec<_>>(), "fg")),
         };
     };
     let folder = folders.out.join(BUILTIN);

@@ -24,7 +24,7 @@ pub use file::{File, Item};
 pub use matrix::{METRICS, Matrix, Plan, Wanted};
 pub use measure::{Kind, Measurement};
 pub use plot::{Across, Metric, Plot, Points};
-pub use registry::{EXPERIMENTS, GROUPS, MODELS, builtin, builtin_claims, find, missing, model};
+pub use registry::{EXPERIMENTS, GROUPS, builtin, builtin_claims, find, missing};
 pub use selection::Where;
 pub use training::{Sweep, Training};
 

@@ -1,4 +1,4 @@
-//! What is built in: experiments, the models that they train, and what is claimed of them.
+//! What is built in: experiments, and what is claimed of them.
 
 use std::path::Path;
 
@@ -37,21 +37,6 @@ pub const EXPERIMENTS: [(&str, &str); 21] = [
 pub const GROUPS: [(&str, &[&str]); 2] =
     [("baydin", &["baydin_paths", "baydin_training", "baydin_cost"]), ("ren", &["ren_mnist", "ren_cifar"])];
 
-/// The built-in models, which experiments name without a path: their names and texts.
-pub const MODELS: [(&str, &str); 11] = [
-    ("logistic", include_str!("../../models/logistic.fg")),
-    ("mlp", include_str!("../../models/mlp.fg")),
-    ("mlp_bn", include_str!("../../models/mlp_bn.fg")),
-    ("mlp_dropout", include_str!("../../models/mlp_dropout.fg")),
-    ("mlp_local", include_str!("../../models/mlp_local.fg")),
-    ("cnn", include_str!("../../models/cnn.fg")),
-    ("resnet", include_str!("../../models/resnet.fg")),
-    ("localmixer", include_str!("../../models/localmixer.fg")),
-    ("beale", include_str!("../../models/beale.fg")),
-    ("rosenbrock", include_str!("../../models/rosenbrock.fg")),
-    ("quadratic", include_str!("../../models/quadratic.fg")),
-];
-
 /// The built-in claims.
 pub const CLAIMS: &str = include_str!("../../experiments/claims.toml");
 
@@ -66,11 +51,6 @@ pub fn builtin(name: &str) -> Option<File> {
     Some(File { name: format!("{name}.toml"), text: (*text).to_owned() })
 }
 
-/// The text of the model `name`, if it is built in.
-pub fn model(name: &str) -> Option<&'static str> {
-    MODELS.iter().find(|(builtin, _)| *builtin == name).map(|(_, text)| *text)
-}
-
 /// The text of the experiment `name`: a built-in one, or a file; and what its folder is called.
 ///
 /// # Errors
@@ -81,10 +61,22 @@ pub fn find(name: &str) -> Result<(String, File)> {
     }
     let path = Path::new(name);
     if path.extension().is_none_or(|e| e != "toml") {
-        return Err(missing("experiment", name, &EXPERIMENTS.map(|(name, _)| name), "toml"));
+        return Err(missing("experiment", name, &names(), "toml"));
     }
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok((stem, File { name: name.to_owned(), text: read_text(path)? }))
+    let hint = |e: Error| match names().contains(&stem.as_str()) && !path.exists() {
+        true => Error::new(format!(
+            "{e}; an experiment `{stem}` comes with fgc: name it without folder and `.toml`"
+        )),
+        false => e,
+    };
+    let text = read_text(path).map_err(hint)?;
+    Ok((stem, File { name: name.to_owned(), text }))
+}
+
+/// The names of the built-in experiments, and of several at once.
+fn names() -> Vec<&'static str> {
+    EXPERIMENTS.iter().map(|(name, _)| *name).chain(GROUPS.iter().map(|(name, _)| *name)).collect()
 }
 
 /// The error that there is no `thing` called `name`, which is neither built in nor a path that ends with `ending`.

@@ -79,11 +79,22 @@ pub struct Checkpoint {
     pub progress: Progress,
 }
 
+/// What the checkpoints of a run say that they are of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identities {
+    /// Those that are written.
+    pub now: String,
+    /// Those from before the run was made for more epochs.
+    pub earlier: Vec<String>,
+}
+
 /// The checkpoints of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+    /// The identity that is written, and those that are read beside it.
     run: String,
+    earlier: Vec<String>,
     data: Option<String>,
     keep: usize,
 }
@@ -98,7 +109,8 @@ impl Checkpoints {
         let understood = &settings.data.understood;
         let data = (*understood != Understood::default()).then(|| serde_json::to_string(understood));
         let data = data.transpose().map_err(|e| Error::file(&folder, e))?;
-        Ok(Checkpoints { folder, run: settings.identity()?, data, keep: keep.max(1) })
+        let Identities { now, earlier } = settings.identities()?;
+        Ok(Checkpoints { folder, run: now, earlier, data, keep: keep.max(1) })
     }
 
     /// The file of the checkpoint after `step` steps.
@@ -155,6 +167,14 @@ impl Checkpoints {
         Ok(found)
     }
 
+    /// After how many steps there are checkpoints.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn steps(&self) -> Result<Vec<u64>> {
+        Ok(self.list()?.into_iter().map(|(step, _)| step).collect())
+    }
+
     /// The newest checkpoint that is whole and that `fits` accepts; `warn` hears of newer ones
     /// that aren't. `None` if there are no checkpoints.
     ///
@@ -191,6 +211,14 @@ impl Checkpoints {
         }
     }
 
+    /// How far the newest checkpoint is that is whole; `None` if there are no checkpoints.
+    ///
+    /// # Errors
+    /// If there are some, but none of them can be used.
+    pub fn progress(&self) -> Result<Option<Progress>> {
+        Ok(self.latest(&|_| Ok(()), &mut |_| {})?.map(|found| found.progress))
+    }
+
     /// Reads a checkpoint of this run.
     ///
     /// # Errors
@@ -198,7 +226,7 @@ impl Checkpoints {
     pub fn read(&self, path: &Path) -> Result<Checkpoint> {
         let file = arrays::read(path).map_err(|e| Error::new(e.to_string()))?;
         let Some(texts) = check(path, &file)? else { return Err(Error::file(path, "not a checkpoint")) };
-        if texts.run != self.run {
+        if texts.run != self.run && !self.earlier.iter().any(|run| run == texts.run) {
             return Err(Error::file(
                 path,
                 "a checkpoint of another run, or of other settings or another model",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CHECKPOINTS, CURVES, Checkpoint, Checkpoints, KEPT, METRICS, MODEL, SETTINGS, metrics};
+use super::{CHECKPOINTS, CURVES, Checkpoint, Checkpoints, KEPT, METRICS, MODEL, PARAMS, SETTINGS, metrics};
 use crate::seal::{self, Finding, SEAL, State};
 use fgc::Result;
 
@@ -46,6 +46,13 @@ fn unsealed(folder: &Path) -> Vec<Finding> {
         false => State::Missing,
     };
     found.push(Finding::new(MODEL, model));
+    if settings.params.is_some() {
+        let params = match folder.join(PARAMS).exists() {
+            true => judged(super::read_params(folder, &settings).map(|_| ())),
+            false => State::Missing,
+        };
+        found.push(Finding::new(PARAMS, params));
+    }
     let lines = folder.join(METRICS);
     let state = |newest: &Checkpoint| match lines.exists() {
         true => judged(metrics::check_file(&lines, &newest.progress.metrics)),
@@ -54,6 +61,9 @@ fn unsealed(folder: &Path) -> Vec<Finding> {
     found.push(Finding::new(METRICS, by(newest, &state)));
     if folder.join(CURVES).exists() {
         found.push(Finding::new(CURVES, State::Unknown("drawn again at the end of each epoch".to_owned())));
+    }
+    for name in super::other_metrics(folder).unwrap_or_default() {
+        found.push(Finding::new(name, State::Unknown(format!("what it has is in {METRICS}"))));
     }
     for (path, read) in checkpoints {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::curves::Curves;
+use super::log::{Log, Writer};
 use crate::hash::{self, hex};
 use crate::metrics::Metrics;
 use fgc::{Error, Result};
@@ -72,6 +73,10 @@ pub struct MetricsLog {
     /// Of all that is in the file.
     hash: Sha256,
     curves: Curves,
+    /// In which other forms the metrics are written too.
+    pub log: Vec<Log>,
+    /// What writes them, once it is known what there is.
+    writers: Vec<Writer>,
 }
 
 impl MetricsLog {
@@ -82,7 +87,13 @@ impl MetricsLog {
     /// If it can't be written.
     pub fn open(path: &Path) -> Result<MetricsLog> {
         let file = Appended::open(path).map_err(|e| Error::file(path, e))?;
-        Ok(MetricsLog { file, hash: Sha256::new(), curves: Curves::default() })
+        Ok(MetricsLog {
+            file,
+            hash: Sha256::new(),
+            curves: Curves::default(),
+            log: Vec::new(),
+            writers: Vec::new(),
+        })
     }
 
     /// Adds a line.
@@ -97,7 +108,7 @@ impl MetricsLog {
         self.file.append(line.as_bytes()).map_err(|e| self.error(e))?;
         self.hash.update(&line);
         self.curves.add(&read);
-        Ok(())
+        self.writers.iter_mut().try_for_each(|writer| writer.add(&read))
     }
 
     /// Makes what was written survive a crash of the machine. Gives what there is now.
@@ -125,6 +136,8 @@ impl MetricsLog {
         self.file.truncate(length).map_err(|e| self.error(e))?;
         (self.hash, self.curves) = (Sha256::new(), Curves::default());
         let path = self.file.path();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        self.writers = self.log.iter().map(|log| log.open(folder)).collect::<Result<_>>()?;
         let file = File::open(path).map_err(|e| self.error(e))?;
         let mut lines = BufReader::new(file.take(length));
         let mut line = Vec::new();
@@ -133,7 +146,9 @@ impl MetricsLog {
             if lines.read_until(b'\n', &mut line).map_err(|e| self.error(e))? == 0 {
                 break;
             }
-            self.curves.add(&parse(path, &line, k)?);
+            let record = parse(path, &line, k)?;
+            self.curves.add(&record);
+            self.writers.iter_mut().try_for_each(|writer| writer.past(&record))?;
             self.hash.update(&line);
         }
         Ok(())

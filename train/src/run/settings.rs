@@ -9,6 +9,8 @@ use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::checkpoint::Identities;
+use super::log::Log;
 use crate::data::{self, Normalisation, fit};
 use crate::hash::hex;
 use crate::{ranges, versions};
@@ -25,6 +27,9 @@ pub struct Settings {
     pub format: u64,
     /// Passes over the training data.
     pub epochs: u64,
+    /// What `epochs` was before the run went on to more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_epochs: Vec<u64>,
     /// Samples in a batch.
     pub batch: usize,
     /// The learning rate that the schedule starts from.
@@ -44,6 +49,9 @@ pub struct Settings {
     pub model: ModelSettings,
     /// The data.
     pub data: DataSettings,
+    /// The parameters that it begins with, where they aren't drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<ParamsSettings>,
     /// What a step does, as on the command line: estimator, optimiser, and what they are told.
     pub step: toml::Table,
 }
@@ -111,7 +119,7 @@ fn own_texts() -> String {
 }
 
 /// How often things are written, and whether training ends where the loss isn't finite.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
     /// A line of metrics every so many steps.
@@ -121,6 +129,19 @@ pub struct Pace {
     pub checkpoint_every: Option<u64>,
     /// Whether to go on when the loss isn't finite.
     pub past_divergence: bool,
+    /// The other forms in which metrics are written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<Log>,
+}
+
+/// Which parameters and states a run begins with: what is in the run's folder of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamsSettings {
+    /// The file that they were read from, once.
+    pub path: String,
+    /// The SHA-256 of the file in the run's folder.
+    pub sha256: String,
 }
 
 /// Which model is trained.
@@ -225,13 +246,23 @@ impl Settings {
 
     /// What makes it this run: the SHA-256 of all settings that its results depend on, in hexadecimal.
     ///
-    /// Where model and data are makes no difference, as their hashes are among the settings; nor does how often it is
-    /// saved.
+    /// Where model, data and first parameters are makes no difference, as their hashes are among the settings; nor does how
+    /// often it is saved, in which other forms its metrics are written, or for how many epochs it was made before.
     ///
     /// # Errors
     /// If an option has no form in TOML.
     pub fn identity(&self) -> Result<String> {
         Ok(hex(&Sha256::digest(self.placeless().to_toml()?)))
+    }
+
+    /// [`identity`](Settings::identity) now, and as it was before the run went on to more epochs.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn identities(&self) -> Result<Identities> {
+        let with = |epochs: &u64| Settings { epochs: *epochs, ..self.clone() }.identity();
+        let earlier = self.earlier_epochs.iter().map(with).collect::<Result<_>>()?;
+        Ok(Identities { now: self.identity()?, earlier })
     }
 
     /// [`identity`](Settings::identity) apart from the [`Environment`]: what was asked for.
@@ -248,6 +279,9 @@ impl Settings {
         placeless.model.path.clear();
         placeless.data.folder.clear();
         placeless.pace.checkpoint_every = None;
+        placeless.pace.log.clear();
+        placeless.earlier_epochs.clear();
+        placeless.params.iter_mut().for_each(|params| params.path.clear());
         placeless.data.understood = Understood::default();
         // The name of a set of the program says how it is normalised.
         if data::is_path(&self.data.name) {

@@ -1,4 +1,4 @@
-//! The estimators and optimizers that come with fgc: the files of `estimators/` and `optimizers/`.
+//! What comes with fgc: the models, estimators and optimizers of `models/`, `estimators/` and `optimizers/`.
 
 use super::config::{Method, MethodKind, StepConfig};
 use crate::diag::Sources;
@@ -6,6 +6,11 @@ use crate::text::ast::{BinaryOp, Block, Expr, ExprKind, FnParam, Item, StmtKind}
 use crate::text::parser;
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+/// The names and texts of the models, in the order of their names.
+pub fn models() -> &'static [(&'static str, &'static str)] {
+    MODELS
+}
 
 /// The names and texts of all of `kind`, in the order of their names.
 pub fn all(kind: MethodKind) -> &'static [(&'static str, &'static str)] {

@@ -9,7 +9,7 @@ use fgc::Threads;
 use super::*;
 use crate::run::measure::{self as run_measure, Context};
 use crate::run::{Folders, Models};
-use crate::spec::{Experiment, File, MODELS, Measuring, Overrides, Verdict, each_kind};
+use crate::spec::{Experiment, File, Measuring, Overrides, Verdict, each_kind};
 
 fn read(text: &str) -> Result<Measuring> {
     let file = File { name: "small.toml".to_owned(), text: text.to_owned() };
@@ -312,10 +312,10 @@ fn what_is_wrong_is_said() {
 fn results_are_of_the_models_and_the_environment_that_they_were_measured_with() {
     let folder = tempfile::tempdir().unwrap();
     let text = cost().replace("'mlp'", "'mine.fg'");
-    let (_, mlp) = MODELS.into_iter().find(|(name, _)| *name == "mlp").unwrap();
+    let mlp = fgc::models::builtin("mlp").unwrap().text;
     let (model, kept) = (folder.path().join("mine.fg"), folder.path().join(SETTINGS));
     let results = || fs::read_to_string(folder.path().join(RESULTS)).unwrap();
-    fs::write(&model, mlp).unwrap();
+    fs::write(&model, &mlp).unwrap();
     assert!(run(&text, folder.path(), false).unwrap());
     let (first, of) = (results(), fs::read_to_string(&kept).unwrap());
     assert!(of.starts_with("format = 2\n") && of.contains("[models]\n\"mine.fg\" = "), "{of}");
