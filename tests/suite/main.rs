@@ -25,6 +25,7 @@ mod linalg;
 mod method_errors;
 mod methods;
 mod models;
+mod numpy;
 mod oracle;
 mod oracle_methods;
 mod parts;
