@@ -116,7 +116,7 @@ CASES = [
     ("stack([a, 1], -1)", lambda a: jnp.stack([a, jnp.ones_like(a)], -1)),
     ("clip(a, -0.25, 0.5)", lambda a: jnp.clip(a, -0.25, 0.5)),
     ("where(a > 0, a, -1)", lambda a: jnp.where(a > 0, a, -1)),
-    ("take_along(x, p, 1)", lambda x, p: jnp.take_along_axis(x, p, 1)),
+    ("take_along_axis(x, p, 1)", lambda x, p: jnp.take_along_axis(x, p, 1)),
     ("scatter_add(x, g, y, 1)", lambda x, g, y: x.at[:, g].add(y)),
     ("scatter(x, d, y, 1)", lambda x, d, y: x.at[:, d].set(y)),
     ("argmin(a)", lambda a: jnp.argmin(a, 1)),

@@ -75,7 +75,8 @@ const WAYS: [Way; 3] = [
 fn expressions_are_those_of_jax() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/language.safetensors");
     let file = arrays::read(&path).expect("the fixture");
-    let expressions: BTreeSet<&str> = file.tensors.keys().filter_map(|key| key.strip_suffix(":y")).collect();
+    let values = file.tensors.keys().filter(|key| !key.starts_with("in:"));
+    let expressions: BTreeSet<&str> = values.filter_map(|key| key.strip_suffix(":y")).collect();
     assert!(expressions.len() > 50, "{} expressions", expressions.len());
     let mut wrong = Vec::new();
     for expression in expressions {
@@ -119,10 +120,8 @@ fn of_positions(expression: &str, i: &[i32]) -> Vec<f64> {
     );
     let g = graph(&text, DType::F32);
     let x = Tensor::generate(&Type::new(DType::F32, [2, 3]), |k| k as f64);
-    let arrays = Arrays::from([
-        ("x".to_owned(), x),
-        ("i".to_owned(), Tensor::of::<i32>([i.len()], i.to_vec())),
-    ]);
+    let arrays =
+        Arrays::from([("x".to_owned(), x), ("i".to_owned(), Tensor::of::<i32>([i.len()], i.to_vec()))]);
     let results: Vec<Vec<f64>> = WAYS.iter().map(|(_, run)| run(&g, &arrays)["y"].to_f64()).collect();
     assert!(results.iter().all(|y| *y == results[0]), "{expression}: {results:?}");
     results.into_iter().next().unwrap_or_default()
@@ -145,7 +144,10 @@ fn the_last_of_several_writes_to_one_place_stands() {
     let y = "tensor([[10.0, 11.0, 12.0, 13.0], [20.0, 21.0, 22.0, 23.0]])";
     let found = of_positions(&format!("scatter(x, i, {y}, -1)"), &[2, 0, 2, 0]);
     assert_eq!(found, [13.0, 1.0, 12.0, 23.0, 4.0, 22.0]);
-    assert_eq!(of_positions("scatter(x, i, tensor([[7.0, 8.0, -0.0]]))", &[1])[5].to_bits(), (-0.0f64).to_bits());
+    assert_eq!(
+        of_positions("scatter(x, i, tensor([[7.0, 8.0, -0.0]]))", &[1])[5].to_bits(),
+        (-0.0f64).to_bits()
+    );
     assert_eq!(of_positions("scatter(x, i, zeros([0, 3]))", &[]), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
 }
 

@@ -178,9 +178,7 @@ impl<'a> Elab<'a> {
                 let ty = self.builder.ty(*v).to_string();
                 let error =
                     Diagnostic::new(span, format!("`/` is for floats, and this is {ty}")).also(*at, ty);
-                return Err(Box::new(
-                    error.help("convert with `f32(…)`, or round down with `//`"),
-                ));
+                return Err(Box::new(error.help("convert with `f32(…)`, or round down with `//`")));
             }
         }
         Ok(())

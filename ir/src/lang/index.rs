@@ -62,8 +62,10 @@ impl<'a> Elab<'a> {
                         self.list(part, span)
                     }
                     Some(Item::Computed(v, at)) => {
-                        let message =
-                            format!("an index of a list is a compile-time integer, not {}", self.builder.ty(v));
+                        let message = format!(
+                            "an index of a list is a compile-time integer, not {}",
+                            self.builder.ty(v)
+                        );
                         Err(Box::new(Diagnostic::new(at, message).help(
                             "of tensors of one shape, `take(stack(list), i)` is one that is chosen at run time",
                         )))
@@ -161,8 +163,7 @@ impl<'a> Elab<'a> {
     /// Positions in dimensions of `sizes` as positions in these dimensions joined; −1 where one is outside of its own.
     fn joined(&mut self, positions: &[(Value, Span)], sizes: &[usize], span: Span) -> Res<Value> {
         let shapes: Vec<&Shape> = positions.iter().map(|(v, _)| self.builder.shape(*v)).collect();
-        let shape = common_shape(shapes)
-            .map_err(|sizes| self.unbroadcast("an index", positions, sizes, span))?;
+        let shape = common_shape(shapes).map_err(|sizes| self.unbroadcast("[…]", positions, sizes, span))?;
         let ty = Type::new(DType::I32, shape.clone());
         let mut joined: Option<(Value, Value)> = None;
         for (&(v, at), &size) in positions.iter().zip(sizes) {
@@ -210,13 +211,13 @@ impl<'a> Elab<'a> {
                 Some(at) => Ok(Some(Item::At(at))),
                 None => Err(fail(at.span, format!("index {i} is out of range: {what} has size {size}"))),
             },
-            Val::Tensor(v) if self.builder.ty(v).dtype == DType::I32 => {
-                Ok(Some(Item::Computed(v, at.span)))
-            }
+            Val::Tensor(v) if self.builder.ty(v).dtype == DType::I32 => Ok(Some(Item::Computed(v, at.span))),
             Val::Tensor(v) => {
                 let ty = self.builder.ty(v);
                 let help = match ty.dtype {
-                    DType::Bool => "`where(m, x, 0)` keeps the elements where `m` holds: shapes are known before",
+                    DType::Bool => {
+                        "`where(m, x, 0)` keeps the elements where `m` holds, in a shape that is known"
+                    }
                     _ => "convert it: `i32(…)`",
                 };
                 let message = format!("a tensor that indexes is i32, not {ty}");
@@ -224,7 +225,10 @@ impl<'a> Elab<'a> {
             }
             other => {
                 let found = other.describe(&self.builder);
-                Err(fail(at.span, format!("an index is a compile-time integer or a tensor of i32, not {found}")))
+                Err(fail(
+                    at.span,
+                    format!("an index is a compile-time integer or a tensor of i32, not {found}"),
+                ))
             }
         }
     }

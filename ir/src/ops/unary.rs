@@ -102,9 +102,14 @@ rows! {
         } => |y, d| [{ let slope = of_arcs(s, x); let slope = s.neg(slope); s.strong_mul(d, slope) }];
         /// The angle in −π/2…π/2 whose tangent is x.
         Atan "atan" [-3.0, 3.0] |s, x| s.atan(x) => |y, d| [{
-            let (one, square) = (s.lit(x, 1.0), s.mul(x, x));
-            let below = s.add(one, square);
-            s.strong_div(d, below)
+            // 1/(1 + x²), or with q = 1/x q²/(1 + q²), neither of which leaves the range before the slope does.
+            let (one, size) = (s.lit(x, 1.0), s.abs(x));
+            let (steep, inverse) = (s.lt(one, size), s.div(one, x));
+            let q = s.select(steep, inverse, x);
+            let square = s.mul(q, q);
+            let (above, below) = (s.select(steep, square, one), s.add(one, square));
+            let slope = s.div(above, below);
+            s.strong_mul(d, slope)
         }];
         /// The hyperbolic sine, (eˣ − e⁻ˣ)/2.
         Sinh "sinh" [-2.0, 2.0] |s, x| sinh(s, x) => |y, d| [{ let slope = cosh(s, x); s.strong_mul(d, slope) }];

@@ -79,7 +79,7 @@ pub(super) fn einsum(e: &mut Elab, args: &Args) -> Res {
     let parts: Vec<&str> = from.split(',').collect();
     let count = args.count() - 1;
     if parts.len() != count {
-        let (s, are) = if parts.len() == 1 { ("", "is") } else { ("s", "are") };
+        let (s, are) = (if parts.len() == 1 { "" } else { "s" }, if count == 1 { "is" } else { "are" });
         return Err(bad(format!(
             "\"{spec}\" names the dimensions of {} operand{s}, and there {are} {count}: it is of the form \"ij,jk->ik\"",
             parts.len()
@@ -147,9 +147,13 @@ fn sizes(e: &Elab, args: &Args, operands: &[Operand]) -> Res<BTreeMap<Label, usi
                 (*known, *first) = (size, k);
             } else if *known != size && !(broadcasts && size == 1) {
                 let message = differ(e, operands, label, (*known, *first), (size, k));
-                let (p, q) = (e.builder.ty(operands[*first].value), e.builder.ty(operand.value));
-                let error = Diagnostic::new(args.span, message).also(args.at(*first + 1), p.to_string());
-                return Err(Box::new(error.also(args.at(k + 1), q.to_string())));
+                let ty = |k: usize| e.builder.ty(operands[k].value).to_string();
+                let error = Diagnostic::new(args.span, message).also(args.at(k + 1), ty(k));
+                let first = *first;
+                return Err(Box::new(match first == k {
+                    true => error,
+                    false => error.also(args.at(first + 1), ty(first)),
+                }));
             }
         }
     }
@@ -197,7 +201,9 @@ fn result(named: &[Subscripts], operands: &[Operand], to: Option<&str>) -> Resul
         seen.push(c);
     }
     match to.behind {
-        None if more > 0 => Err("the dimensions that `...` stands for are in the result too: add `...` to it".to_owned()),
+        None if more > 0 => {
+            Err("the dimensions that `...` stands for are in the result too: add `...` to it".to_owned())
+        }
         Some(_) if named.iter().all(|s| s.behind.is_none()) => {
             Err("`...` of the result is in no operand".to_owned())
         }
@@ -250,7 +256,13 @@ fn cheapest(operands: &[Operand], sizes: &BTreeMap<Label, usize>) -> Option<(usi
 }
 
 /// The product of two operands, summed over the labels that aren't `needed` any more.
-fn product(e: &mut Elab, x: Operand, y: Operand, needed: impl Fn(&Label) -> bool, span: Span) -> Res<Operand> {
+fn product(
+    e: &mut Elab,
+    x: Operand,
+    y: Operand,
+    needed: impl Fn(&Label) -> bool,
+    span: Span,
+) -> Res<Operand> {
     let (ours, theirs) = (x.labels.clone(), y.labels.clone());
     let x = without(e, x, |c| theirs.contains(c) || needed(c), span)?;
     let y = without(e, y, |c| ours.contains(c) || needed(c), span)?;

@@ -28,27 +28,39 @@ pub(super) fn take(e: &mut Elab, args: &Args) -> Res {
 
 pub(super) fn take_along(e: &mut Elab, args: &Args) -> Res {
     let (x, idx) = (args.tensor(e, 0)?, positions(e, args, 1)?);
+    let (p, q) = (e.builder.ty(x), e.builder.ty(idx));
+    match p.shape.split_last() {
+        Some((_, rows)) if *rows == *q.shape => {
+            let batch = rows.len();
+            e.push(Index::gather(batch, batch), &[x, idx], args.span).map(Val::Tensor)
+        }
+        _ => {
+            let message = format!("`take_along` of {p} takes a position for each of its rows, not {q}");
+            let error = Diagnostic::new(args.span, message);
+            Err(Box::new(error.also(args.at(0), p.to_string()).also(args.at(1), q.to_string())))
+        }
+    }
+}
+
+pub(super) fn take_along_axis(e: &mut Elab, args: &Args) -> Res {
+    let (x, idx) = (args.tensor(e, 0)?, positions(e, args, 1)?);
     let (p, q) = (e.builder.ty(x).clone(), e.builder.ty(idx).clone());
     let axis = args.axis(e, 2, -1, p.rank())?;
-    let rows = p.shape.without(&[axis]);
-    let several = q.rank() == p.rank() && q.shape.without(&[axis]) == rows;
-    if !several && q.shape != rows {
-        let message = format!("`take_along` of {p} takes a position for each of its rows, not {q}");
+    if q.rank() != p.rank() || q.shape.without(&[axis]) != p.shape.without(&[axis]) {
+        let message =
+            format!("`take_along_axis` of {p} takes positions of that shape but for axis {axis}, not {q}");
         let error = Diagnostic::new(args.span, message);
         return Err(Box::new(error.also(args.at(0), p.to_string()).also(args.at(1), q.to_string())));
     }
-    // The rows are the last dimension while they are read.
+    // The axis is the last dimension while it is read.
     let order: Vec<usize> = (0..p.rank()).filter(|k| *k != axis).chain([axis]).collect();
-    let x = e.permute(x, &order, args.span)?;
-    let idx = if several { e.permute(idx, &order, args.span)? } else { idx };
-    let y = e.push(Index::gather(rows.rank(), rows.rank()), &[x, idx], args.span)?;
-    if !several {
-        return Ok(Val::Tensor(y));
-    }
     let mut back = vec![0; order.len()];
     for (k, &d) in order.iter().enumerate() {
         back[d] = k;
     }
+    let (x, idx) = (e.permute(x, &order, args.span)?, e.permute(idx, &order, args.span)?);
+    let rows = p.rank() - 1;
+    let y = e.push(Index::gather(rows, rows), &[x, idx], args.span)?;
     e.permute(y, &back, args.span).map(Val::Tensor)
 }
 
@@ -57,7 +69,8 @@ pub(super) fn scatter_add(e: &mut Elab, args: &Args) -> Res {
     let ty = e.builder.ty(x).clone();
     let axis = args.axis(e, 3, 0, ty.rank())?;
     let at = e.builder.shape(idx);
-    let taken: Shape = ty.shape[..axis].iter().chain(at.iter()).chain(&ty.shape[axis + 1..]).copied().collect();
+    let taken: Shape =
+        ty.shape[..axis].iter().chain(at.iter()).chain(&ty.shape[axis + 1..]).copied().collect();
     let y = match args.value(2) {
         Val::Tensor(y) if e.builder.ty(*y).dtype != ty.dtype => {
             let found = e.builder.ty(*y).to_string();
@@ -90,7 +103,8 @@ pub(super) fn select(e: &mut Elab, args: &Args) -> Res {
     };
     let ty = e.builder.ty(m).clone();
     if ty.dtype != DType::Bool {
-        let error = Diagnostic::new(args.at(0), format!("the condition of `{}` is bool, not {ty}", args.name()));
+        let error =
+            Diagnostic::new(args.at(0), format!("the condition of `{}` is bool, not {ty}", args.name()));
         return Err(Box::new(error.help(format!("compare it, as in `{}(x > 0, a, b)`", args.name()))));
     }
     let mut branches = vec![(args.value(1).clone(), args.at(1)), (args.value(2).clone(), args.at(2))];

@@ -132,8 +132,9 @@ table! {
     "window_max" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_max:
         "the largest of windows over the inner dimensions of `x` [batch, …, channels]";
     "take" ("x", "idx", "axis"="0") index::take: "`x` at the positions `idx` of an axis; outside of it, 0";
-    "take_along" ("x", "idx", "axis"="-1") index::take_along:
-        "for each row of `x` along the axis its element at the position in `idx`, or its elements at several; outside, 0";
+    "take_along" ("x", "idx") index::take_along: "for each row of `x`, its element at the position in `idx`; outside, 0";
+    "take_along_axis" ("x", "idx", "axis"="-1") index::take_along_axis:
+        "for each row of `x` along the axis, its elements at the positions in that row of `idx`; outside, 0";
     "scatter_add" ("x", "idx", "y", "axis"="0") index::scatter_add:
         "`x` with `y` added at the positions `idx` of an axis, once for each; outside of it, nothing";
     "select" ("m", "a", "b") index::select: "`a` where `m` holds, else `b`";

@@ -81,9 +81,7 @@ fn product_of_numbers(e: &mut Elab, args: &Args, list: &List) -> Res {
     e.charge(list.weight(), args.span);
     for item in list.items() {
         product = match (&product, item) {
-            (Val::Int(a), Val::Int(b)) => {
-                Val::Int(a.checked_mul(*b).ok_or_else(|| overflow(args.span))?)
-            }
+            (Val::Int(a), Val::Int(b)) => Val::Int(a.checked_mul(*b).ok_or_else(|| overflow(args.span))?),
             (a, b) => match (a.number(), b.number()) {
                 (Some(a), Some(b)) => Val::Float(a * b),
                 _ => return Err(args.wrong(e, 0, "a list of numbers")),
@@ -173,7 +171,8 @@ fn truths(e: &Elab, args: &Args) -> Res<Value> {
     if ty.dtype == DType::Bool {
         return Ok(x);
     }
-    let error = Diagnostic::new(args.at(0), format!("`{}` is of truth values, and this is {ty}", args.name()));
+    let error =
+        Diagnostic::new(args.at(0), format!("`{}` is of truth values, and this is {ty}", args.name()));
     Err(Box::new(error.help(format!("compare it, as in `{}(x != 0)`", args.name()))))
 }
 

@@ -108,7 +108,11 @@ pub(super) fn convolve(e: &mut Elab, args: &Args) -> Res {
 pub(super) fn convolve_transpose(e: &mut Elab, args: &Args) -> Res {
     let sizes = spatial(e, args, args.tensor(e, 0)?)?;
     let (conv, slides) = kernel(e, args)?;
-    let spread: Vec<usize> = sizes.iter().zip(&conv.stride).map(|(&n, &s)| n + n.saturating_sub(1).saturating_mul(s - 1)).collect();
+    let spread: Vec<usize> = sizes
+        .iter()
+        .zip(&conv.stride)
+        .map(|(&n, &s)| n + n.saturating_sub(1).saturating_mul(s - 1))
+        .collect();
     let mode = match args.given(3).map(|a| &a.value) {
         None => "same",
         Some(Val::Str(mode)) => mode,
