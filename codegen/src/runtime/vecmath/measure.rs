@@ -29,7 +29,7 @@ macro_rules! functions {
 pub const FUNCTIONS: &[MeasuredFunction] = &functions! {
     exp: libm::exp, 2.0;
     expm1: libm::expm1, 3.0;
-    exp2: libm::exp2, 3.0;
+    exp2: libm::exp2, 2.0;
     log: libm::log, 2.0;
     log1p: libm::log1p, 2.0;
     log2: libm::log2, 1.0;
