@@ -3,12 +3,14 @@
 //! An input of integers whose elements, as they are, index an array or are compared with positions (those of
 //! an iota, or of a largest element) is taken to hold positions of that array. What an operation
 //! does with an index that is outside stays as it is; a bound says that data with such an index
-//! doesn't fit the program. An index that is computed first has no bound.
+//! doesn't fit the program. An index that is computed first has no bound; that one which is negative counts from the
+//! end, as the language has it, isn't such a computation.
 
 use std::collections::BTreeMap;
 
 use crate::bind::Arrays;
 use crate::graph::{Graph, Value};
+use crate::ops::index::of_either_end;
 use crate::ops::{OpRules, Positions, Role};
 
 /// The inputs of `g` whose elements are positions, by name, with the size of the smallest dimension that they are
@@ -38,7 +40,7 @@ pub fn bounds(g: &Graph) -> BTreeMap<String, usize> {
                 let from = node.args[0].index();
                 (inputs[v.index()], below[v.index()]) = (inputs[from], below[from]);
             }
-            Positions::Of(size) => hold(node.args[1], size),
+            Positions::Of(size) => hold(of_either_end(g, node.args[1]).unwrap_or(node.args[1]), size),
             Positions::Compared => {
                 for (a, b) in [(0, 1), (1, 0)] {
                     if let Some(bound) = below[node.args[b].index()] {

@@ -174,6 +174,74 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     near.filter(|(d, _)| *d > 0 && *d <= limit).min().map(|(_, n)| n)
 }
 
+/// What other libraries call otherwise: the name there, and how it is written here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("absolute", "abs(x)"),
+    ("amax", "max(x, axes)"),
+    ("amin", "min(x, axes)"),
+    ("arange", "iota(n)"),
+    ("arccos", "acos(x)"),
+    ("arcsin", "asin(x)"),
+    ("arctan", "atan(x)"),
+    ("arctan2", "atan2(a, b)"),
+    ("array", "tensor(list)"),
+    ("asarray", "tensor(list)"),
+    ("astype", "f32(x)"),
+    ("bmm", "a @ b"),
+    ("broadcast_to", "broadcast(x, shape)"),
+    ("cat", "concat(list, axis)"),
+    ("clamp", "clip(x, lo, hi)"),
+    ("concatenate", "concat(list, axis)"),
+    ("conv1d", "conv(x, features) as name"),
+    ("conv2d", "conv(x, features) as name"),
+    ("conv3d", "conv(x, features) as name"),
+    ("cross_entropy", "softmax_cross_entropy(logits, y)"),
+    ("divide", "a / b"),
+    ("equal", "a == b"),
+    ("expand_dims", "reshape(x, shape)"),
+    ("fabs", "abs(x)"),
+    ("flip", "reverse(x, axes)"),
+    ("float", "f32(x)"),
+    ("floor_divide", "a // b"),
+    ("fmod", "rem(a, b)"),
+    ("gather", "take_along_axis(x, idx, axis)"),
+    ("greater", "a > b"),
+    ("index_add", "scatter_add(x, idx, y, axis)"),
+    ("index_select", "take(x, idx, axis)"),
+    ("int", "i32(x)"),
+    ("less", "a < b"),
+    ("linear", "dense(x, units) as name"),
+    ("logical_and", "a and b"),
+    ("logical_not", "not a"),
+    ("logical_or", "a or b"),
+    ("logical_xor", "a != b"),
+    ("matmul", "a @ b"),
+    ("mm", "a @ b"),
+    ("mod", "a % b"),
+    ("movedim", "transpose(x, perm)"),
+    ("moveaxis", "transpose(x, perm)"),
+    ("multiply", "a * b"),
+    ("negative", "-x"),
+    ("not_equal", "a != b"),
+    ("permute", "transpose(x, perm)"),
+    ("power", "a ** b"),
+    ("rand", "random_uniform(shape)"),
+    ("randn", "random_normal(shape)"),
+    ("reciprocal", "1 / x"),
+    ("remainder", "a % b"),
+    ("squeeze", "reshape(x, shape)"),
+    ("subtract", "a - b"),
+    ("swapaxes", "transpose(x, perm)"),
+    ("true_divide", "a / b"),
+    ("unsqueeze", "reshape(x, shape)"),
+    ("view", "reshape(x, shape)"),
+];
+
+/// How that is written which other libraries, NumPy, JAX and PyTorch, call `name`, where that isn't its name here.
+pub fn elsewhere(name: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,14 +65,22 @@ macro_rules! elementary_functions {
             Exp exp [f32::exp, f64::exp] 10.0;
             /// eᵃ − 1, exact near 0.
             Expm1 expm1 [f32::exp_m1, f64::exp_m1] 14.0;
+            /// 2ᵃ.
+            Exp2 exp2 [f32::exp2, f64::exp2] 10.0;
             /// The natural logarithm.
             Log log [f32::ln, f64::ln] 12.0;
             /// log(1 + a), exact near 0.
             Log1p log1p [f32::ln_1p, f64::ln_1p] 14.0;
+            /// The logarithm to base 2.
+            Log2 log2 [f32::log2, f64::log2] 18.0;
+            /// The logarithm to base 10.
+            Log10 log10 [f32::log10, f64::log10] 20.0;
             /// The sine, of radians.
             Sin sin [f32::sin, f64::sin] 14.0;
             /// The cosine, of radians.
             Cos cos [f32::cos, f64::cos] 14.0;
+            /// The angle in −π/2…π/2 whose tangent is a.
+            Atan atan [f32::atan, f64::atan] 14.0;
             /// The hyperbolic tangent.
             Tanh tanh [f32::tanh, f64::tanh] 14.0;
             /// 1/(1 + e⁻ᵃ).

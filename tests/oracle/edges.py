@@ -67,6 +67,20 @@ def periodic(f):
     return lambda x: nan if mp.isinf(x) else f(x)
 
 
+def arcs(slope):
+    """A slope of `asin` or `acos`, infinite at ±1."""
+    return lambda x: slope * inf if abs(x) == 1 else slope / mp.sqrt((1 - x) * (1 + x))
+
+
+def logarithm(base):
+    return lambda x: -inf if x == 0 else mp.log(x, base), lambda x: inf if x == 0 else 1 / (x * mp.log(base)), 0
+
+
+def tame(f):
+    # Of what mpmath takes too long for.
+    return lambda x: f(max(min(x, mpf(20000)), mpf(-20000)))
+
+
 def none(x):
     return mpf(0)
 
@@ -75,7 +89,7 @@ def elu(alpha):
     return (lambda x: x if x > 0 else alpha * mp.expm1(x)), (lambda x: mpf(1) if x > 0 else alpha * mp.exp(x))
 
 
-# Value, slope, least argument.
+# Value, slope, least argument, and the largest unless that is infinity.
 UNARY = {
     "neg": (lambda x: -x, lambda x: mpf(-1), -inf),
     "abs": (abs, lambda x: mpf(-1 if x < 0 else 1), -inf),
@@ -83,12 +97,21 @@ UNARY = {
     "square": (lambda x: x * x, lambda x: 2 * x, -inf),
     "exp": (mp.exp, mp.exp, -inf),
     "expm1": (mp.expm1, mp.exp, -inf),
+    "exp2": (tame(lambda x: mpf(2) ** x), tame(lambda x: mp.log(2) * mpf(2) ** x), -inf),
     "log": (lambda x: -inf if x == 0 else mp.log(x), lambda x: inf if x == 0 else 1 / x, 0),
+    "log2": logarithm(2),
+    "log10": logarithm(10),
     "log1p": (lambda x: -inf if x == -1 else mp.log1p(x), lambda x: inf if x == -1 else 1 / (1 + x), -1),
     "sqrt": (mp.sqrt, lambda x: inf if x == 0 else 1 / (2 * mp.sqrt(x)), 0),
     "rsqrt": (lambda x: inf if x == 0 else 1 / mp.sqrt(x), lambda x: -inf if x == 0 else -1 / (2 * x * mp.sqrt(x)), 0),
     "sin": (periodic(mp.sin), periodic(mp.cos), -inf),
     "cos": (periodic(mp.cos), periodic(lambda x: -mp.sin(x)), -inf),
+    "tan": (periodic(mp.tan), periodic(lambda x: 1 + mp.tan(x) ** 2), -inf),
+    "asin": (mp.asin, arcs(1), -1, 1),
+    "acos": (mp.acos, arcs(-1), -1, 1),
+    "atan": (mp.atan, lambda x: 1 / (1 + x * x), -inf),
+    "sinh": (tame(mp.sinh), tame(mp.cosh), -inf),
+    "cosh": (tame(mp.cosh), tame(mp.sinh), -inf),
     "tanh": (mp.tanh, lambda x: 4 * logistic(2 * x) * logistic(-2 * x), -inf),
     "logistic": (logistic, lambda x: logistic(x) * logistic(-x), -inf),
     "softplus": (lambda x: max(x, 0) + mp.log1p(mp.exp(-abs(x))), logistic, -inf),
@@ -112,6 +135,11 @@ PRELUDE = {
     "gelu_exact(x)": (*gated(normal), lambda x: jax.nn.gelu(x, approximate=False)),
     "elu(x)": (*elu(1), jax.nn.elu),
     "elu(x, 0.25)": (*elu(mpf("0.25")), lambda x: jax.nn.elu(x, 0.25)),
+    "clip(x, -0.5, 2)": (
+        lambda x: max(min(x, mpf(2)), mpf("-0.5")),
+        lambda x: mpf("0.5") if x in (mpf("-0.5"), 2) else mpf(mpf("-0.5") < x < 2),
+        lambda x: jax.numpy.clip(x, -0.5, 2),
+    ),
     "leaky_relu(x)": (
         lambda x: x if x >= 0 else mpf("0.01") * x,
         lambda x: mpf(1) if x >= 0 else mpf("0.01"),
@@ -166,6 +194,19 @@ def whole(a, b):
     return mpf(0) if mp.isinf(b) else -(a - remainder(a, b)) / b
 
 
+def angle(a, b):
+    if mp.isinf(a) and mp.isinf(b):
+        a, b = mp.sign(a), mp.sign(b)
+    return mp.atan2(a, b) if a != 0 or b != 0 else mpf(0)
+
+
+def by_height(a, b):
+    """b / (a² + b²), where at most one is infinite."""
+    if a == 0 and b == 0 or mp.isinf(a) and mp.isinf(b):
+        return nan
+    return mpf(0) if mp.isinf(a) or mp.isinf(b) else b / (a * a + b * b)
+
+
 def share(first):
     return lambda a, b: mpf("0.5") if a == b else mpf(first(a, b))
 
@@ -197,6 +238,7 @@ BINARY = {
     "rem": (remainder, lambda a, b: mpf(1), whole, VALUES, VALUES),
     "maximum": (max, share(lambda a, b: a > b), share(lambda a, b: b > a), VALUES, VALUES),
     "minimum": (min, share(lambda a, b: a < b), share(lambda a, b: b < a), VALUES, VALUES),
+    "atan2": (angle, by_height, lambda a, b: -by_height(b, a), VALUES, VALUES),
     "pow": (power, power_by_base, power_by_exponent, BASES, EXPONENTS),
 }
 
@@ -208,8 +250,8 @@ def numbers(f, *args):
 def main():
     arrays = {}
     for dtype, xs in ("f32", SINGLE), ("f64", DOUBLE):
-        for name, (f, df, least) in UNARY.items():
-            x = xs[xs >= float(least)]
+        for name, (f, df, least, *most) in UNARY.items():
+            x = xs[(xs >= float(least)) & (xs <= float(most[0] if most else inf))]
             arrays |= {f"{dtype}:{name}:x0": x, f"{dtype}:{name}:y": numbers(f, x), f"{dtype}:{name}:d0": numbers(df, x)}
     for name, (f, da, db, first, second) in BINARY.items():
         a, b = (np.float64(np.float32(v.ravel())) for v in np.meshgrid(first, second))

@@ -26,6 +26,7 @@ mod linalg;
 mod method_errors;
 mod methods;
 mod models;
+mod numpy;
 mod oracle;
 mod oracle_methods;
 mod parts;

@@ -18,9 +18,9 @@ use rand::rngs::StdRng;
 use crate::edges::{ulp, value};
 
 /// Elementwise operations of floats that aren't rounded correctly.
-const FUNCTIONS: [&str; 14] = [
-    "exp", "expm1", "log", "log1p", "rsqrt", "sin", "cos", "tanh", "logistic", "softplus", "silu", "erf",
-    "erfc", "pow",
+const FUNCTIONS: [&str; 24] = [
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "rsqrt", "sin", "cos", "tan", "asin", "acos",
+    "atan", "sinh", "cosh", "tanh", "logistic", "softplus", "silu", "erf", "erfc", "pow", "atan2",
 ];
 /// What sums may be off by, in parts of the sum of magnitudes.
 const SUM: (f64, f64) = (1e-6, 1e-13);

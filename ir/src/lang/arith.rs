@@ -115,15 +115,10 @@ impl<'a> Elab<'a> {
                 self.only_floats(&a, &b, span)?;
                 Binary::Div.into()
             }
-            BinaryOp::Rem => Binary::Rem.into(),
+            BinaryOp::Rem => return self.modulo(a, b, span),
+            BinaryOp::FloorDiv => return self.floor_divide(a, b, span),
             BinaryOp::Pow => return self.power(a, b, span),
             BinaryOp::MatMul => return self.matmul(a, b, span),
-            BinaryOp::FloorDiv => {
-                let error = Diagnostic::new(span, "`//` is for compile-time integers");
-                return Err(Box::new(error.help(
-                    "`div(a, b)` of integer tensors rounds toward zero, `floor(a / b)` of floats down",
-                )));
-            }
             BinaryOp::Lt => return self.compare(Compare::Lt, op, [a, b], span),
             BinaryOp::Le => return self.compare(Compare::Le, op, [a, b], span),
             BinaryOp::Gt => return self.compare(Compare::Lt, op, [b, a], span),
@@ -142,20 +137,25 @@ impl<'a> Elab<'a> {
         self.elementwise(row, spelling(op), &[a, b], span)
     }
 
-    /// A comparison written `op`.
+    /// A comparison written `op`. Truth values are equal or not, and in no order.
     fn compare(&mut self, row: Compare, op: BinaryOp, args: [(Val, Span); 2], span: Span) -> Res {
-        for (value, at) in &args {
-            if let Val::Tensor(v) = value
-                && self.builder.ty(*v).dtype == DType::Bool
-            {
-                let ty = self.builder.ty(*v).to_string();
-                let error =
-                    Diagnostic::new(span, format!("`{}` compares numbers, and this is {ty}", spelling(op)));
-                let help = "of truth values, `xor(a, b)` holds where they differ";
-                return Err(Box::new(error.also(*at, ty).help(help)));
-            }
+        let truth = args.iter().find_map(|(value, at)| match value {
+            Val::Tensor(v) if self.builder.ty(*v).dtype == DType::Bool => Some((*v, *at)),
+            _ => None,
+        });
+        let Some((v, at)) = truth else { return self.elementwise(row, spelling(op), &args, span) };
+        if !matches!(row, Compare::Eq | Compare::Ne) {
+            let ty = self.builder.ty(v).to_string();
+            let error =
+                Diagnostic::new(span, format!("`{}` compares numbers, and this is {ty}", spelling(op)));
+            return Err(Box::new(error.also(at, ty).help("`==` and `!=` compare truth values too")));
         }
-        self.elementwise(row, spelling(op), &args, span)
+        match self.elementwise(Binary::Xor, spelling(op), &args, span)? {
+            Val::Tensor(differ) if row == Compare::Eq => {
+                self.push(Unary::Not, &[differ], span).map(Val::Tensor)
+            }
+            differ => Ok(differ),
+        }
     }
 
     /// Fails if `v` is a float, to which `and`, `or` and `not` don't apply. On integers they are
@@ -178,9 +178,7 @@ impl<'a> Elab<'a> {
                 let ty = self.builder.ty(*v).to_string();
                 let error =
                     Diagnostic::new(span, format!("`/` is for floats, and this is {ty}")).also(*at, ty);
-                return Err(Box::new(
-                    error.help("cast with `f32(…)`, or round toward zero with `div(a, b)`"),
-                ));
+                return Err(Box::new(error.help("convert with `f32(…)`, or round down with `//`")));
             }
         }
         Ok(())

@@ -85,7 +85,8 @@ impl<'a> Elab<'a> {
         Ok(values)
     }
 
-    fn unbroadcast(
+    /// The error of tensors whose sizes `a` and `b` keep them from having a shape in common.
+    pub(super) fn unbroadcast(
         &self,
         name: &str,
         tensors: &[(Value, Span)],

@@ -7,7 +7,7 @@ use super::names::{Activation, Kind};
 use super::stmt::Flow;
 use super::value::{Fail, Res, Val};
 use crate::attrs::{AttrReader, Attrs};
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Diagnostic, elsewhere, nearest};
 use crate::graph::Span;
 use crate::ops::{Binary, Compare, Op, OpRules, Unary};
 use crate::text::ast::{self, Function, Ident};
@@ -83,7 +83,9 @@ impl<'a> Elab<'a> {
         }
         let fns = self.user.fns.keys().chain(self.prelude.fns.keys()).copied();
         let names = fns.chain(builtins::all().map(|b| b.name)).chain(row_names());
-        Box::new(if let Some(near) = nearest(&callee.name, names) {
+        Box::new(if let Some(here) = elsewhere(&callee.name) {
+            error.help(format!("it is written `{here}`"))
+        } else if let Some(near) = nearest(&callee.name, names) {
             error.help(format!("did you mean `{near}`?"))
         } else if self.activation.vars.contains_key(callee.name.as_str()) {
             error.help(format!("`{}` is a value", callee.name))
@@ -160,8 +162,12 @@ impl<'a> Elab<'a> {
                 self.apply(&f, given.into_iter().map(|g| g.arg).collect(), span)
             }
             Callee::Builtin(builtin) => {
-                let names: Vec<(&str, bool)> =
+                let mut names: Vec<(&str, bool)> =
                     builtin.params.iter().map(|p| (p.name(), p.is_required())).collect();
+                if let Some((last, _)) = names.last().copied().filter(|_| builtin.is_variadic()) {
+                    let more = given.len().saturating_sub(names.len());
+                    names.extend(std::iter::repeat_n((last, false), more));
+                }
                 let bound = bind(builtin.name, &builtin.signature(), &names, given, span, None)?;
                 if builtin.of_trees || !bound.iter().flatten().any(|arg| matches!(arg.value, Val::Tree(_))) {
                     return (builtin.run)(self, &Args::new(builtin, bound, span));

@@ -109,6 +109,8 @@ impl<'a> Elab<'a> {
         }
         match (name, self.fans) {
             ("inf", _) => return Ok(Val::Float(f64::INFINITY)),
+            ("nan", _) => return Ok(Val::Float(f64::NAN)),
+            ("pi", _) => return Ok(Val::Float(std::f64::consts::PI)),
             ("fan_in", Some((fan, _))) | ("fan_out", Some((_, fan))) => return Ok(Val::Int(fan)),
             _ => {}
         }

@@ -12,6 +12,7 @@ pub mod calculus;
 mod call;
 mod callable;
 mod declare;
+mod division;
 mod eval;
 mod expr;
 mod fit;

@@ -83,6 +83,11 @@ rows! {
                 s.strong_mul(d, slope)
             }
         ];
+        /// The angle in −π…π of the point (b, a) of the plane, as C's `atan2`; its slopes at the origin are NaN, as in JAX.
+        Atan2 "atan2" [0.5, 2.0] |s, a, b| angle(s, a, b) => |y, d| [
+            { let slope = by_height(s, a, b); s.strong_mul(d, slope) },
+            { let slope = by_height(s, b, a); let slope = s.neg(slope); s.strong_mul(d, slope) }
+        ];
         /// a · b, and 0 where a factor is 0, even if the other is infinite or NaN: the product of a tangent
         /// and a slope. It is bilinear and associative as the product is, and equal to it on finite numbers.
         StrongMul "strong_mul" [-2.0, 2.0] |s, a, b| s.strong_mul(a, b) => |y, d| [s.strong_mul(d, b), s.strong_mul(a, d)];
@@ -108,6 +113,54 @@ rows! {
         /// Bitwise exclusive or.
         Xor "xor" [0.0, 1.0] |s, a, b| s.xor(a, b) => |y, d| [];
     }
+}
+
+/// Where `v` is below 0, or −0.
+fn is_negative<S: Float>(s: &mut S, v: S::V) -> S::Mask {
+    // 1/v is −∞ for −0; 1/−∞ isn't below 0.
+    let (zero, one) = (s.lit(v, 0.0), s.lit(v, 1.0));
+    let nothing = s.eq(v, zero);
+    let inverse = s.div(one, v);
+    let sign = s.select(nothing, inverse, v);
+    s.lt(sign, zero)
+}
+
+/// The angle of the point with height `a` and width `b`: atan(|a| / |b|), reflected into its quadrant.
+fn angle<S: Float>(s: &mut S, a: S::V, b: S::V) -> S::V {
+    let (height, width) = (s.abs(a), s.abs(b));
+    let ratio = s.div(height, width);
+    // 0/0 and ∞/∞, which are NaN, have the ratios 0 and 1.
+    let (zero, one, infinity) = (s.lit(a, 0.0), s.lit(a, 1.0), s.lit(a, f64::INFINITY));
+    let level = s.eq(height, zero);
+    let far = s.eq(height, infinity);
+    let known = s.eq(width, width);
+    let flat = s.select(known, zero, ratio);
+    let ratio = s.select(level, flat, ratio);
+    let wide = s.eq(width, infinity);
+    let diagonal = s.select(wide, one, ratio);
+    let ratio = s.select(far, diagonal, ratio);
+    let sharp = s.atan(ratio);
+    let half_turn = s.lit(a, std::f64::consts::PI);
+    let blunt = s.sub(half_turn, sharp);
+    let left = is_negative(s, b);
+    let upper = s.select(left, blunt, sharp);
+    let lower = s.neg(upper);
+    let below = is_negative(s, a);
+    s.select(below, lower, upper)
+}
+
+/// b / (a² + b²), the slope of [`angle`] by `a`, of quotients that don't leave the range where it doesn't.
+fn by_height<S: Float>(s: &mut S, a: S::V, b: S::V) -> S::V {
+    let (height, width) = (s.abs(a), s.abs(b));
+    let wide = s.lt(height, width);
+    let (more, less) = (s.select(wide, b, a), s.select(wide, a, b));
+    // Of r = less / more: 1 / (more·(1 + r²)), or r / (more·(1 + r²)).
+    let (one, ratio) = (s.lit(a, 1.0), s.div(less, more));
+    let square = s.mul(ratio, ratio);
+    let length = s.add(one, square);
+    let above = s.select(wide, one, ratio);
+    let slope = s.div(above, more);
+    s.div(slope, length)
 }
 
 /// The part of the tangent `d` of `a` that the extremum `y` of `a` and `b` has: all of it, none, or

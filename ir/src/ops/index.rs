@@ -1,10 +1,13 @@
 //! Reads and writes at computed indices.
 
 use super::rows::spread;
-use super::{Batched, Emit, Lower, OpRules, Operand, Positions, Sample, batch_all, expect_args, not_linear};
+use super::{
+    Batched, Binary, Compare, Emit, Lower, Op, OpRules, Operand, Positions, Sample, Select, batch_all,
+    expect_args, not_linear,
+};
 use crate::attrs::{Attr, AttrError, AttrReader, Attrs};
 use crate::builder::{Builder, Built};
-use crate::graph::Value;
+use crate::graph::{Graph, Value};
 use crate::tensor::Tensor;
 use crate::types::{DType, Shape, Type, TypeError};
 
@@ -72,6 +75,27 @@ impl Index {
             })
         })
     }
+}
+
+/// The positions `i` in a dimension of size `n`, where negative ones count from its end.
+pub fn from_either_end(b: &mut Builder, i: Value, n: usize) -> Built {
+    let ty = b.ty(i).clone();
+    let (zero, size) = (b.zeros(ty.clone())?, b.constant(ty, n as f64)?);
+    let negative = b.push(Compare::Lt, &[i, zero])?;
+    let from_end = b.push(Binary::Add, &[i, size])?;
+    b.push(Select, &[negative, from_end, i])
+}
+
+/// The positions that `v` was made of by [`from_either_end`], if it was.
+pub fn of_either_end(g: &Graph, v: Value) -> Option<Value> {
+    let args = |v: Value, op: Op| {
+        let node = g.node(v);
+        if node.op == op { node.args.get(..2).map(|a| (a[0], a[1])) } else { None }
+    };
+    let &[negative, from_end, i] = g.node(v).args.as_slice() else { return None };
+    let (below, _) = args(negative, Compare::Lt.into())?;
+    let (added, _) = args(from_end, Binary::Add.into())?;
+    (g.node(v).op == Op::Select(Select) && below == i && added == i).then_some(i)
 }
 
 impl OpRules for Index {

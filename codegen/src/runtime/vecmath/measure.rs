@@ -29,10 +29,14 @@ macro_rules! functions {
 pub const FUNCTIONS: &[MeasuredFunction] = &functions! {
     exp: libm::exp, 2.0;
     expm1: libm::expm1, 3.0;
+    exp2: libm::exp2, 2.0;
     log: libm::log, 2.0;
     log1p: libm::log1p, 2.0;
+    log2: libm::log2, 1.0;
+    log10: libm::log10, 1.0;
     sin: f64::sin, 3.0;
     cos: f64::cos, 3.0;
+    atan: libm::atan, 2.0;
     tanh: libm::tanh, 4.0;
     logistic: |x| 1.0 / (1.0 + libm::exp(-x)), 4.0;
     erf: libm::erf, 4.0;

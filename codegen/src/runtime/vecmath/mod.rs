@@ -23,12 +23,12 @@ mod tests;
 mod trig;
 
 pub use erf::{erf, erfc};
-pub use exp::{exp, expm1};
+pub use exp::{exp, exp2, expm1};
 pub use hyperbolic::{logistic, tanh};
 pub use lanes::{AtOnce, Lanes, Native};
 pub use log::{log, log1p};
-pub use power::pow;
-pub use trig::{cos, sin};
+pub use power::{log2, log10, pow};
+pub use trig::{atan, cos, sin};
 
 /// 1.5·2²³: added to a float below 2²² in magnitude, it rounds it to an integer that is then in
 /// the low bits of the sum.

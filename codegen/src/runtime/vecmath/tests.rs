@@ -1,10 +1,10 @@
 //! The stated errors, on a part of the arguments; the example `ulp` takes all.
 
 use super::measure::{FUNCTIONS, MeasuredFunction, POW_BOUND, pow_arguments, pow_error, worst};
-use super::{AtOnce, Native, exp, logistic, pow, tanh};
+use super::{AtOnce, Native, exp, exp2, log2, log10, logistic, pow, tanh};
 
 /// The arguments where a function's method changes, and where results begin to be special.
-const BREAKPOINTS: [f32; 32] = [
+const BREAKPOINTS: [f32; 34] = [
     0.0,
     1e-45,
     f32::MIN_POSITIVE,
@@ -12,6 +12,7 @@ const BREAKPOINTS: [f32; 32] = [
     0.173_286_8,
     0.25,
     0.333_333_34,
+    0.414_213_57,
     0.346_573_6,
     0.5,
     0.666_666_7,
@@ -20,6 +21,7 @@ const BREAKPOINTS: [f32; 32] = [
     1.333_333_4,
     std::f32::consts::FRAC_PI_2,
     2.0,
+    2.414_213_7,
     std::f32::consts::PI,
     3.92,
     9.010_914,
@@ -67,10 +69,14 @@ fn special_values_are_exact() {
     let rows = [
         ("exp", [0.0, 1.0, 1.0, inf]),
         ("expm1", [-1.0, -0.0, 0.0, inf]),
+        ("exp2", [0.0, 1.0, 1.0, inf]),
         ("log", [nan, -inf, -inf, inf]),
         ("log1p", [nan, -0.0, 0.0, inf]),
+        ("log2", [nan, -inf, -inf, inf]),
+        ("log10", [nan, -inf, -inf, inf]),
         ("sin", [nan, -0.0, 0.0, nan]),
         ("cos", [nan, 1.0, 1.0, nan]),
+        ("atan", [-std::f32::consts::FRAC_PI_2, -0.0, 0.0, std::f32::consts::FRAC_PI_2]),
         ("tanh", [-1.0, -0.0, 0.0, 1.0]),
         ("logistic", [0.0, 0.5, 0.5, 1.0]),
         ("erf", [-1.0, -0.0, 0.0, 1.0]),
@@ -112,6 +118,11 @@ fn special_powers_are_exact() {
     for n in -20..=20 {
         let power = pow(&mut Native(AtOnce), 2.0, n as f32);
         assert_eq!(power, 2.0_f32.powi(n));
+        assert_eq!(exp2(&mut Native(AtOnce), n as f32), power);
+        assert_eq!(log2(&mut Native(AtOnce), power), n as f32);
+    }
+    for n in 0..=10 {
+        assert_eq!(log10(&mut Native(AtOnce), 10.0_f32.powi(n)), n as f32);
     }
 }
 

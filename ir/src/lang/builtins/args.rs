@@ -36,6 +36,11 @@ impl Args {
         self.builtin.name
     }
 
+    /// The number of arguments, and of parameters before the last of them that weren't given.
+    pub(super) fn count(&self) -> usize {
+        self.values.iter().rposition(Option::is_some).map_or(0, |k| k + 1)
+    }
+
     /// Whether parameter `k` was given.
     pub(super) fn has(&self, k: usize) -> bool {
         self.given(k).is_some()
@@ -58,7 +63,7 @@ impl Args {
 
     /// The error that parameter `k` isn't `what`.
     pub(super) fn wrong(&self, e: &Elab, k: usize, what: &str) -> Fail {
-        let param = self.builtin.params.get(k).map_or("", |p| p.name());
+        let param = self.builtin.params.get(k).or(self.builtin.params.last()).map_or("", |p| p.name());
         let found = self.value(k).describe(&e.builder);
         let error =
             Diagnostic::new(self.at(k), format!("`{param}` of `{}` is {what}, not {found}", self.name()));

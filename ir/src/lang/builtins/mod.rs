@@ -4,6 +4,7 @@ mod args;
 mod calculus;
 mod contract;
 mod draw;
+mod einsum;
 mod index;
 mod linalg;
 mod make;
@@ -49,6 +50,11 @@ pub struct Builtin {
 }
 
 impl Builtin {
+    /// Whether its last parameter stands for any number of arguments.
+    pub(super) fn is_variadic(&self) -> bool {
+        self.params.last().is_some_and(|p| p.name().ends_with('…'))
+    }
+
     /// How it is called: `sum(x, axes=all, keep=false)`.
     pub fn signature(&self) -> String {
         let params = self.params.iter().map(|p| match p.1 {
@@ -90,7 +96,6 @@ table! {
     "dim" ("x", "axis") shape::dim: "the size of dimension `axis`";
     "rank" ("x") shape::rank: "the number of dimensions";
     "len" ("list") shape::len: "the number of elements of a list";
-    "prod" ("list") shape::prod: "the product of a list of numbers";
     "range" ("n") shape::range: "the list 0, 1, …, n - 1";
     "each" ("x", "n") shape::each: "the list of `n` times `x`; `x` itself if it is a list of that length";
     "reshape" ("x", "shape") shape::reshape: "the same elements in another shape; one size may be -1";
@@ -98,27 +103,42 @@ table! {
     "transpose" ("x", "perm"="reversed") shape::transpose: "dimension `k` of the result is dimension `perm[k]` of `x`";
     "broadcast" ("x", "shape") shape::broadcast: "`x` repeated to a shape, as operators do it";
     "concat" ("list", "axis") shape::concat: "tensors joined along a dimension";
+    "stack" ("list", "axis"="0") shape::stack: "tensors of one shape along a new dimension; numbers among them are repeated";
     "pad" ("x", "padding") shape::pad: "zeros around `x`: `[[low, high], …]`, one pair for each dimension";
     "reverse" ("x", "axes") shape::reverse: "dimensions run backwards";
     "sum" ("x", "axes"="all", "keep"="false") reduce::sum: "the sum over axes; of bool, how many hold, as i32";
     "mean" ("x", "axes"="all", "keep"="false") reduce::mean: "the mean over axes; of bool and integers, as f32";
     "max" ("x", "axes"="all", "keep"="false") reduce::max: "the largest over axes; of numbers, `max(a, b)`";
     "min" ("x", "axes"="all", "keep"="false") reduce::min: "the smallest over axes; of numbers, `min(a, b)`";
+    "prod" ("x", "axes"="all", "keep"="false") reduce::prod: "the product over axes; of a list of numbers, their product";
+    "any" ("x", "axes"="all", "keep"="false") reduce::any: "whether a truth value holds somewhere along the axes";
+    "all" ("x", "axes"="all", "keep"="false") reduce::all: "whether a truth value holds everywhere along the axes";
+    "cumsum" ("x", "axis"="-1") reduce::cumsum: "the sums of the elements up to each; of bool, how many hold, as i32";
     "argmax" ("x", "axis"="-1") reduce::argmax: "the position of the first largest element, as i32";
-    "einsum" ("spec", "a", "b") contract::einsum: "a sum of products: `einsum(\"ij,jk->ik\", a, b)`";
+    "argmin" ("x", "axis"="-1") reduce::argmin: "the position of the first smallest element, as i32";
+    "einsum" ("spec", "operands…") einsum::einsum:
+        "sums of products of any number of tensors: `einsum(\"ij,jk,kl->il\", a, b, c)`";
     "cholesky" ("a") linalg::cholesky:
         "the lower triangular `l` with `l @ transpose(l)` = `a` [..., n, n], symmetric and positive definite";
     "triangular_solve" ("l", "b", "lower"="true", "transpose"="false") linalg::triangular_solve:
         "the `x` with `l @ x` = `b`, [..., n] or [..., n, m], of the triangular `l` [..., n, n], or of its transpose";
     "convolve" ("x", "w", "stride"="1", "padding"="\"same\"", "dilation"="1", "groups"="1") window::convolve:
         "convolution of `x` [batch, …, channels] with `w` [size…, channels / groups, features]";
+    "convolve_transpose" ("x", "w", "stride"="1", "padding"="\"same\"", "dilation"="1", "groups"="1")
+        window::convolve_transpose:
+        "convolution of `x` with `stride - 1` zeros between its elements, as `jax.lax.conv_transpose`";
     "window_sum" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_sum:
         "sums of windows over the inner dimensions of `x` [batch, …, channels]";
     "window_max" ("x", "size", "stride"="size", "padding"="\"valid\"") window::window_max:
         "the largest of windows over the inner dimensions of `x` [batch, …, channels]";
     "take" ("x", "idx", "axis"="0") index::take: "`x` at the positions `idx` of an axis; outside of it, 0";
     "take_along" ("x", "idx") index::take_along: "for each row of `x`, its element at the position in `idx`; outside, 0";
+    "take_along_axis" ("x", "idx", "axis"="-1") index::take_along_axis:
+        "for each row of `x` along the axis, its elements at the positions in that row of `idx`; outside, 0";
+    "scatter_add" ("x", "idx", "y", "axis"="0") index::scatter_add:
+        "`x` with `y` added at the positions `idx` of an axis, once for each; outside of it, nothing";
     "select" ("m", "a", "b") index::select: "`a` where `m` holds, else `b`";
+    "where" ("m", "a", "b") index::select: "the same as `select`";
     "iota" ("n") make::iota: "0, 1, …, n - 1, as i32";
     "zeros" ("shape") make::zeros: "zeros, as f32";
     "ones" ("shape") make::ones: "ones, as f32";

@@ -2,6 +2,7 @@
 
 use super::Args;
 use crate::diag::Diagnostic;
+use crate::graph::{Span, Value};
 use crate::lang::eval::{Elab, MAX_RANK, fail};
 use crate::lang::value::{Res, Val, axis, size};
 use crate::ops::{Concat, Pad, Reverse};
@@ -29,24 +30,6 @@ pub(super) fn len(e: &mut Elab, args: &Args) -> Res {
         Val::List(list) => Ok(Val::Int(list.items().len() as i64)),
         _ => Err(args.wrong(e, 0, "a list")),
     }
-}
-
-pub(super) fn prod(e: &mut Elab, args: &Args) -> Res {
-    let Val::List(list) = args.value(0) else { return Err(args.wrong(e, 0, "a list of numbers")) };
-    let mut product = Val::Int(1);
-    e.charge(list.weight(), args.span);
-    for item in list.items() {
-        product = match (&product, item) {
-            (Val::Int(a), Val::Int(b)) => {
-                Val::Int(a.checked_mul(*b).ok_or_else(|| super::super::arith::overflow(args.span))?)
-            }
-            (a, b) => match (a.number(), b.number()) {
-                (Some(a), Some(b)) => Val::Float(a * b),
-                _ => return Err(args.wrong(e, 0, "a list of numbers")),
-            },
-        };
-    }
-    Ok(product)
 }
 
 pub(super) fn reshape(e: &mut Elab, args: &Args) -> Res {
@@ -115,18 +98,51 @@ pub(super) fn broadcast(e: &mut Elab, args: &Args) -> Res {
     e.broadcast_to(x, &shape, args.span).map(Val::Tensor)
 }
 
-pub(super) fn concat(e: &mut Elab, args: &Args) -> Res {
+/// The elements of the list of parameter 0, which are tensors.
+fn tensors(e: &Elab, args: &Args) -> Res<Vec<Value>> {
     let Val::List(list) = args.value(0) else { return Err(args.wrong(e, 0, "a list of tensors")) };
-    let values: Option<Vec<_>> =
-        list.items().iter().map(|v| if let Val::Tensor(v) = v { Some(*v) } else { None }).collect();
-    let Some(values) = values else { return Err(args.wrong(e, 0, "a list of tensors")) };
-    let Some(&first) = values.first() else { return Err(args.fail(0, "there is nothing to join")) };
+    let values = list.items().iter().map(|v| if let Val::Tensor(v) = v { Some(*v) } else { None });
+    let values: Option<Vec<Value>> = values.collect();
+    match values {
+        Some(values) if values.is_empty() => Err(args.fail(0, "there is nothing to join")),
+        Some(values) => Ok(values),
+        None => Err(args.wrong(e, 0, "a list of tensors")),
+    }
+}
+
+pub(super) fn concat(e: &mut Elab, args: &Args) -> Res {
+    let values = tensors(e, args)?;
+    let first = values[0];
     e.charge(values.len(), args.span);
     let axis = args.axis(e, 1, 0, e.builder.ty(first).rank())?;
     if values.len() == 1 {
         return Ok(Val::Tensor(first));
     }
     e.push(Concat { axis }, &values, args.span).map(Val::Tensor)
+}
+
+/// Numbers among the tensors have their type; other shapes aren't broadcast, as in NumPy.
+pub(super) fn stack(e: &mut Elab, args: &Args) -> Res {
+    let Val::List(list) = args.value(0) else { return Err(args.wrong(e, 0, "a list of tensors")) };
+    let items: Vec<(Val, Span)> = list.items().iter().map(|v| (v.clone(), args.at(0))).collect();
+    e.charge(items.len(), args.span);
+    let shapes = items.iter().filter_map(|(v, _)| if let Val::Tensor(v) = v { Some(*v) } else { None });
+    let mut shapes = shapes.map(|v| e.builder.ty(v));
+    let Some(first) = shapes.next() else { return Err(args.wrong(e, 0, "a list with a tensor")) };
+    if let Some(other) = shapes.find(|ty| ty.shape != first.shape) {
+        return Err(args.fail(0, format!("`stack` takes tensors of one shape, not {first} and {other}")));
+    }
+    let shape = first.shape.clone();
+    let axis = args.axis(e, 1, 0, shape.rank() + 1)?;
+    let with_one: Shape = shape[..axis].iter().chain(&[1]).chain(&shape[axis..]).copied().collect();
+    let mut parts = Vec::with_capacity(items.len());
+    for value in e.aligned("stack", &items, args.span)? {
+        parts.push(e.reshape(value, with_one.clone(), args.span)?);
+    }
+    match parts.as_slice() {
+        [one] => Ok(Val::Tensor(*one)),
+        parts => e.push(Concat { axis }, parts, args.span).map(Val::Tensor),
+    }
 }
 
 pub(super) fn pad(e: &mut Elab, args: &Args) -> Res {

@@ -3,7 +3,7 @@
 use super::super::ast::{Arg, BinaryOp, Expr, ExprKind, IndexItem, UnaryOp};
 use super::super::lexer::{Kind, RESERVED};
 use super::{MAX_DEPTH, Parse, Parser, Reported};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, elsewhere};
 use crate::graph::Span;
 
 /// How tightly operators bind: a row for each level, from the loosest.
@@ -15,6 +15,9 @@ mod level {
     pub const SUM: u8 = 5;
     pub const PRODUCT: u8 = 6;
 }
+
+/// What functions of other libraries are called through.
+const MODULES: [&str; 8] = ["np", "numpy", "jnp", "jax", "torch", "tf", "math", "F"];
 
 impl Parser<'_> {
     /// An expression. Its tree is at most [`MAX_DEPTH`] high.
@@ -146,7 +149,13 @@ impl Parser<'_> {
     /// There are no fields and no methods.
     fn field(&mut self) -> Reported {
         let dot = self.span();
+        let before = self.at.checked_sub(1).and_then(|at| self.word_at(at));
+        let module = before.is_some_and(|name| MODULES.contains(&name));
         let help = match self.word_at(self.at + 1) {
+            Some(name) if module && name.len() <= 40 => {
+                let written = elsewhere(name).map_or(format!("{name}(…)"), str::to_owned);
+                format!("functions belong to no module: `{written}`")
+            }
             Some("shape" | "size") => "the size of dimension 0 of `x` is `dim(x, 0)`".to_owned(),
             Some(name) if name.len() <= 40 => format!("call a function: `{name}(x)`"),
             _ => "call a function: `f(x)`".to_owned(),
