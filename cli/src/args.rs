@@ -7,11 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fgc::Level;
 
 mod estimate;
+mod import;
 mod reproduce;
 mod step;
 mod train;
 
 pub use estimate::Estimate;
+pub use import::Import;
 pub use reproduce::Reproduce;
 pub use step::StepArgs;
 pub use train::{Eval, Train};
@@ -58,6 +60,8 @@ pub enum Command {
     Levels(Levels),
     /// Repeat experiments: run them, and make their figures
     Reproduce(Reproduce),
+    /// Make a model of one in the ONNX format
+    Import(Import),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),

@@ -8,6 +8,7 @@ mod data;
 mod estimate;
 mod explain;
 mod failure;
+mod import;
 mod init;
 mod levels;
 mod model;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::init(args, fgc.quiet, fgc.threads),
         Command::Check(args) => check::check(args, fgc.threads),
         Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
+        Command::Import(args) => import::import(args, fgc.quiet),
         Command::Data(args) => data::data(args, fgc.quiet),
         Command::Verify(args) => verify::verify(args, fgc.quiet),
     };
