@@ -16,6 +16,7 @@ mod formats;
 mod fusion;
 mod fuzz;
 mod growth;
+mod import;
 mod isa;
 mod jit;
 mod kept;

@@ -65,7 +65,8 @@ impl<'a> Importer<'a> {
             return Err(Error::Unsaid(std::mem::take(&mut self.problems)));
         }
         let program = std::mem::take(&mut self.program);
-        let comment = self.notes.iter().filter(|n| n.len() < 200).cloned().collect::<Vec<_>>().join("\n");
+        let from = format!("From an ONNX model, with version {} of its operators.", self.opset);
+        let comment = std::iter::once(&from).chain(&self.notes).cloned().collect::<Vec<_>>().join("\n");
         let (text, arrays, sources) = program.finish(&name, &comment);
         Ok(Imported { text, arrays, sources, notes: std::mem::take(&mut self.notes) })
     }

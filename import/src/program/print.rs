@@ -12,7 +12,7 @@ use super::{End, Expr, Finished, Kind, Program};
 /// The most letters of a line that something is put into.
 const WIDTH: usize = 96;
 /// How deep what stands in a line was put into it.
-const DEPTH: usize = 4;
+const DEPTH: usize = 3;
 
 /// The functions that programs may need and the prelude doesn't have.
 const HELPERS: &str = include_str!("../helpers.fg");
@@ -22,8 +22,16 @@ struct Pending {
     text: String,
     strength: Strength,
     depth: usize,
-    /// The lines whose texts are in it.
+    /// The layer that is in the text.
+    layer: Option<String>,
     written: bool,
+}
+
+impl Pending {
+    /// What `text`, a name, stands for.
+    fn written(text: String) -> Pending {
+        Pending { text, strength: ATOM, depth: 0, layer: None, written: true }
+    }
 }
 
 pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
@@ -40,19 +48,17 @@ pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
             sources.extend(stored.source.map(|source| (stored.name.clone(), source)));
             arrays.insert(stored.name, Rc::unwrap_or_clone(stored.values));
         }
-        let done = |text: String| Pending { text, strength: ATOM, depth: 0, written: true };
         let pending = match p.lines[k].kind.clone() {
-            Kind::Input { name } => done(name),
+            Kind::Input { name } => Pending::written(name),
             Kind::Declared { name, text } => {
                 let _ = writeln!(body, "  {text}");
-                done(name)
+                Pending::written(name)
             }
             Kind::Let(expr) => {
                 expr.calls(&mut |name| {
                     called.insert(name);
                 });
-                let (text, strength, depth) = joined(p, &mut known, &mut body, &expr, 0);
-                Pending { text, strength, depth, written: false }
+                joined(p, &mut known, &mut body, &expr, 0)
             }
         };
         known.insert(k, pending);
@@ -69,7 +75,7 @@ pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
             End::Loss => "loss = ".to_owned(),
             End::Metric(name) => format!("metric {name} = "),
         };
-        let (text, ..) = joined(p, &mut known, &mut body, &expr, start.len());
+        let Pending { text, .. } = joined(p, &mut known, &mut body, &expr, start.len());
         let _ = writeln!(body, "  {start}{text}");
     }
     let mut text = String::new();
@@ -102,42 +108,48 @@ fn uses(p: &Program) -> Vec<usize> {
 /// Gives line `k`, whose expression isn't written yet, a variable.
 fn write_out(p: &mut Program, known: &mut HashMap<usize, Pending>, body: &mut String, k: usize) {
     let Some(pending) = known.get_mut(&k).filter(|pending| !pending.written) else { return };
-    let name = p.names.unique(&p.lines[k].hint);
+    // What follows a layer directly is called after it.
+    let name = p.names.unique(pending.layer.as_ref().unwrap_or(&p.lines[k].hint));
     let _ = writeln!(body, "  {name} = {}", pending.text);
-    *pending = Pending { text: name, strength: ATOM, depth: 0, written: true };
+    *pending = Pending::written(name);
 }
 
 /// The text of `expr`, with the expressions of the lines that it uses where it stays short, and otherwise with variables
-/// for them; its strength, and how deep it is. `taken` letters of its line are taken already.
+/// for them. `taken` letters of its line are taken already.
 fn joined(
     p: &mut Program,
     known: &mut HashMap<usize, Pending>,
     body: &mut String,
     expr: &Expr,
     taken: usize,
-) -> (String, Strength, usize) {
+) -> Pending {
     let text = |known: &HashMap<usize, Pending>| {
         expr.text(&|k| known.get(&k).map_or((String::new(), ATOM), |x| (x.text.clone(), x.strength)))
     };
-    let mut open: Vec<(usize, usize, usize)> = Vec::new();
+    let label = if let Expr::Call { label, .. } = expr { label.clone() } else { None };
+    let mut open: Vec<(bool, usize, usize, usize)> = Vec::new();
     expr.lines(&mut |k| {
         let pending = &known[&k];
         if !pending.written {
-            open.push((pending.depth, pending.text.len(), k));
+            open.push((pending.layer.is_some(), pending.depth, pending.text.len(), k));
         }
     });
-    // The deepest and longest are the first to get variables.
+    // Layers, and then what is deepest and longest, are the first to get variables.
     open.sort_unstable();
     let mut length = taken + text(known).0.len();
-    while let Some(&(depth, size, k)) = open.last()
-        && (length > WIDTH || depth >= DEPTH)
+    let mut layers = open.iter().filter(|(layer, ..)| *layer).count() + usize::from(label.is_some());
+    while let Some(&(layer, depth, size, k)) = open.last()
+        && (length > WIDTH || layers > 1 || depth >= DEPTH)
     {
         open.pop();
+        layers -= usize::from(layer);
         write_out(p, known, body, k);
         length = (length + known[&k].text.len()).saturating_sub(size);
     }
     let (text, strength) = text(known);
-    (text, strength, open.last().map_or(0, |(depth, ..)| depth + 1))
+    let depth = open.iter().map(|(_, depth, ..)| depth + 1).max().unwrap_or(0);
+    let within = open.last().and_then(|(_, _, _, k)| known[k].layer.clone());
+    Pending { text, strength, depth, layer: label.or(within), written: false }
 }
 
 /// The texts of the functions `called` that the prelude doesn't have, and of those that they call.

@@ -12,6 +12,7 @@ random direction of the input and all parameters that the file names, and of the
 """
 
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -28,7 +29,7 @@ from models import MODELS
 
 warnings.filterwarnings("ignore")
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-FGC = ROOT / "target/release/fgc"
+FGC = os.environ.get("FGC", ROOT / "target/release/fgc")
 
 
 def fgc(*args):
@@ -196,8 +197,8 @@ def main():
                     folder.mkdir(parents=True, exist_ok=True)
                 try:
                     e = Case(folder, module.eval(), inputs, kind).measure()
-                except SystemExit as stop:
-                    print(f"{name} {kind}: {stop}", file=sys.stderr)
+                except (SystemExit, Exception) as stop:
+                    print(f"{name} {kind}: {type(stop).__name__}: {str(stop)[-1500:]}", file=sys.stderr, flush=True)
                     failed += 1
                     continue
             within = e["output"] <= 1e-5 and max(e["jvp"], e["grad"]) <= 1e-4

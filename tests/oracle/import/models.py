@@ -27,8 +27,8 @@ class Net(nn.Module):
         for key, value in settings.items():
             setattr(self, key, value)
 
-    def forward(self, *x):
-        return self.inner(*x)
+    def forward(self, x):
+        return self.inner(x)
 
 
 def randomised(module):

@@ -11,7 +11,7 @@ use crate::program::{Expr, Value};
 
 /// What says the fold `op`.
 pub fn find(op: &str) -> Option<Run> {
-    formula(op).map(|_| reduce as Run)
+    (op == "ReduceProd" || formula(op).is_some()).then_some(reduce)
 }
 
 /// What is done before a fold, the fold, and what is done behind it.
@@ -50,9 +50,6 @@ fn axes<'a>(imp: &mut Importer<'a>, node: Node<'a>, rank: usize) -> Said<Vec<usi
 }
 
 fn reduce<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
-    let Some((before, name, after)) = formula(node.op()) else {
-        unreachable!("only folds of the table are run")
-    };
     let x = imp.operand(node, 0)?;
     let axes = axes(imp, node, x.shape().len())?;
     let keep = node.int("keepdims", 1) != 0;
@@ -61,6 +58,8 @@ fn reduce<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     {
         return imp.set(node, 0, Operand::known(x));
     }
+    // Products of constants are of sizes; there is no other.
+    let (before, name, after) = formula(node.op()).ok_or_else(|| unsaid("products of values can't be said"))?;
     let v = imp.value_of(&node.hint(), x)?;
     if v.dtype != DType::F32 && name != "sum" && name != "max" && name != "min" {
         return Err(unsaid("of integers it can't be said"));
