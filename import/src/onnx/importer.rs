@@ -10,7 +10,7 @@ use super::graph::{Node, Said, Uses, unsaid};
 use super::proto::GraphProto;
 use crate::array::Array;
 use crate::dim::Dim;
-use crate::program::{Expr, Param, Program, Value, cleaned};
+use crate::program::{Expr, Param, Program, Value, cleaned, outer};
 use crate::{Problem, Settings};
 
 /// The most elements of all constants that are made while a model is read.
@@ -88,11 +88,12 @@ impl<'a> Importer<'a> {
         settings: &'a Settings,
         external: Option<&'a Bytes>,
     ) -> Importer<'a> {
+        let own = graph.initializer.iter().map(|x| x.name.as_str()).filter(|name| !is_generated(name));
         Importer {
             graph,
             uses: Uses::of(graph),
             opset,
-            program: Program::default(),
+            program: outer(own).map_or_else(Program::default, |outer| Program::within(&outer)),
             settings,
             external,
             notes: Vec::new(),
@@ -269,6 +270,15 @@ impl<'a> Importer<'a> {
         let Some(x) = self.known(node, k)? else { return Ok(None) };
         let number = x.uniform();
         number.map(Some).ok_or_else(|| unsaid(format!("operand {k} isn't one number")))
+    }
+
+    /// Whether operand `k` of `node` is the number `c` everywhere.
+    pub fn is_filled(&mut self, node: Node<'a>, k: usize, c: f64) -> bool {
+        match self.optional(node, k) {
+            Some(Operand::Known(x)) => x.uniform() == Some(c),
+            Some(Operand::Value(v)) => self.program.is_filled(&v, c),
+            _ => false,
+        }
     }
 
     /// What `name` stands for.

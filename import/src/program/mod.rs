@@ -13,7 +13,7 @@ use fgc::{Arrays, DType, Tensor};
 
 pub use expr::{Expr, each, number};
 pub use layout::{Value, channels_last};
-pub use names::{Names, cleaned, layer};
+pub use names::{Names, cleaned, layer, outer};
 
 use crate::array::{Array, Cells, permuted};
 use crate::dim::{self, Dim};
@@ -164,6 +164,11 @@ impl From<&Param> for Given {
 pub type Finished = (String, Arrays, BTreeMap<String, String>);
 
 impl Program {
+    /// An empty program, whose names are without `outer`, a module that all is in.
+    pub fn within(outer: &str) -> Program {
+        Program { names: Names::within(outer), labels: Names::within(outer), ..Program::default() }
+    }
+
     fn line(&mut self, hint: &str, kind: Kind) -> usize {
         self.lines.push(Line { hint: hint.to_owned(), kind, arrays: Vec::new() });
         self.lines.len() - 1
@@ -268,11 +273,11 @@ impl Program {
         }
     }
 
-    /// Whether `v` is all zeros.
-    pub fn is_zero(&self, v: &Value) -> bool {
+    /// Whether all elements of `v` are `c`, as far as the program says.
+    pub fn is_filled(&self, v: &Value, c: f64) -> bool {
         match &self.lines[v.id].kind {
             Kind::Let(Expr::Call { name, args, .. }) => {
-                *name == "full" && args.get(1).is_some_and(|(_, x)| *x == Expr::number(0.0))
+                *name == "full" && args.get(1).is_some_and(|(_, x)| *x == Expr::number(c))
             }
             _ => false,
         }

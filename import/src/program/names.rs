@@ -42,13 +42,24 @@ const LONGEST: usize = 64;
 
 /// Names that are given already.
 #[derive(Debug, Default)]
-pub struct Names(HashSet<String>);
+pub struct Names {
+    given: HashSet<String>,
+    /// What hints begin with that is left out.
+    prefix: String,
+}
 
 impl Names {
+    /// Names without `outer`, a module that all is in.
+    pub fn within(outer: &str) -> Names {
+        Names { prefix: format!("{}_", identifier(outer)), ..Names::default() }
+    }
+
     /// An identifier like `hint` that wasn't given before.
     pub fn unique(&mut self, hint: &str) -> String {
         let name = identifier(hint);
-        let taken = |name: &str| WORDS.contains(&name) || self.0.contains(name);
+        let inner = name.strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty());
+        let name = inner.map_or(name.clone(), identifier);
+        let taken = |name: &str| WORDS.contains(&name) || self.given.contains(name);
         let free = if taken(&name) {
             let Some(free) = (2..).map(|k: usize| format!("{name}_{k}")).find(|n| !taken(n)) else {
                 unreachable!("there are more numbers than names")
@@ -57,7 +68,7 @@ impl Names {
         } else {
             name
         };
-        self.0.insert(free.clone());
+        self.given.insert(free.clone());
         free
     }
 }
@@ -87,7 +98,7 @@ pub fn cleaned(name: &str, op: &str) -> String {
     let name = name.strip_suffix("_output_0").unwrap_or(name);
     let name = name.strip_prefix("onnx::").unwrap_or(name);
     let mut parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
-    parts.retain(|part| !["ReadVariableOp", "Cast"].contains(part));
+    parts.retain(|part| !part.starts_with("ReadVariableOp") && *part != "Cast");
     let numbered = |part: &str, op: &str| {
         part.strip_prefix(op).is_some_and(|rest| {
             rest.is_empty() || rest.strip_prefix('_').is_some_and(|n| n.parse::<u32>().is_ok())
@@ -121,8 +132,16 @@ pub fn cleaned(name: &str, op: &str) -> String {
 pub fn layer(name: &str) -> String {
     let name = cleaned(name, "");
     let ends = [".weight", ".bias", ".kernel", ".gamma", ".beta", ".running_mean", ".embeddings", ".scale"];
-    let ends = ends.iter().chain(&["_weight", "_bias"]);
+    let ends = ends.iter().chain(&["_weight", "_bias", ".Conv2D", ".MatMul", ".depthwise"]);
     ends.filter_map(|end| name.strip_suffix(end)).next().unwrap_or(&name).to_owned()
+}
+
+/// The module that all parameters called `names` are in, if there are several and one.
+pub fn outer<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let firsts: Vec<String> =
+        names.map(|name| cleaned(name, "").split_once('.').map(|(first, _)| first.to_owned())).collect::<Option<_>>()?;
+    let first = firsts.first().filter(|_| firsts.len() > 1)?;
+    firsts.iter().all(|other| other == first).then(|| first.clone())
 }
 
 #[cfg(test)]
@@ -146,5 +165,9 @@ mod tests {
         assert_eq!([name("fc.0"), name("fc/0"), name("fc__0")], ["fc_0", "fc_0_2", "fc_0_3"]);
         assert_eq!([name("0"), name(""), name("é"), name("batch")], ["v0", "v", "v_2", "batch_2"]);
         assert_eq!(name(&"x".repeat(1000)).len(), LONGEST);
+        let names = ["net.fc.weight", "net.fc.bias"];
+        let mut within = Names::within(&outer(names.into_iter()).unwrap());
+        assert_eq!([within.unique("net.fc"), within.unique("net"), within.unique("fc")], ["fc", "net", "fc_2"]);
+        assert_eq!((outer(["fc.weight", "w"].into_iter()), outer(["fc.weight"].into_iter())), (None, None));
     }
 }

@@ -85,10 +85,12 @@ class Case:
         with safe_open(self.params, "np") as f:
             sources = f.metadata() or {}
         self.arrays = load_file(self.params)
-        own = {name for name, _ in module.named_parameters()}
+        own = {name: p.detach().numpy() for name, p in module.named_parameters()}
         parts = {name: source.partition(", ") for name, source in sources.items() if ", part" not in source}
-        # Parameters that the source names, with what was done to them.
-        self.named = {name: (of, how) for name, (of, _, how) in parts.items() if of in own}
+        # Parameters that the source names, with what was done to them. Where an exporter folds batch norm into convolutions,
+        # their weights keep the name, but have other values.
+        same = lambda name, of, how: of in own and np.array_equal(self.arrays[name], moved(own[of], how))
+        self.named = {name: (of, how) for name, (of, _, how) in parts.items() if same(name, of, how)}
         self.text = self.model.read_text()
         header = re.search(r"model \w+\((.*)\) \{", self.text).group(1)
         self.given = [re.sub(r":.*", "", part).strip() for part in re.split(r",(?![^\[]*\])", header)]

@@ -56,7 +56,8 @@ pub fn conv<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     };
     let count = features.known().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let bias = imp.own_vector(node, 2, count);
-    let has_bias = node.input(2).is_some();
+    // One of zeros that nobody learns is none.
+    let has_bias = node.input(2).is_some() && !imp.is_filled(node, 2, 0.0);
     let v = match w {
         Operand::Param(w) if has_bias == bias.is_some() => {
             let label = label(node, &[Some(&w), bias.as_ref()]);
@@ -143,7 +144,8 @@ pub fn conv_transpose<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     let kernel: Vec<usize> = (2..rank).chain([0, 1]).collect();
     let count = shape[1].known().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let bias = imp.own_vector(node, 2, count);
-    let has_bias = node.input(2).is_some();
+    // One of zeros that nobody learns is none.
+    let has_bias = node.input(2).is_some() && !imp.is_filled(node, 2, 0.0);
     let w = match w {
         Operand::Param(w) => imp.program.param(&w.transposed(&kernel), Some("lecun_normal".to_owned())),
         w => {

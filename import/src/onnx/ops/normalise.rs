@@ -18,6 +18,13 @@ fn channels(x: &Value) -> Said<usize> {
 /// `BatchNormalization`, whether or not the file was written to train.
 pub fn batch_norm<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     let x = imp.value(node, 0)?;
+    if node.int("training_mode", 0) != 0 && imp.is_filled(node, 1, 1.0) && imp.is_filled(node, 2, 0.0) {
+        // Without a scale and an offset it is no layer: this is how layer norm is written by means of it.
+        let x = imp.program.whole(&x);
+        let places = (0..x.rank()).filter(|k| *k != 1).filter_map(|k| x.axes[k]).collect();
+        let v = standardized(imp, &node.hint(), &x, places, node.float("epsilon", 1e-5));
+        return imp.set_value(node, v);
+    }
     let n = channels(&x)?;
     let order = channels_last(x.rank());
     let x = imp.program.laid(&x, &order);

@@ -109,13 +109,8 @@ fn checked<'a>(imp: &mut Importer<'a>, node: Node<'a>, directions: usize) -> Sai
     if node.input(4).is_some() || node.input(7).is_some() {
         return Err(unsaid("lengths of sequences and peepholes can't be said"));
     }
-    for k in [5, 6] {
-        match imp.optional(node, k) {
-            None => {}
-            Some(Operand::Known(x)) if x.uniform() == Some(0.0) => {}
-            Some(Operand::Value(v)) if imp.program.is_zero(&v) => {}
-            Some(_) => return Err(unsaid("states to begin with that aren't zeros can't be said")),
-        }
+    if [5, 6].into_iter().any(|k| node.input(k).is_some() && !imp.is_filled(node, k, 0.0)) {
+        return Err(unsaid("states to begin with that aren't zeros can't be said"));
     }
     if node.output(2).is_some_and(|name| !imp.uses.by(name).is_empty()) {
         return Err(unsaid("the last content of its cells can't be said"));

@@ -204,15 +204,17 @@ pub fn in_shape(imp: &mut Importer, hint: &str, v: &Value, target: Vec<Dim>) -> 
     if v.shape() == target {
         return v.clone();
     }
-    // Sizes of 1 that the value doesn't have come and go.
+    // Sizes of 1 come and go, and those that the value has are any of the shape's.
     let one = Dim::of(1);
     let shape = v.shape();
     let others = |dims: &[Dim]| dims.iter().filter(|d| **d != one).copied().collect::<Vec<_>>();
-    let absent = (0..shape.len()).all(|k| shape[k] != one || v.axes[k].is_none());
-    if absent && others(&shape) == others(&target) {
-        let mut old = v.axes.iter().filter(|axis| axis.is_some());
-        let axes = target.iter().map(|d| if *d == one { None } else { old.next().copied().flatten() });
-        return Value { axes: axes.collect(), ..v.clone() };
+    let (units, rest): (Vec<usize>, Vec<usize>) =
+        (0..shape.len()).filter(|&k| v.axes[k].is_some()).partition(|&k| shape[k] == one);
+    let room = target.iter().filter(|d| **d == one).count();
+    if units.len() <= room && others(&shape) == others(&target) {
+        let (mut units, mut rest) = (units.into_iter(), rest.into_iter());
+        let next = |d: &Dim| if *d == one { units.next() } else { rest.next() }.and_then(|k| v.axes[k]);
+        return Value { axes: target.iter().map(next).collect(), ..v.clone() };
     }
     let v = imp.program.natural(v);
     let x = Expr::Line(v.id);
