@@ -67,7 +67,7 @@ fn imported_models_compute_what_pytorch_does() {
         bound.extend(oracle.tensors.iter().filter(|(k, _)| !k.contains(':')).map(|(k, x)| (k.clone(), x.clone())));
         let along: Vec<&str> = oracle.tensors.keys().filter_map(|k| k.strip_suffix(".tangent")).collect();
         let by: Vec<&str> = along.iter().copied().filter(|k| !k.contains(':')).collect();
-        assert!(by.len() > 3, "{name}: {by:?}");
+        assert!(!by.is_empty(), "{name}");
         let passes = [
             ("primal", model.clone(), OUTPUTS),
             ("jvp", model.jvp_by(&by).unwrap(), DERIVATIVES),
@@ -94,10 +94,18 @@ fn imported_models_compute_what_pytorch_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Compares `text` with the snapshot `name`.
+fn snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
 #[test]
 fn imported_models_are_readable() {
     for name in FIXTURES {
-        insta::assert_snapshot!(format!("import_{name}"), imported(name).0.text);
+        snapshot(&format!("import_{name}"), &imported(name).0.text);
     }
 }
 
@@ -209,7 +217,7 @@ fn all_that_cannot_be_said_is_listed() {
     let wanted = [("/a", "NonZero"), ("/b", "Softmax"), ("/d", "Loop"), ("/e", "Exp"), ("missing", "")];
     assert_eq!(found, wanted);
     assert_eq!(problems[1].attribute.as_deref(), Some("axis"));
-    insta::assert_snapshot!(error.to_string());
+    snapshot("import_unsaid", &error.to_string());
 }
 
 #[test]

@@ -88,10 +88,11 @@ impl<'a> Importer<'a> {
         settings: &'a Settings,
         external: Option<&'a Bytes>,
     ) -> Importer<'a> {
+        let arrays: HashSet<Option<&String>> = graph.initializer.iter().map(|x| Some(&x.name)).collect();
         let own = graph.initializer.iter().map(|x| x.name.as_str()).filter(|name| !is_generated(name));
         Importer {
             graph,
-            uses: Uses::of(graph),
+            uses: Uses::of(graph, |node| node.op_type == "Identity" && arrays.contains(&node.input.first())),
             opset,
             program: outer(own).map_or_else(Program::default, |outer| Program::within(&outer)),
             settings,
@@ -243,10 +244,14 @@ impl<'a> Importer<'a> {
     /// # Errors
     /// If it isn't a constant.
     pub fn known(&mut self, node: Node<'a>, k: usize) -> Said<Option<Rc<Array>>> {
-        match self.optional(node, k) {
+        match node.input(k).and_then(|name| self.named.get(name)).cloned() {
             None => Ok(None),
             Some(Operand::Known(x)) => Ok(Some(x)),
-            Some(Operand::Param(p)) if p.values.len() == 1 => Ok(Some(Rc::new(Array::of(&p.values)))),
+            // What has to be known is no parameter, though it is one of floats.
+            Some(Operand::Param(p)) => {
+                self.charge(p.values.len())?;
+                Ok(Some(Rc::new(Array::of(&p.tensor()))))
+            }
             Some(_) => Err(unsaid(format!("operand {k} isn't known before the model runs"))),
         }
     }
@@ -304,7 +309,9 @@ impl<'a> Importer<'a> {
 pub fn is_generated(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let numbered = |stem: &str| lower.strip_prefix(stem).is_some_and(|rest| rest.parse::<u32>().is_ok());
-    lower.contains("const")
+    // Names of TensorFlow are paths, and those of variables say that they are.
+    (name.contains('/') && !name.contains("ReadVariableOp"))
+        || lower.contains("const")
         || lower.starts_with("onnx::")
         || numbered("val_")
         || numbered("")

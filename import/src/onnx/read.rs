@@ -54,9 +54,13 @@ impl<'a> Importer<'a> {
             self.problem("", "", None, "sparse arrays aren't read");
         }
         self.arrays();
+        self.copies();
         self.inputs();
         for k in 0..self.graph.node.len() {
-            if !self.is_done(k) {
+            let node = &self.graph.node[k];
+            let is_copy = node.op_type == "Identity"
+                && node.output.first().is_some_and(|name| self.named(name).is_some());
+            if !self.is_done(k) && !is_copy {
                 self.node(Node(&self.graph.node[k]));
             }
         }
@@ -87,6 +91,19 @@ impl<'a> Importer<'a> {
                 Operand::Missing
             });
             self.name(&array.name, operand);
+        }
+    }
+
+    /// Parameters that have the same values are one array in files of PyTorch, and the others copies of it: they are parameters
+    /// of their own again.
+    fn copies(&mut self) {
+        for node in self.graph.node.iter().map(Node).filter(|node| node.op() == "Identity") {
+            let (Some(of), Some(to)) = (node.input(0), node.output(0)) else { continue };
+            if let Some(Operand::Param(p)) = self.named(of).cloned()
+                && self.charge(p.values.len()).is_ok()
+            {
+                self.name(to, Operand::Param(Param::new(to, p.values)));
+            }
         }
     }
 
@@ -149,7 +166,7 @@ impl<'a> Importer<'a> {
 
     /// The input that the source calls `source`, in the layout that is asked for.
     fn input(&mut self, source: &str, name: &str, dtype: DType, sizes: Vec<Dim>) -> Value {
-        let image = sizes.len() > 2 && self.feeds_images(source);
+        let image = sizes.len() > 2 && self.feeds_images(source, sizes.len());
         if !image || self.settings.layout == Layout::Source {
             return self.program.input(name, dtype, sizes);
         }
@@ -160,14 +177,15 @@ impl<'a> Importer<'a> {
     }
 
     /// Whether what works on images takes `name`, or what is made of it element by element.
-    fn feeds_images(&self, name: &str) -> bool {
+    fn feeds_images(&self, name: &str, rank: usize) -> bool {
         let mut names = vec![name];
         let mut seen = HashSet::new();
         while let Some(name) = names.pop() {
             for &k in self.uses.by(name) {
                 let node = Node(&self.graph.node[k]);
                 if seen.insert(k) {
-                    if ops::is_of_images(node.op()) {
+                    // Sequences are normalised too.
+                    if ops::is_of_images(node.op()) && (rank > 3 || !node.op().ends_with("Normalization")) {
                         return true;
                     }
                     if ops::is_elementwise(node.op()) {

@@ -138,8 +138,9 @@ pub fn layer(name: &str) -> String {
 
 /// The module that all parameters called `names` are in, if there are several and one.
 pub fn outer<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let firsts: Vec<String> =
-        names.map(|name| cleaned(name, "").split_once('.').map(|(first, _)| first.to_owned())).collect::<Option<_>>()?;
+    let firsts: Vec<String> = names
+        .map(|name| cleaned(name, "").split_once('.').map(|(first, _)| first.to_owned()))
+        .collect::<Option<_>>()?;
     let first = firsts.first().filter(|_| firsts.len() > 1)?;
     firsts.iter().all(|other| other == first).then(|| first.clone())
 }
@@ -167,7 +168,10 @@ mod tests {
         assert_eq!(name(&"x".repeat(1000)).len(), LONGEST);
         let names = ["net.fc.weight", "net.fc.bias"];
         let mut within = Names::within(&outer(names.into_iter()).unwrap());
-        assert_eq!([within.unique("net.fc"), within.unique("net"), within.unique("fc")], ["fc", "net", "fc_2"]);
+        assert_eq!(
+            [within.unique("net.fc"), within.unique("net"), within.unique("fc")],
+            ["fc", "net", "fc_2"]
+        );
         assert_eq!((outer(["fc.weight", "w"].into_iter()), outer(["fc.weight"].into_iter())), (None, None));
     }
 }

@@ -68,8 +68,8 @@ pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
     }
     for (end, expr) in std::mem::take(&mut p.ends) {
         expr.calls(&mut |name| {
-                    called.insert(name);
-                });
+            called.insert(name);
+        });
         let start = match &end {
             End::Output(name) => format!("output {name} = "),
             End::Loss => "loss = ".to_owned(),

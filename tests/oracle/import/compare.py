@@ -25,7 +25,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from models import MODELS
+from models import MODELS, randomised
 
 warnings.filterwarnings("ignore")
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -52,7 +52,7 @@ def export(module, inputs, path, kind):
         names = [f"x{k}" for k in range(len(inputs))]
         torch.onnx.export(
             module, inputs, str(path), dynamo=False, input_names=names, output_names=["out"],
-            training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=module.fold,
             dynamic_axes={name: {0: "batch"} for name in names},
         )
 
@@ -180,14 +180,14 @@ def jvp(out, leaves, directions):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", nargs="?", default="")
+    parser.add_argument("names", nargs="*", help="those with one of these in their name; all if not given")
     parser.add_argument("--keep", help="keep the files of the models in this folder")
     args = parser.parse_args()
     print("| model | exporter | parameters compared | lines | output | jvp | grad |\n|---|---|--:|--:|--:|--:|--:|")
     failed = 0
     for name, make in MODELS.items():
         for kind in ("torchscript", "dynamo"):
-            if args.name not in f"{name}_{kind}":
+            if args.names and not any(part in f"{name}_{kind}" for part in args.names):
                 continue
             torch.manual_seed(0)
             module, inputs = make()
@@ -198,7 +198,7 @@ def main():
                     folder = pathlib.Path(args.keep) / f"{name}_{kind}"
                     folder.mkdir(parents=True, exist_ok=True)
                 try:
-                    e = Case(folder, module.eval(), inputs, kind).measure()
+                    e = Case(folder, randomised(module).eval(), inputs, kind).measure()
                 except (SystemExit, Exception) as stop:
                     print(f"{name} {kind}: {type(stop).__name__}: {str(stop)[-1500:]}", file=sys.stderr, flush=True)
                     failed += 1

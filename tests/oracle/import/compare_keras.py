@@ -48,7 +48,7 @@ def residual():
 def attention():
     x = keras.Input((6, 16))
     h = layers.LayerNormalization(epsilon=1e-6)(x + layers.MultiHeadAttention(2, 8)(x, x))
-    return keras.Model(x, layers.Dense(5)(layers.Dense(32, activation="gelu")(h)[:, 0]))
+    return keras.Model(x, layers.Dense(5)(layers.Dense(32, activation="elu")(h)[:, 0]))
 
 
 def fgc(*args):

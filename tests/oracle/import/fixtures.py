@@ -30,8 +30,8 @@ class Cnn(Net):
     def __init__(self):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
-        self.conv2, self.drop = nn.Conv2d(4, 4, 3, stride=2, groups=2), nn.Dropout(0.25)
-        self.fc = nn.Linear(16, 3)
+        self.conv2, self.drop = nn.Conv2d(4, 4, 3, groups=2), nn.Dropout(0.25)
+        self.fc = nn.Linear(36, 3)
 
     def forward(self, x):
         h = nn.functional.avg_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
@@ -41,6 +41,8 @@ class Cnn(Net):
 
 class Block(Net):
     """Embeddings, and a block of attention; the last layer has the weights of the first."""
+
+    optimize = False
 
     def __init__(self):
         super().__init__()
@@ -76,6 +78,8 @@ class Images(Net):
 
 class Recurrent(Net):
     """Two recurrent layers."""
+
+    fold = True
 
     def __init__(self):
         super().__init__()

@@ -2,7 +2,7 @@
 
 use fgc::DType;
 
-use super::elementwise::combined;
+use super::elementwise::{combine, combined};
 use super::linear::label;
 use super::reduce::last;
 use crate::onnx::graph::{Node, Said, axis, unsaid, unsaid_with};
@@ -25,23 +25,28 @@ pub fn batch_norm<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
         let v = standardized(imp, &node.hint(), &x, places, node.float("epsilon", 1e-5));
         return imp.set_value(node, v);
     }
-    let n = channels(&x)?;
-    let order = channels_last(x.rank());
-    let x = imp.program.laid(&x, &order);
+    let rank = x.rank();
+    if rank < 2 {
+        return Err(unsaid("it has no channels"));
+    }
     let (eps, momentum) = (node.float("epsilon", 1e-5), node.float("momentum", 0.9));
     for k in 1..node.0.output.len() {
         if node.output(k).is_some_and(|name| !imp.uses.by(name).is_empty()) {
             return Err(unsaid("the statistics that it gives can't be said"));
         }
     }
-    let own: Vec<_> = (1..5).map(|k| imp.own_vector(node, k, n)).collect();
-    let hint = node.hint();
-    let v = match <[_; 4]>::try_from(own) {
+    let own: Vec<_> = match channels(&x) {
+        Ok(n) => (1..5).map(|k| imp.own_vector(node, k, n)).collect(),
+        Err(_) => Vec::new(),
+    };
+    match <[_; 4]>::try_from(own) {
         Ok([Some(scale), Some(offset), Some(mean), Some(var)]) => {
             imp.note(
                 "Batch norm takes the statistics of the batch in training, and those that are stored in evaluation (`--eval`).",
             );
             let label = label(node, &[Some(&scale), Some(&offset)]);
+            let order = channels_last(rank);
+            let x = imp.program.laid(&x, &order);
             let mut call = Expr::call("batch_norm", [Expr::Line(x.id)]);
             if momentum != 0.9 {
                 call = call.with("momentum", number(momentum));
@@ -51,19 +56,41 @@ pub fn batch_norm<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
             }
             let given = [("scale", &scale), ("offset", &offset), ("mean", &mean), ("var", &var)];
             let given = given.into_iter().map(|(name, p)| (name, p.into())).collect();
-            imp.program.layer(&label, call, given, x.sizes)
+            let v = imp.program.layer(&label, call, given, x.sizes);
+            imp.set_value(node, v.ordered(&order))
         }
         _ => {
-            let mut parts = vec![Expr::Line(x.id)];
+            let mut operands = vec![Operand::Value(x)];
             for k in 1..5 {
-                let v = imp.value(node, k)?;
-                parts.push(Expr::Line(imp.program.natural(&v).id));
+                let by = imp.operand(node, k)?;
+                operands.push(of_channels(by, rank));
             }
-            parts.push(Expr::number(eps));
-            imp.program.value(&hint, Expr::call("normalized", parts), DType::F32, x.sizes)
+            combine(imp, node, operands, None, |mut x| {
+                x.push(Expr::number(eps));
+                Expr::call("normalized", x)
+            })
         }
-    };
-    imp.set_value(node, v.ordered(&order))
+    }
+}
+
+/// A vector of channels as one of [channels, 1, …], beside an image of `rank` dimensions.
+fn of_channels(by: Operand, rank: usize) -> Operand {
+    let ones = || std::iter::repeat_n(1, rank - 2);
+    match by {
+        Operand::Param(p) => {
+            let shape: Vec<usize> = p.shape.iter().copied().chain(ones()).collect();
+            Operand::Param(p.reshaped(shape))
+        }
+        Operand::Value(mut v) => {
+            v.axes.extend(std::iter::repeat_n(None, rank - 2));
+            Operand::Value(v)
+        }
+        Operand::Known(x) => {
+            let shape = x.shape.iter().copied().chain(ones()).collect();
+            x.reshaped(shape).map_or(Operand::Known(x), Operand::known)
+        }
+        Operand::Missing => Operand::Missing,
+    }
 }
 
 /// `LayerNormalization`.
@@ -156,22 +183,7 @@ pub fn groups<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
         let v = imp.program.value(&hint, call, DType::F32, x.sizes.clone());
         v.ordered(&order)
     };
-    // A vector of channels stands for one of [channels, 1, …].
-    scaled(imp, node, v, |by| match by {
-        Operand::Param(p) => {
-            let shape: Vec<usize> = p.shape.iter().copied().chain(std::iter::repeat_n(1, rank - 2)).collect();
-            Operand::Param(p.reshaped(shape))
-        }
-        Operand::Value(mut v) => {
-            v.axes.extend(std::iter::repeat_n(None, rank - 2));
-            Operand::Value(v)
-        }
-        Operand::Known(x) => {
-            let shape = x.shape.iter().copied().chain(std::iter::repeat_n(1, rank - 2)).collect();
-            x.reshaped(shape).map_or(Operand::Known(x), Operand::known)
-        }
-        Operand::Missing => Operand::Missing,
-    })
+    scaled(imp, node, v, |by| of_channels(by, rank))
 }
 
 /// `LRN`.

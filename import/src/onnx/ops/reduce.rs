@@ -59,7 +59,8 @@ fn reduce<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
         return imp.set(node, 0, Operand::known(x));
     }
     // Products of constants are of sizes; there is no other.
-    let (before, name, after) = formula(node.op()).ok_or_else(|| unsaid("products of values can't be said"))?;
+    let (before, name, after) =
+        formula(node.op()).ok_or_else(|| unsaid("products of values can't be said"))?;
     let v = imp.value_of(&node.hint(), x)?;
     if v.dtype != DType::F32 && name != "sum" && name != "max" && name != "min" {
         return Err(unsaid("of integers it can't be said"));

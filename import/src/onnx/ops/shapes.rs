@@ -208,13 +208,21 @@ pub fn in_shape(imp: &mut Importer, hint: &str, v: &Value, target: Vec<Dim>) -> 
     let one = Dim::of(1);
     let shape = v.shape();
     let others = |dims: &[Dim]| dims.iter().filter(|d| **d != one).copied().collect::<Vec<_>>();
-    let (units, rest): (Vec<usize>, Vec<usize>) =
-        (0..shape.len()).filter(|&k| v.axes[k].is_some()).partition(|&k| shape[k] == one);
-    let room = target.iter().filter(|d| **d == one).count();
-    if units.len() <= room && others(&shape) == others(&target) {
-        let (mut units, mut rest) = (units.into_iter(), rest.into_iter());
-        let next = |d: &Dim| if *d == one { units.next() } else { rest.next() }.and_then(|k| v.axes[k]);
-        return Value { axes: target.iter().map(next).collect(), ..v.clone() };
+    if others(&shape) == others(&target) {
+        let (mut units, rest): (Vec<usize>, Vec<usize>) =
+            (0..shape.len()).filter_map(|k| v.axes[k]).partition(|&place| v.sizes[place] == one);
+        let dropped = units.split_off(target.iter().filter(|d| **d == one).count().min(units.len()));
+        let mut v = v.clone();
+        if !dropped.is_empty() {
+            let sizes =
+                (0..v.sizes.len()).filter(|k| !dropped.contains(k)).map(|k| v.sizes[k]).collect::<Vec<_>>();
+            let expr = Expr::call("reshape", [Expr::Line(v.id), Expr::atom(dim::list(&sizes))]);
+            v = imp.program.value(hint, expr, v.dtype, sizes);
+        }
+        let shift = |place: usize| place - dropped.iter().filter(|d| **d < place).count();
+        let (mut units, mut rest) = (units.into_iter().map(shift), rest.into_iter().map(shift));
+        let next = |d: &Dim| if *d == one { units.next() } else { rest.next() };
+        return Value { axes: target.iter().map(next).collect(), ..v };
     }
     let v = imp.program.natural(v);
     let x = Expr::Line(v.id);
