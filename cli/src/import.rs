@@ -11,7 +11,8 @@ use crate::output;
 use crate::train::say_notes;
 
 pub fn import(args: &Import, quiet: bool) -> Done {
-    let read: Vec<&Path> = std::iter::once(&args.model).chain(&args.data).map(|path| path.as_path()).collect();
+    let read: Vec<&Path> =
+        std::iter::once(&args.model).chain(&args.data).map(|path| path.as_path()).collect();
     for path in args.output.iter().chain(&args.params) {
         output::differs(path, &read)?;
     }

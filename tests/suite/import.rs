@@ -36,8 +36,14 @@ fn imported(name: &str) -> (Imported, ArrayFile) {
 }
 
 /// What is wrong with `results`, those of `wanted:` in `oracle` whose names `is_told`.
-fn problems(results: &Arrays, oracle: &ArrayFile, is_told: impl Fn(&str) -> bool, allowed: f64) -> Vec<String> {
-    let wanted = oracle.tensors.iter().filter_map(|(name, x)| Some((name.strip_prefix("wanted:")?, x.to_f64())));
+fn problems(
+    results: &Arrays,
+    oracle: &ArrayFile,
+    is_told: impl Fn(&str) -> bool,
+    allowed: f64,
+) -> Vec<String> {
+    let wanted =
+        oracle.tensors.iter().filter_map(|(name, x)| Some((name.strip_prefix("wanted:")?, x.to_f64())));
     let wanted: Vec<_> = wanted.filter(|(name, _)| is_told(name)).collect();
     assert!(!wanted.is_empty());
     let size = |v: &[f64]| v.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
@@ -64,7 +70,9 @@ fn imported_models_compute_what_pytorch_does() {
             Options { training: false, batch: oracle.metadata["batch"].parse().ok(), ..Options::default() };
         let model = Model::parse(&imported.text, &options).unwrap();
         let mut bound = imported.arrays.clone();
-        bound.extend(oracle.tensors.iter().filter(|(k, _)| !k.contains(':')).map(|(k, x)| (k.clone(), x.clone())));
+        bound.extend(
+            oracle.tensors.iter().filter(|(k, _)| !k.contains(':')).map(|(k, x)| (k.clone(), x.clone())),
+        );
         let along: Vec<&str> = oracle.tensors.keys().filter_map(|k| k.strip_suffix(".tangent")).collect();
         let by: Vec<&str> = along.iter().copied().filter(|k| !k.contains(':')).collect();
         assert!(!by.is_empty(), "{name}");
@@ -117,7 +125,11 @@ fn images_may_go_in_and_out_as_in_the_source() {
     assert!(last.text.contains("x: f32[batch, 6, 6, 2]") && first.text.contains("x: f32[batch, 2, 6, 6]"));
     assert!(first.notes.iter().all(|note| !note.contains("channels first")) && last.notes.len() >= 2);
     let transposes = |text: &str| text.matches("transpose(").count();
-    assert_eq!(transposes(&first.text) - transposes(&last.text), 2, "one behind the input, one before the output");
+    assert_eq!(
+        transposes(&first.text) - transposes(&last.text),
+        2,
+        "one behind the input, one before the output"
+    );
     assert_eq!(first.arrays, last.arrays);
 }
 
@@ -224,7 +236,10 @@ fn all_that_cannot_be_said_is_listed() {
 fn dimensions_of_any_size_get_one() {
     let graph = [input(&["batch", "tokens"]), node("Exp", &["x"], "y", &[]), inner(12, &inner(1, b"y"))];
     let said = refused(model(&graph));
-    assert!(said.contains("dimension 1, `tokens`, has any size: give it one, as in --size tokens=16"), "{said}");
+    assert!(
+        said.contains("dimension 1, `tokens`, has any size: give it one, as in --size tokens=16"),
+        "{said}"
+    );
     let settings = Settings { sizes: [("tokens".to_owned(), 5)].into(), ..Settings::default() };
     let text = import(model(&graph), None, &settings).unwrap().text;
     assert!(text.contains("model imported(x: f32[batch, 5]) {\n  output y = exp(x)\n}"), "{text}");
@@ -243,16 +258,17 @@ fn hostile_files_are_refused() {
     bytes.push(length as u8);
     assert!(refused([bytes, many].concat()).contains("more than 4000000 fields of messages"));
     // A constant that is as large as its header says, and one that would be made so large.
-    let dims = |sizes: &[&[u8]]| -> Vec<u8> {
-        sizes.iter().flat_map(|n| [&[1 << 3], *n].concat()).collect()
-    };
+    let dims = |sizes: &[&[u8]]| -> Vec<u8> { sizes.iter().flat_map(|n| [&[1 << 3], *n].concat()).collect() };
     let huge: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0x7f];
     let array = |dims: Vec<u8>| inner(5, &[dims, int(2, 1), inner(8, b"w")].concat());
     let said = refused(model(&[array(dims(&[huge, huge, huge]))]));
     assert!(said.contains("its shape is too large"), "{said}");
     let said = refused(model(&[array(dims(&[&[100], &[100]]))]));
     assert!(said.contains("0 elements in shape [100, 100]"), "{said}");
-    let sizes = inner(5, &[dims(&[&[2]]), int(2, 7), inner(7, &[0xff, 0xff, 3, 0xff, 0xff, 3]), inner(8, b"s")].concat());
+    let sizes = inner(
+        5,
+        &[dims(&[&[2]]), int(2, 7), inner(7, &[0xff, 0xff, 3, 0xff, 0xff, 3]), inner(8, b"s")].concat(),
+    );
     let fill = node("ConstantOfShape", &["s"], "y", &[]);
     let said = refused(model(&[sizes, fill, inner(12, &inner(1, b"y"))]));
     assert!(said.contains("constants of more than 33554432 elements in all aren't computed"), "{said}");

@@ -184,8 +184,9 @@ impl<'a> Importer<'a> {
             for &k in self.uses.by(name) {
                 let node = Node(&self.graph.node[k]);
                 if seen.insert(k) {
-                    // Sequences are normalised too.
-                    if ops::is_of_images(node.op()) && (rank > 3 || !node.op().ends_with("Normalization")) {
+                    // Sequences are normalised and averaged too.
+                    let slides = ["Conv", "ConvTranspose", "MaxPool", "AveragePool"].contains(&node.op());
+                    if slides || (rank > 3 && ops::is_of_images(node.op())) {
                         return true;
                     }
                     if ops::is_elementwise(node.op()) {

@@ -273,6 +273,14 @@ impl Program {
         }
     }
 
+    /// What `v` is a reshape of, if it is one, and else itself: a reshape of either is the same.
+    pub fn before_reshape(&self, v: &Value) -> Expr {
+        match &self.lines[v.id].kind {
+            Kind::Let(Expr::Call { name: "reshape" | "flatten", args, .. }) => args[0].1.clone(),
+            _ => Expr::Line(v.id),
+        }
+    }
+
     /// Whether all elements of `v` are `c`, as far as the program says.
     pub fn is_filled(&self, v: &Value, c: f64) -> bool {
         match &self.lines[v.id].kind {

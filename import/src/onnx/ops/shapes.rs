@@ -225,7 +225,7 @@ pub fn in_shape(imp: &mut Importer, hint: &str, v: &Value, target: Vec<Dim>) -> 
         return Value { axes: target.iter().map(next).collect(), ..v };
     }
     let v = imp.program.natural(v);
-    let x = Expr::Line(v.id);
+    let x = imp.program.before_reshape(&v);
     let flat = target.len() == 2 && v.rank() > 2 && target[0] == v.sizes[0];
     let expr = if flat {
         Expr::call("flatten", [x])
