@@ -102,10 +102,10 @@ pub struct Uses<'a> {
 }
 
 impl<'a> Uses<'a> {
-    /// Those of `graph`, but for the nodes that `copies`.
-    pub fn of(graph: &'a GraphProto, copies: impl Fn(&NodeProto) -> bool) -> Uses<'a> {
+    /// Those of `graph`, but for the nodes that it `skips`, which copy parameters or ask for a shape alone.
+    pub fn of(graph: &'a GraphProto, skips: impl Fn(&NodeProto) -> bool) -> Uses<'a> {
         let (mut by, mut outputs): (HashMap<&str, Vec<usize>>, HashMap<&str, usize>) = Default::default();
-        for (k, node) in graph.node.iter().enumerate().filter(|(_, node)| !copies(node)) {
+        for (k, node) in graph.node.iter().enumerate().filter(|(_, node)| !skips(node)) {
             for name in &node.input {
                 by.entry(name).or_default().push(k);
             }

@@ -92,7 +92,10 @@ impl<'a> Importer<'a> {
         let own = graph.initializer.iter().map(|x| x.name.as_str()).filter(|name| !is_generated(name));
         Importer {
             graph,
-            uses: Uses::of(graph, |node| node.op_type == "Identity" && arrays.contains(&node.input.first())),
+            uses: Uses::of(graph, |node| {
+                let copies = node.op_type == "Identity" && arrays.contains(&node.input.first());
+                copies || matches!(node.op_type.as_str(), "Shape" | "Size")
+            }),
             opset,
             program: outer(own).map_or_else(Program::default, |outer| Program::within(&outer)),
             settings,
@@ -175,9 +178,10 @@ impl<'a> Importer<'a> {
         Some((k, Node(&self.graph.node[k])))
     }
 
-    /// Says that node `k` is part of another's layer, which gives `v`.
-    pub fn merge(&mut self, k: usize, v: Value) -> Said {
+    /// Says that node `k` is part of the layer of `node`, which gives `v`. Of what `node` alone gives, only the shape is used.
+    pub fn merge(&mut self, node: Node<'a>, k: usize, v: Value) -> Said {
         self.done.insert(k);
+        self.set_value(node, v.clone())?;
         self.set_value(Node(&self.graph.node[k]), v)
     }
 

@@ -22,7 +22,7 @@ pub fn matmul<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
         let (merged, bias) = bias.map_or((None, None), |(k, b)| (Some(k), Some(b)));
         let v = dense(imp, node, &x, &w, bias)?;
         return match merged {
-            Some(k) => imp.merge(k, v),
+            Some(k) => imp.merge(node, k, v),
             None => imp.set_value(node, v),
         };
     }
@@ -147,7 +147,7 @@ pub fn gemm<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
         let (k, bias) = merged.map_or((None, bias), |(k, b)| (Some(k), Some(b)));
         let v = dense(imp, node, &x, &w, bias)?;
         return match k {
-            Some(k) => imp.merge(k, v),
+            Some(k) => imp.merge(node, k, v),
             None => imp.set_value(node, v),
         };
     }
