@@ -409,6 +409,13 @@ pub fn tile<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
 /// `Range`.
 pub fn range<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     let ends = (0..3).map(|k| imp.known(node, k)).collect::<Said<Vec<_>>>()?;
+    let int = |k: usize| ends[k].as_ref().and_then(|x| x.as_ints()?.first().copied());
+    if let (Some(start), Some(end), Some(step)) = (int(0), int(1), int(2))
+        && (start, step) == (Dim::of(0), Dim::of(1))
+        && end.batch > 0
+    {
+        return imp.set_natural(node, Expr::call("iota", [Expr::atom(end)]), DType::I32, vec![end]);
+    }
     let is_float = ends.iter().flatten().any(|x| x.dtype() == DType::F32);
     let number = |k: usize| ends[k].as_ref().and_then(|x| x.numbers()?.first().copied());
     let (Some(start), Some(end), Some(step)) = (number(0), number(1), number(2)) else {
