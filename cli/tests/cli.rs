@@ -333,7 +333,7 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["docs", "models"] {
+    for name in ["docs", "models", "tests"] {
         std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
     }
     // `init` writes what `eval` reads.
@@ -350,6 +350,7 @@ fn the_examples_in_the_help_work_as_pasted() {
         "reproduce",
         "data get",
         "data show",
+        "import",
         "verify",
     ];
     let listed = |help: String| -> Vec<String> {

@@ -40,8 +40,8 @@ pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
     let mut known: HashMap<usize, Pending> = HashMap::new();
     let (mut arrays, mut sources) = (Arrays::new(), BTreeMap::new());
     let mut called = BTreeSet::new();
-    for k in 0..p.lines.len() {
-        if uses[k] == 0 && !matches!(p.lines[k].kind, Kind::Input { .. }) {
+    for (k, count) in uses.into_iter().enumerate() {
+        if count == 0 && !matches!(p.lines[k].kind, Kind::Input { .. }) {
             continue;
         }
         for stored in std::mem::take(&mut p.lines[k].arrays) {
@@ -62,7 +62,7 @@ pub(super) fn print(p: &mut Program, name: &str, comment: &str) -> Finished {
             }
         };
         known.insert(k, pending);
-        if uses[k] > 1 {
+        if count > 1 {
             write_out(p, &mut known, &mut body, k);
         }
     }

@@ -110,11 +110,8 @@ pub fn reshape<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     let mut target = dims(imp, node, 1)?;
     let shape = x.shape();
     if node.int("allowzero", 0) == 0 {
-        for k in 0..target.len() {
-            if target[k] == Dim::of(0) {
-                target[k] =
-                    *shape.get(k).ok_or_else(|| unsaid(format!("there is no dimension {k} to keep")))?;
-            }
+        for (k, size) in target.iter_mut().enumerate().filter(|(_, size)| **size == Dim::of(0)) {
+            *size = *shape.get(k).ok_or_else(|| unsaid(format!("there is no dimension {k} to keep")))?;
         }
     }
     let open: Vec<usize> = (0..target.len()).filter(|&k| target[k] == Dim::of(-1)).collect();
