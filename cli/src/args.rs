@@ -9,6 +9,7 @@ use fgc_train::weights::{self, Weights, Which};
 
 mod data;
 mod estimate;
+mod import;
 mod make;
 mod polish;
 mod reproduce;
@@ -18,6 +19,7 @@ mod train;
 
 pub use data::{Data, DataFolder, FitArgs};
 pub use estimate::Estimate;
+pub use import::Import;
 pub use make::{Completions, Man, New};
 pub use polish::{described, polished};
 pub use reproduce::Reproduce;
@@ -74,6 +76,8 @@ pub enum Command {
     Estimate(Estimate),
     /// Repeat experiments: run them, and make their figures
     Reproduce(Reproduce),
+    /// Make a model of one in the ONNX format
+    Import(Import),
     /// Fetch and show data sets
     #[command(subcommand)]
     Data(Data),

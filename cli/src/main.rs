@@ -11,6 +11,7 @@ mod estimate;
 mod eval;
 mod explain;
 mod failure;
+mod import;
 mod init;
 mod levels;
 mod man;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::init(args, fgc.quiet, fgc.threads),
         Command::Check(args) => check::check(args, fgc.quiet, fgc.threads),
         Command::Reproduce(args) => reproduce::reproduce(args, fgc.quiet, fgc.threads),
+        Command::Import(args) => import::import(args, fgc.quiet),
         Command::Data(args) => data::data(args, fgc.quiet),
         Command::Verify(args) => verify::verify(args, fgc.quiet),
         Command::Show(args) => show::show(args),

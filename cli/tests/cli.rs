@@ -333,7 +333,9 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn the_examples_in_the_help_work_as_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(root().join("docs"), folder.path().join("docs")).unwrap();
+    for name in ["docs", "models", "tests"] {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
+    }
     // The names of commands in a help, which are indented by two.
     let listed = |help: String| -> Vec<String> {
         let usage = help.lines().skip_while(|line| !line.starts_with("Usage: "));

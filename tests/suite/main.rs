@@ -16,6 +16,7 @@ mod formats;
 mod fusion;
 mod fuzz;
 mod growth;
+mod import;
 mod inputs;
 mod isa;
 mod jit;

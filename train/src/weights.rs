@@ -74,13 +74,7 @@ pub fn read(path: &Path, which: Option<Which>) -> Result<Weights> {
             return Err(Error::file(path, message));
         }
         let (arrays, understood) = read_checkpoint(path)?;
-        return Ok(Weights {
-            arrays,
-            understood,
-            path: path.to_owned(),
-            of_run: false,
-            notes: Vec::new(),
-        });
+        return Ok(Weights { arrays, understood, path: path.to_owned(), of_run: false, notes: Vec::new() });
     }
     let settings = run::read_settings(path)?;
     let folder = path.join(run::CHECKPOINTS);

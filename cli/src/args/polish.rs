@@ -7,7 +7,7 @@ use fgc_train::step_settings::SHORTHANDS;
 
 /// The commands by what they are for.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Compile and look", &["compile", "levels"]),
+    ("Compile and look", &["compile", "levels", "import"]),
     ("Run and check", &["run", "init", "check"]),
     ("Train and evaluate", &["train", "eval", "show", "compare", "verify"]),
     ("Measure and reproduce", &["bench", "estimate", "reproduce"]),
@@ -26,6 +26,7 @@ const TANGENTS: &[&str] = &["tangents", "tangent"];
 /// The headings of flags, in the commands of a list or, without one, in all. Of a flag that is in several lines, the first
 /// that is of its command counts.
 pub const HEADINGS: &[(&str, &[&str], &[&str])] = &[
+    ("Import", &["data", "loss", "layout", "size", "params", "output"], &["import"]),
     ("Model", &["name", "set", "eval"], &[]),
     ("Model", &["model", "consts"], &["show"]),
     ("Model", &["batch"], &["compile", "levels", "run", "init", "check", "bench", "estimate"]),
