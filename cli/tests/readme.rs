@@ -1,4 +1,4 @@
-//! The README's transcripts: each `$ fgc …` in it is run, and what it prints is compared with what stands there, but for
+//! The transcripts of the README and of docs/data.md: each `$ fgc …` in them is run, and what it prints is compared with what stands there, but for
 //! times. Numbers are those of a machine with AVX-512: on another only the text around them is compared.
 
 use std::fs;
@@ -24,9 +24,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The fenced blocks of the README, line by line.
-fn blocks() -> Vec<Vec<String>> {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+/// The fenced blocks of a document, line by line.
+fn blocks(document: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
     let parts: Vec<&str> = text.split("```").collect();
     assert_eq!(parts.len() % 2, 1, "a block isn't closed");
     let lines = |block: &str| block.lines().skip(1).map(str::to_owned).collect();
@@ -129,6 +129,17 @@ fn shortened(step: &Step) -> Step {
 
 #[test]
 fn transcripts_are_what_is_printed() {
+    let run = follow("README.md");
+    assert!(run >= 12, "{run} transcripts");
+}
+
+#[test]
+fn transcripts_of_data_are_what_is_printed() {
+    assert_eq!(follow("docs/data.md"), 3);
+}
+
+/// Runs the commands of a document, and compares what they print with what it has; gives how many there were.
+fn follow(document: &str) -> usize {
     let folder = tempfile::tempdir().unwrap();
     for name in ["models", "tests"] {
         let there = fs::canonicalize(root().join(name)).unwrap();
@@ -136,7 +147,7 @@ fn transcripts_are_what_is_printed() {
     }
     let numbers = Isa::best() == Isa::Avx512 && std::env::var_os("FGC_ISA").is_none();
     let mut run = 0;
-    for step in blocks().iter().flat_map(|block| steps(block)) {
+    for step in blocks(document).iter().flat_map(|block| steps(block)) {
         if let Some(file) = step.command.strip_prefix("cat ") {
             fs::write(folder.path().join(file), step.expected.join("\n") + "\n").unwrap();
             continue;
@@ -152,7 +163,7 @@ fn transcripts_are_what_is_printed() {
         }
         run += 1;
     }
-    assert!(run >= 12, "{run} transcripts");
+    run
 }
 
 #[test]
@@ -160,6 +171,6 @@ fn files_are_those_that_are_shipped() {
     for file in ["models/mlp.fg", "fgc/examples/jvp.rs"] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(blocks().iter().any(|block| *block == lines), "the README has another `{file}`");
+        assert!(blocks("README.md").iter().any(|block| *block == lines), "the README has another `{file}`");
     }
 }

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Each model and the consts that make it small.
-pub(crate) const MODELS: [(&str, &str); 12] = [
+pub(crate) const MODELS: [(&str, &str); 13] = [
     ("logistic", "image=4"),
     ("mlp", "image=4 hidden=5"),
     ("mlp_bn", "image=4 hidden=5"),
@@ -24,6 +24,7 @@ pub(crate) const MODELS: [(&str, &str); 12] = [
     ("quadratic", "n=5"),
     ("rnn", "image=4 hidden=5"),
     ("transformer", "image=4 patch=2 width=8 heads=2"),
+    ("charlm", "characters=10 time=5 width=8 heads=2 blocks=2"),
     ("localmixer", "image=4 patches=2 width=12 groups=2 blocks=2 local=0"),
 ];
 

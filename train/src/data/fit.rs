@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use fgc_ir::{Shape, Type, diag};
+use fgc_ir::{Shape, Type};
 
 use super::array::{Array, Values};
 use super::convert;
 use super::normalise::{Mode, Normalisation, Normalise, is_target};
 use super::samples::{Feature, Samples};
 use super::set::{Column, Dataset, Form, Split};
+use super::sources::{Source, sources};
 use fgc::{Error, Result, keys};
 
 /// What a program binds anew for each batch.
@@ -105,7 +106,7 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
         }
     }
     let mut notes = Vec::new();
-    let sources = sources(data, declared, options, &mut notes)?;
+    let sources = sources(data, &declared.program, &declared.inputs, &options.columns, &mut notes)?;
     let mut fitting = Fitting { data, declared, notes, statistics: BTreeMap::new() };
     let of_train = fitting.split(&data.train, &sources, None)?;
     let n = of_train.len();
@@ -164,122 +165,6 @@ fn divided(n: usize, part: f64, form: Form) -> Result<(Vec<u32>, Vec<u32>)> {
     order.sort_unstable();
     test.sort_unstable();
     Ok((order, test))
-}
-
-/// The columns that an input takes.
-#[derive(Clone, PartialEq, Debug)]
-struct Source {
-    columns: Vec<String>,
-    /// By how many characters the samples of a text are shifted.
-    shift: usize,
-}
-
-/// What each input takes of `data`.
-fn sources(
-    data: &Dataset,
-    declared: &Declared,
-    options: &Options,
-    notes: &mut Vec<String>,
-) -> Result<BTreeMap<String, Source>> {
-    let mut sources = BTreeMap::new();
-    let mut open = Vec::new();
-    for (input, _) in &declared.inputs {
-        let columns = match options.columns.get(input) {
-            Some(columns) => columns.clone(),
-            None if data.train.column(input).is_some() => vec![input.clone()],
-            None => {
-                open.push(input.as_str());
-                continue;
-            }
-        };
-        if let Some(missing) = columns.iter().find(|name| data.train.column(name).is_none()) {
-            let names = data.train.columns.iter().map(|column| column.name.as_str());
-            let hint = match diag::nearest(missing, names) {
-                Some(near) => format!(" (is it {}?)", diag::quoted(near)),
-                None => format!("; there are {}", data.listed()),
-            };
-            let missing = diag::quoted(missing);
-            return Err(Error::at(
-                &data.name,
-                format_args!("there is no column {missing} for `{input}`{hint}"),
-            ));
-        }
-        sources.insert(input.clone(), Source { columns, shift: 0 });
-    }
-    match data.form {
-        Form::Arrays => {}
-        Form::Table => of_table(data, &mut open, &mut sources, notes),
-        Form::Text => of_text(data, &mut open, &mut sources),
-    }
-    let Some(input) = open.first() else { return Ok(sources) };
-    let ty = declared.inputs.iter().find_map(|(name, ty)| (name == input).then_some(ty));
-    let ty = ty.unwrap_or_else(|| unreachable!("what is open is an input"));
-    let advice = match data.form {
-        Form::Arrays => "the arrays of a set have the names of the inputs",
-        Form::Table => "name the columns that it takes, by `--columns INPUT=COLUMN,…`",
-        Form::Text => "of a text, an input `x` takes characters and `y` those behind them",
-    };
-    Err(Error::at(
-        &data.name,
-        format_args!(
-            "there is nothing for `{input}: {ty}` of `{}`; there are {}; {advice}",
-            declared.program,
-            data.listed()
-        ),
-    ))
-}
-
-/// The names that the column of what is to be predicted often has.
-const TARGETS: [&str; 4] = ["target", "label", "class", "y"];
-
-/// Of a table, `y` is the column that is called after a target, or else the last one, and one other input all that is left.
-fn of_table(
-    data: &Dataset,
-    open: &mut Vec<&str>,
-    sources: &mut BTreeMap<String, Source>,
-    notes: &mut Vec<String>,
-) {
-    let taken = |sources: &BTreeMap<String, Source>, name: &str| {
-        sources.values().any(|source| source.columns.iter().any(|column| column == name))
-    };
-    let named = |name: &str| TARGETS.iter().any(|target| name.eq_ignore_ascii_case(target));
-    let mut take = |input: &str, columns: Vec<String>, sources: &mut BTreeMap<String, Source>| {
-        let shown: Vec<String> = columns.iter().map(|name| diag::quoted(name)).collect();
-        let shown = match shown.len() {
-            0..=12 => shown.join(", "),
-            n => format!("{} … {} ({n} columns)", shown[0], shown[n - 1]),
-        };
-        notes.push(format!("{}: `{input}` is taken from {shown}", data.name));
-        sources.insert(input.to_owned(), Source { columns, shift: 0 });
-    };
-    if let Some(at) = open.iter().position(|input| is_target(input)) {
-        let free: Vec<&Column> =
-            data.train.columns.iter().filter(|column| !taken(sources, &column.name)).collect();
-        let column = free.iter().find(|column| named(&column.name)).or(free.last());
-        if let Some(column) = column {
-            take(open.remove(at), vec![column.name.clone()], sources);
-        }
-    }
-    let free: Vec<String> = data.train.columns.iter().map(|column| column.name.clone()).collect();
-    let free: Vec<String> = free.into_iter().filter(|name| !taken(sources, name)).collect();
-    if let ([input], false) = (open.as_slice(), free.is_empty()) {
-        take(input, free, sources);
-        open.clear();
-    }
-}
-
-/// Of a text, `x` is characters and `y` what follows each of them.
-fn of_text(data: &Dataset, open: &mut Vec<&str>, sources: &mut BTreeMap<String, Source>) {
-    let text = || data.train.columns.iter().map(|column| column.name.clone()).collect();
-    open.retain(|input| {
-        let shift = match *input {
-            "x" => 0,
-            "y" => 1,
-            _ => return true,
-        };
-        sources.insert((*input).to_owned(), Source { columns: text(), shift });
-        false
-    });
 }
 
 /// What is known while a set is fitted.

@@ -26,6 +26,7 @@ pub mod registry;
 mod samples;
 mod set;
 pub mod show;
+mod sources;
 mod synthetic;
 mod table;
 mod text;

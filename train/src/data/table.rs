@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use fgc_ir::MAX_ELEMENTS;
 use fgc_ir::diag::{quoted, shortened};
+use fgc_ir::{MAX_ELEMENTS, bounded};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
@@ -14,6 +13,8 @@ use super::array::{Array, Values};
 use super::set::{Column, Dataset, Form, Split};
 use fgc::{Error, Result};
 
+/// The most bytes of a file of separated values.
+const MAX_BYTES: u64 = 1 << 32;
 /// The endings of files that hold tables.
 const ENDINGS: [&str; 3] = ["csv", "tsv", "parquet"];
 
@@ -154,9 +155,9 @@ fn typed(texts: Vec<String>) -> Cells {
 /// The columns of a file of separated values, whose first line has their names.
 fn read_separated(path: &Path, separator: u8) -> Result<Vec<(String, Vec<String>)>> {
     let fail = |e: csv::Error| Error::file(path, shortened(e));
-    let file = File::open(path).map_err(|e| Error::file(path, e))?;
+    let bytes = bounded::read(path, MAX_BYTES).map_err(|e| Error::file(path, e))?;
     let mut reader =
-        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(BufReader::new(file));
+        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(bytes.as_slice());
     let names: Vec<String> = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
     // A file that begins with numbers has no names, and its first sample would be lost.
     if !names.is_empty() && names.iter().all(|name| name.parse::<f64>().is_ok()) {
