@@ -37,8 +37,8 @@ pub fn settings(run: &Summary) -> Done<BTreeMap<String, String>> {
     let table: toml::Table = run.settings.to_toml()?.parse().map_err(input)?;
     let mut all = BTreeMap::new();
     flatten("", &table, &mut all);
-    // How it is written is no setting.
-    all.remove("format");
+    // How it is written is no setting, and neither is what was found out of the data.
+    all.retain(|name, _| name != "format" && !name.starts_with("data.understood."));
     for (key, kind) in [("step.grad", MethodKind::Estimator), ("step.optimizer", MethodKind::Optimizer)] {
         all.entry(key.to_owned()).or_insert_with(|| library::standard(kind).name());
     }

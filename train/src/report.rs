@@ -229,7 +229,7 @@ mod tests {
         let position = Position { step: 117_200, steps: 117_200, epoch: 100, epochs: 100 };
         let names = ["loss", "accuracy", "directional", "grad_norm", "local_loss_of_the_first_layer"];
         let metrics: Metrics = names.iter().map(|name| (name.to_string(), 1135.3426)).collect();
-        let line = epoch_line(&position, &metrics, &metrics, 1234.5);
+        let line = epoch_line(&position, &metrics, Some(&metrics), 1234.5);
         for width in [80, 100] {
             let wrapped = wrapped(&line, width);
             assert!(

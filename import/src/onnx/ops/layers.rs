@@ -61,11 +61,7 @@ pub fn conv<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
     let v = match w {
         Operand::Param(w) if has_bias == bias.is_some() => {
             let label = label(node, &[Some(&w), bias.as_ref()]);
-            let name = match (has_bias, groups) {
-                (true, 1) => "conv",
-                (true, _) => "grouped_conv",
-                (false, _) => "filter",
-            };
+            let name = if has_bias { "conv" } else { "filter" };
             let mut call = Expr::call(name, [Expr::Line(x.id), Expr::atom(features)]);
             if slides.size.iter().any(|s| *s != 3) {
                 call = call.with("size", each(&slides.size));
