@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_no_model_is_said_with_what_may_be_meant() {
         assert_eq!(fails("resnt"), "there is no model `resnt`; did you mean `resnet`?");
-        assert!(fails("gpt").contains("; with fgc come beale, cnn, "));
+        assert!(fails("gpt").contains("; with fgc come beale, charlm, cnn, "));
         assert!(fails("nowhere/mlp.fg").contains("a model `mlp` comes with fgc"));
         assert!(!fails("nowhere/my_network.fg").contains("comes with fgc"));
     }
