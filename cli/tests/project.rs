@@ -50,7 +50,7 @@ fn models_are_known_by_name() {
     done(at, "estimate logistic --grad forward --samples 20 --seconds 0.01");
     for (line, said) in [
         ("compile resnt", "there is no model `resnt`; did you mean `resnet`?"),
-        ("train gpt", "there is no model `gpt`; with fgc come beale, cnn, "),
+        ("train gpt", "there is no model `gpt`; with fgc come beale, charlm, cnn, "),
         ("init models/mlp.fg -o weights", "a model `mlp` comes with fgc: name it without folder and `.fg`"),
         ("reproduce fig7", "there is no experiment `fig7`; did you mean `fig2`?"),
         ("reproduce mine/fig2.toml", "an experiment `fig2` comes with fgc"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::metrics::Mark;
-use super::settings::{Settings, Understood};
+use super::settings::{Identities, Settings, Understood};
 use crate::hash::hex;
 use crate::versions;
 use fgc::{Error, Result};
@@ -77,15 +77,6 @@ pub struct Checkpoint {
     pub arrays: Arrays,
     /// How far it is.
     pub progress: Progress,
-}
-
-/// What the checkpoints of a run say that they are of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identities {
-    /// Those that are written.
-    pub now: String,
-    /// Those from before the run was made for more epochs.
-    pub earlier: Vec<String>,
 }
 
 /// The checkpoints of a run.

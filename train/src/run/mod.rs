@@ -24,12 +24,13 @@ pub mod metrics;
 mod settings;
 mod summary;
 
-pub use checkpoint::{Best, Checkpoint, Checkpoints, Identities, Progress};
+pub use checkpoint::{Best, Checkpoint, Checkpoints, Progress};
 pub use examine::examine;
 pub use log::Log;
 pub use metrics::{Mark, MetricsLog, Record};
 pub use settings::{
-    DataSettings, Environment, FORMAT, ModelSettings, Pace, ParamsSettings, Settings, Understood, path_text,
+    DataSettings, Environment, FORMAT, Identities, ModelSettings, Pace, ParamsSettings, Settings, Understood,
+    path_text,
 };
 pub use summary::{Epoch, State, Summary};
 

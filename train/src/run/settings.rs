@@ -9,7 +9,6 @@ use fgc_ir::lang;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::checkpoint::Identities;
 use super::log::Log;
 use crate::data::{self, Normalisation, fit};
 use crate::hash::hex;
@@ -225,6 +224,15 @@ impl DataSettings {
             statistics: BTreeMap::new(),
         })
     }
+}
+
+/// What the checkpoints of a run say that they are of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identities {
+    /// Those that are written.
+    pub now: String,
+    /// Those from before the run was made for more epochs.
+    pub earlier: Vec<String>,
 }
 
 impl Settings {
