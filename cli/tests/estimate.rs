@@ -225,7 +225,7 @@ fn what_cannot_be_measured_is_said() {
     says(
         &["estimate", "models/beale.fg", "--grad", "backprop", "--data", "embedded"],
         1,
-        "no samples `x: f32[batch, …]`",
+        "`beale` has no inputs `[batch, …]` to take from `embedded`",
     );
     let few =
         ["estimate", "models/mlp.fg", "--grad", "backprop", "--data", "synthetic:8x28x28x1", "--batch", "16"];

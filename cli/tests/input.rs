@@ -96,13 +96,13 @@ fn labels_outside_of_the_classes_are_an_error() {
     for (k, loss) in INDEXING.into_iter().enumerate() {
         let model = written(&folder, &format!("m{k}.fg"), &classifier(loss));
         let said = fails(&["train", &model, "--batch", "2", "--data", &train, "--out", &out]);
-        assert!(said.contains("train.safetensors: `y_train`: sample 3 has label 3"), "{loss}: {said}");
-        assert!(said.contains("has 3 classes: labels from 0 to 2"), "{loss}: {said}");
+        assert!(said.contains("train.safetensors: `y_train`: sample 3 is 3"), "{loss}: {said}");
+        assert!(said.contains("has 3 positions for `y`: 0 to 2"), "{loss}: {said}");
         assert!(!Path::new(&out).exists());
         succeeds(&["init", &model, "-o", &init]);
         let said = fails(&["eval", &model, "--params", &init, "--data", &test]);
         assert!(
-            said.contains("`y_test`: sample 1 has label 7") && said.contains("3 classes"),
+            said.contains("`y_test`: sample 1 is 7") && said.contains("3 positions"),
             "{loss}: {said}"
         );
         succeeds(&["eval", &model, "--params", &init, "--data", &good]);
@@ -246,7 +246,7 @@ fn images_with_channels_first_train_as_those_with_channels_last() {
     let ((one, said), (other, silent)) = (eval(&first), eval(&last));
     assert_eq!(one, other);
     assert!(
-        said.contains("note: ") && said.contains("channels go last: it is read as [4, 8, 8, 3]"),
+        said.contains("note: ") && said.contains("has channels first; it is read as [4, 8, 8, 3]"),
         "{said}"
     );
     assert_eq!(silent, "");
@@ -269,8 +269,8 @@ fn numbers_out_of_their_range_are_refused() {
         (&["--lr", "1e-60"], rate),
         (&["--epochs", "0"], "the number of epochs is a whole number from 1, not 0"),
         (&["--batch", "0"], "the size of a batch is a whole number from 1, not 0"),
-        (&["--train-samples", "0"], "the first 0 of 5000 samples"),
-        (&["--test-samples", "0"], "the first 0 of 1000 samples"),
+        (&["--train-samples", "0"], "the first 0 of 5000 training samples"),
+        (&["--test-samples", "0"], "the first 0 of 1000 test samples"),
         (&["--set", "hidden=0"], "has no elements"),
         (&["--set", "image=0"], "has no elements"),
         (&["--set", "hidden=-3"], "hidden"),

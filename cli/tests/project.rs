@@ -160,7 +160,7 @@ fn shells_and_man_get_what_they_take() {
         assert!(!script.contains("learning-rate"), "{shell}: hints are no flags");
     }
     let (_, _, said) = fgc(folder.path(), "man pages/man1");
-    assert_eq!(said, "pages/man1: 20 pages\n");
+    assert_eq!(said, "pages/man1: 21 pages\n");
     let page = fs::read_to_string(folder.path().join("pages/man1/fgc-train.1")).unwrap();
     assert!(page.contains(".TH fgc-train 1") && page.contains("\\-\\-epochs"), "{page}");
 }

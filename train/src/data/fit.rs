@@ -105,6 +105,10 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
             return Err(Error::new(format!("`{input}: {ty}` isn't of real numbers, to be normalised")).into());
         }
     }
+    if declared.inputs.is_empty() {
+        let message = format!("`{}` has no inputs `[batch, …]` to take from `{}`", declared.program, data.name);
+        return Err(Error::new(message).into());
+    }
     let mut notes = Vec::new();
     let sources = sources(data, &declared.program, &declared.inputs, &options.columns, &mut notes)?;
     let mut fitting = Fitting { data, declared, notes, statistics: BTreeMap::new() };
