@@ -91,7 +91,7 @@ fn labels_outside_of_the_classes_are_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let good = labelled(&folder, "good.safetensors", &[0, 1, 2, 2], &[1, 2]);
     let train = labelled(&folder, "train.safetensors", &[0, 1, 2, 3], &[1, 2]);
-    let test = labelled(&folder, "test.safetensors", &[0, 1, 2, 7], &[1, 7]);
+    let test = labelled(&folder, "test.safetensors", &[0, 1, 2, 2], &[1, 7]);
     let (out, init) = (path(&folder, "out"), path(&folder, "init.safetensors"));
     for (k, loss) in INDEXING.into_iter().enumerate() {
         let model = written(&folder, &format!("m{k}.fg"), &classifier(loss));
