@@ -101,10 +101,7 @@ fn labels_outside_of_the_classes_are_an_error() {
         assert!(!Path::new(&out).exists());
         succeeds(&["init", &model, "-o", &init]);
         let said = fails(&["eval", &model, "--params", &init, "--data", &test]);
-        assert!(
-            said.contains("`y_test`: sample 1 is 7") && said.contains("3 positions"),
-            "{loss}: {said}"
-        );
+        assert!(said.contains("`y_test`: sample 1 is 7") && said.contains("3 positions"), "{loss}: {said}");
         succeeds(&["eval", &model, "--params", &init, "--data", &good]);
 
         for bad in [15i32, -1] {

@@ -106,7 +106,8 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
         }
     }
     if declared.inputs.is_empty() {
-        let message = format!("`{}` has no inputs `[batch, …]` to take from `{}`", declared.program, data.name);
+        let message =
+            format!("`{}` has no inputs `[batch, …]` to take from `{}`", declared.program, data.name);
         return Err(Error::new(message).into());
     }
     let mut notes = Vec::new();
