@@ -113,26 +113,19 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
     let mut notes = Vec::new();
     let sources = sources(data, &declared.program, &declared.inputs, &options.columns, &mut notes)?;
     let mut fitting = Fitting { data, declared, notes, statistics: BTreeMap::new() };
-    let of_train = fitting.split(&data.train, &sources, None)?;
+    let of_train = fitting.split(&data.train, &sources, true)?;
     let n = of_train.len();
-    let (train, test) = match options.validate {
-        Some(part) => {
+    let (train, test) = match (options.validate, &data.test) {
+        (Some(part), _) => {
             let (train, test) = divided(n, part, data.form).map_err(|e| Error::at(&data.name, e))?;
             (of_train.chosen(train), Some(of_train.chosen(test)))
         }
-        None => (of_train, None),
+        (None, Some(test)) => (of_train, Some(fitting.split(test, &sources, false)?)),
+        (None, None) => (of_train, None),
     };
     fitting.measure(&train, options)?;
-    let mut train = fitting.normalised(train);
-    let test = match (test, &data.test) {
-        (Some(test), _) => Some(fitting.normalised(test)),
-        (None, Some(test)) => {
-            let test = fitting.split(test, &sources, Some(&train))?;
-            Some(fitting.normalised(test))
-        }
-        (None, None) => None,
-    };
-    let mut test = test;
+    let mut train = train.normalised(&fitting.statistics);
+    let mut test = test.map(|test| test.normalised(&fitting.statistics));
     if let Some(count) = options.train_samples {
         train.truncate(&data.name, "training", count)?;
     }
@@ -181,12 +174,12 @@ struct Fitting<'a, 'b> {
 }
 
 impl<'a> Fitting<'a, '_> {
-    /// The samples of a split, not normalised yet. Notes are of the training split alone, which comes first.
+    /// The samples of a split, not normalised yet. What has to be said of them is noted if `noted`.
     fn split(
         &mut self,
         split: &'a Split,
         sources: &BTreeMap<String, Source>,
-        train: Option<&Samples>,
+        noted: bool,
     ) -> Fit<Samples<'a>> {
         let mut features = Vec::new();
         let mut lengths: Vec<(usize, &str)> = Vec::new();
@@ -214,16 +207,15 @@ impl<'a> Fitting<'a, '_> {
                     (Laid::Borrowed(&first.array), step, source.shift, n)
                 }
                 Form::Arrays | Form::Table => {
-                    let laid = self.laid(input, ty, &columns, train.is_none())?;
+                    let laid = self.laid(input, ty, &columns, noted)?;
                     (laid, row.elements(), 0, first.len())
                 }
             };
             lengths.push((n, &first.array.place));
-            let as_image = channels(first, &array, &row);
+            let channels = channels(first, &array, &row);
             let bound = self.declared.bounds.get(input).copied();
             // Decimal numbers of texts are rounded in any type.
-            let noted = train.is_none() && self.data.form != Form::Table;
-            let kept = noted.then_some(&mut self.notes);
+            let kept = (noted && self.data.form != Form::Table).then_some(&mut self.notes);
             let wanted = convert::Wanted {
                 dtype: ty.dtype,
                 scaled,
@@ -240,7 +232,7 @@ impl<'a> Fitting<'a, '_> {
                 input: input.clone(),
                 dtype: ty.dtype,
                 row,
-                channels: as_image,
+                channels,
                 stored: stored.map_err(|e| self.with_categories(e, input, &source.columns))?,
                 stride,
                 from,
@@ -339,10 +331,6 @@ impl<'a> Fitting<'a, '_> {
             }
         }
         Ok(())
-    }
-
-    fn normalised(&self, samples: Samples<'a>) -> Samples<'a> {
-        samples.normalised(&self.statistics)
     }
 }
 

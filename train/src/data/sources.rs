@@ -70,8 +70,7 @@ pub fn sources(
     Err(Error::at(
         &data.name,
         format_args!(
-            "there is nothing for `{input}: {ty}` of `{}`; there are {}; {advice}",
-            program,
+            "there is nothing for `{input}: {ty}` of `{program}`; there are {}; {advice}",
             data.listed()
         ),
     ))
@@ -108,8 +107,8 @@ fn of_table(
             take(open.remove(at), vec![column.name.clone()], sources);
         }
     }
-    let free: Vec<String> = data.train.columns.iter().map(|column| column.name.clone()).collect();
-    let free: Vec<String> = free.into_iter().filter(|name| !taken(sources, name)).collect();
+    let names = data.train.columns.iter().map(|column| &column.name);
+    let free: Vec<String> = names.filter(|name| !taken(sources, name)).cloned().collect();
     if let ([input], false) = (open.as_slice(), free.is_empty()) {
         take(input, free, sources);
         open.clear();
