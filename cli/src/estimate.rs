@@ -8,7 +8,7 @@ use fgc::estimate::{Cost, Point, Quality, Sample, check_fixed, costs, own_states
 use fgc::ir::lang::DEFAULT_BATCH;
 use fgc::ir::{Role, bind};
 use fgc::{Arrays, CompileOptions, DType, Method, MethodKind, Model, Threads, method, random};
-use fgc_train::data::{Fitted, fit};
+use fgc_train::data::Fitted;
 use fgc_train::estimate::{self, Learning};
 use fgc_train::ranges;
 use fgc_train::training::{fitted, read_data};
@@ -106,9 +106,8 @@ pub fn estimate(args: &Estimate, quiet: bool, threads: Option<u16>) -> Done {
     let data = match settings.zip(set.as_ref()) {
         Some((settings, set)) => {
             say_notes(&set.notes, quiet);
-            // Samples are normalised as those were that the parameters are of.
-            let statistics = understood.unwrap_or_default().statistics;
-            let data = fitted(&model, set, &fit::Options { statistics, ..settings.fit()? })?;
+            let fit = understood.map_or_else(|| settings.fit(), |understood| settings.fit_as(understood))?;
+            let data = fitted(&model, set, &fit)?;
             say_notes(&data.notes, quiet);
             Some(data)
         }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use fgc::{Error, Text, Threads, models};
-use fgc_train::data::{self, fit};
+use fgc_train::data;
 use fgc_train::run::{self, DataSettings, ModelSettings, Settings, path_text};
 use fgc_train::training::{self, EVALUATION_BATCH};
 use fgc_train::{Evaluator, hash, weights};
@@ -21,8 +21,7 @@ pub fn eval(args: &Eval, quiet: bool, threads: Option<u16>) -> Done {
     let data = training::read_data(&settings)?;
     say_notes(&data.notes, quiet);
     let batch = args.batch.unwrap_or(EVALUATION_BATCH);
-    // Samples are normalised as those were that the parameters are of.
-    let fit = fit::Options { statistics: weights.understood.statistics, ..settings.fit()? };
+    let fit = settings.fit_as(weights.understood)?;
     let fitted = training::fitted(&training::load(&model, &text, batch, false)?, &data, &fit)?;
     say_notes(&fitted.notes, quiet);
     if fitted.test.is_none() {

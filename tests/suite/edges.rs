@@ -90,9 +90,9 @@ impl Tolerance {
 }
 
 /// Runs graphs, by name.
-type Way = (&'static str, fn(&Graph, &Arrays) -> Arrays);
+pub(crate) type Way = (&'static str, fn(&Graph, &Arrays) -> Arrays);
 
-const WAYS: [Way; 3] = [
+pub(crate) const WAYS: [Way; 3] = [
     ("interpreted", |g, x| interpret(g, x).expect("arrays that fit")),
     ("compiled", |g, x| Executable::compile(g).expect("code").run(x).expect("arrays that fit")),
     ("optimised", |g, x| {

@@ -279,6 +279,23 @@ fn parts_of_a_set_are_joined() {
     assert!(error.contains("2 samples, but there are 1 in"), "{error}");
 }
 
+#[test]
+fn categories_keep_the_numbers_that_are_given() {
+    let other = folder(&[("t.csv", b"x,y\n1,emu\n2,cat\n".to_vec())]);
+    let set = read(&other.path().join("t.csv")).unwrap();
+    let given = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Options { categories: [("y".to_owned(), names)].into(), ..options("off") }
+    };
+    let inputs = "x: f32[batch], y: i32[batch]";
+    assert_eq!(bound::<i32>(&fitted(&set, inputs, &options("off")).unwrap().train, "y"), [1, 0]);
+    let trained = given(&["cat", "dog", "emu"]);
+    let taken = fitted(&set, inputs, &trained).unwrap();
+    assert_eq!((bound::<i32>(&taken.train, "y"), taken.categories["y"].len()), (vec![2, 0], 3));
+    let error = fitted(&set, inputs, &given(&["cat", "dog"])).unwrap_err();
+    assert!(error.contains("`y` has no number for \"emu\""), "{error}");
+}
+
 /// Inputs of every type take what they can hold.
 #[test]
 fn inputs_are_of_any_type_and_rank() {

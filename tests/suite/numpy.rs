@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fgc_codegen::Executable;
 use fgc_ir::arrays::{self, ArrayFile};
 use fgc_ir::bounds::problems;
 use fgc_ir::diag::Sources;
 use fgc_ir::lang::{Options, load};
-use fgc_ir::{Arrays, DType, Graph, Tensor, Type, interpret};
+use fgc_ir::{Arrays, DType, Graph, Tensor, Type};
 use fgc_tests::numeric::distance;
-use fgc_transforms::eqsat::{self, optimise};
 use fgc_transforms::{Derivatives, grad, params};
+
+use crate::edges::WAYS;
 
 /// How far results may be from those of JAX in double precision, by the precision that they are computed in.
 const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-13)];
@@ -58,18 +58,6 @@ fn model(expression: &str, operands: &Arrays, differentiable: bool) -> String {
     text += if differentiable { "  loss = sum(square(y))\n}\n" } else { "}\n" };
     text
 }
-
-/// Runs a graph.
-type Way = (&'static str, fn(&Graph, &Arrays) -> Arrays);
-
-const WAYS: [Way; 3] = [
-    ("interpreted", |g, x| interpret(g, x).expect("arrays that fit")),
-    ("compiled", |g, x| Executable::compile(g).expect("code").run(x).expect("arrays that fit")),
-    ("optimised", |g, x| {
-        let (g, _) = optimise(g, &eqsat::Limits::default()).expect("a graph");
-        Executable::compile(&g).expect("code").run(x).expect("arrays that fit")
-    }),
-];
 
 #[test]
 fn expressions_are_those_of_jax() {

@@ -46,6 +46,8 @@ pub struct Options {
     pub test_samples: Option<usize>,
     /// Statistics to normalise by, by input, in the place of those of the training samples.
     pub statistics: BTreeMap<String, Normalisation>,
+    /// What numbers are to stand for, by input, in the place of the order in which the set has its categories.
+    pub categories: BTreeMap<String, Vec<String>>,
 }
 
 /// A data set as a program takes it.
@@ -112,7 +114,8 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
     }
     let mut notes = Vec::new();
     let sources = sources(data, &declared.program, &declared.inputs, &options.columns, &mut notes)?;
-    let mut fitting = Fitting { data, declared, notes, statistics: BTreeMap::new() };
+    let given = &options.categories;
+    let mut fitting = Fitting { data, declared, given, notes, statistics: BTreeMap::new() };
     let of_train = fitting.split(&data.train, &sources, true)?;
     let n = of_train.len();
     let (train, test) = match (options.validate, &data.test) {
@@ -134,7 +137,8 @@ pub fn fit<'a>(data: &'a Dataset, declared: &Declared, options: &Options) -> Fit
     }
     let categories = sources.iter().filter_map(|(input, source)| {
         let [column] = source.columns.as_slice() else { return None };
-        Some((input.clone(), data.categories.get(column)?.clone()))
+        let found = data.categories.get(column)?;
+        Some((input.clone(), given.get(input).unwrap_or(found).clone()))
     });
     Ok(Fitted {
         name: data.name.clone(),
@@ -169,6 +173,8 @@ fn divided(n: usize, part: f64, form: Form) -> Result<(Vec<u32>, Vec<u32>)> {
 struct Fitting<'a, 'b> {
     data: &'a Dataset,
     declared: &'b Declared,
+    /// What the numbers of inputs are to stand for.
+    given: &'b BTreeMap<String, Vec<String>>,
     notes: Vec<String>,
     statistics: BTreeMap<String, Normalisation>,
 }
@@ -212,6 +218,7 @@ impl<'a> Fitting<'a, '_> {
                 }
             };
             lengths.push((n, &first.array.place));
+            let array = self.renumbered(array, input, &source.columns)?;
             let channels = channels(first, &array, &row);
             let bound = self.declared.bounds.get(input).copied();
             // Decimal numbers of texts are rounded in any type.
@@ -244,6 +251,31 @@ impl<'a> Fitting<'a, '_> {
             return Err(Error::at(place, message).into());
         }
         Ok(Samples::new(features, lengths.first().map_or(0, |(n, _)| *n)))
+    }
+
+    /// `laid`, with the numbers that are given for its categories, where they are of others than the set has.
+    fn renumbered(&self, laid: Laid<'a>, input: &str, columns: &[String]) -> Result<Laid<'a>> {
+        let [column] = columns else { return Ok(laid) };
+        let (Some(found), Some(given)) = (self.data.categories.get(column), self.given.get(input)) else {
+            return Ok(laid);
+        };
+        if found == given {
+            return Ok(laid);
+        }
+        let Array { place, shape, values } = laid.get();
+        let number = |name: &String| {
+            let at = given.iter().position(|other| other == name);
+            at.map(|at| at as i64).ok_or_else(|| {
+                let what = format_args!(
+                    "`{input}` has no number for {name:?}: it isn't in what the parameters are of"
+                );
+                Error::at(place, what)
+            })
+        };
+        let numbers: Vec<i64> = found.iter().map(number).collect::<Result<_>>()?;
+        let Some(integers) = values.integers() else { unreachable!("categories are numbered") };
+        let values = Values::Int(integers.map(|k| numbers[k as usize]).collect());
+        Ok(Laid::Owned(Array { place: place.clone(), shape: shape.clone(), values }))
     }
 
     /// `e`, with what the numbers of a column stand for where it has names for them.

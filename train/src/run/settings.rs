@@ -209,6 +209,16 @@ impl Understood {
 }
 
 impl DataSettings {
+    /// [`fit`](DataSettings::fit) of data on which parameters are used that were trained on others: normalised and numbered
+    /// as those were, of which that was `understood`.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn fit_as(&self, understood: Understood) -> Result<fit::Options> {
+        let Understood { statistics, categories } = understood;
+        Ok(fit::Options { statistics, categories, ..self.fit()? })
+    }
+
     /// How the data are brought to the inputs of a model.
     ///
     /// # Errors
@@ -222,6 +232,7 @@ impl DataSettings {
             train_samples: self.train_samples,
             test_samples: self.test_samples,
             statistics: BTreeMap::new(),
+            categories: BTreeMap::new(),
         })
     }
 }

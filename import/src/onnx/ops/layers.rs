@@ -14,15 +14,22 @@ fn kernel_order(rank: usize) -> Vec<usize> {
     (2..rank).chain([1, 0]).collect()
 }
 
-/// `Conv`.
-pub fn conv<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
+/// The image and the kernel that a convolution takes, which have as many dimensions.
+fn image_and_kernel<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said<(Value, Operand)> {
     let w = imp.operand(node, 1)?;
-    let shape = w.shape();
-    let rank = shape.len();
+    let rank = w.shape().len();
     let x = imp.value(node, 0)?;
     if rank < 3 || x.rank() != rank {
         return Err(unsaid(format!("an image of {} dimensions with a kernel of {rank}", x.rank())));
     }
+    Ok((x, w))
+}
+
+/// `Conv`.
+pub fn conv<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
+    let (x, w) = image_and_kernel(imp, node)?;
+    let shape = w.shape();
+    let rank = shape.len();
     let order = channels_last(rank);
     let x = imp.program.laid(&x, &order);
     let size: Vec<i64> = shape[2..].iter().map(|d| d.known().unwrap_or(0)).collect();
@@ -93,13 +100,9 @@ pub fn conv<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
 /// `ConvTranspose`: each element of the image spreads the kernel, which is a convolution of the image with zeros put
 /// between its elements by the kernel turned round.
 pub fn conv_transpose<'a>(imp: &mut Importer<'a>, node: Node<'a>) -> Said {
-    let w = imp.operand(node, 1)?;
+    let (x, w) = image_and_kernel(imp, node)?;
     let shape = w.shape();
     let rank = shape.len();
-    let x = imp.value(node, 0)?;
-    if rank < 3 || x.rank() != rank {
-        return Err(unsaid(format!("an image of {} dimensions with a kernel of {rank}", x.rank())));
-    }
     if node.int("group", 1) != 1 {
         return Err(unsaid_with("group", "transposed convolutions in groups can't be said"));
     }
